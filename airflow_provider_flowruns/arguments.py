@@ -1,0 +1,58 @@
+"""Checks of operator arguments at DAG parse, for those whose value is known by then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.reading import checked_range, checked_time
+
+
+def check_when_known(value: Any, check: Callable[[Any], object]) -> None:
+    """
+    Run a check now if the value is final; a template or another task's result is checked when it is rendered.
+
+    :raises InvalidArgument: the value is final and wrong.
+    """
+    if value is not None and _is_known(value):
+        check(value)
+
+
+def check_range_when_known(start: Any, end: Any, start_argument: str, end_argument: str) -> None:
+    """
+    Check a time range as far as its ends are known at DAG parse.
+
+    :raises InvalidArgument: an end is known and no point in time, or both are and the range is empty.
+    """
+    check_when_known(start, partial(checked_time, argument=start_argument))
+    check_when_known(end, partial(checked_time, argument=end_argument))
+    if _is_known(start) and _is_known(end):
+        checked_range(start, end, start_argument=start_argument, end_argument=end_argument)
+
+
+def _is_known(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    return not hasattr(value, "resolve")  # an XComArg is known when the task runs
+
+
+def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None:
+    """
+    Check an argument that is one of a few words.
+
+    :raises InvalidArgument: it is none of them.
+    """
+    if value not in choices:
+        raise InvalidArgument(f"{argument} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_seconds(value: Any, *, argument: str) -> None:
+    """
+    Check a span of time in seconds.
+
+    :raises InvalidArgument: it is not a number above zero.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidArgument(f"{argument} must be a number of seconds above 0, got {value!r}")

@@ -1,0 +1,185 @@
+"""When to send a request again, and what an answer means: one policy, read by both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.services.base import error_text
+from airflow_provider_flowruns.services.errors import (
+    ApiError,
+    ConnectionFailed,
+    InvalidRequest,
+    UnexpectedAnswer,
+    class_for_status,
+)
+from airflow_provider_flowruns.services.model import Call, Page, Pages, Request, Response
+
+T = TypeVar("T")
+
+_LONGEST_MESSAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """
+    How often and how patiently an idempotent request is sent again.
+
+    :param attempts: requests in all; 1 sends once.
+    :param first_wait: seconds before the second request, doubled each time, plus up to a second of jitter.
+    :param longest_wait: seconds between two requests at most.
+    :param longest_retry_after: a ``Retry-After`` above this many seconds is not waited for; the error is raised.
+    """
+
+    attempts: int = 4
+    first_wait: float = 0.5
+    longest_wait: float = 10.0
+    longest_retry_after: float = 60.0
+
+    def arguments(self, request: Request) -> dict[str, Any]:
+        """Return what tenacity's ``Retrying`` and ``AsyncRetrying`` both take."""
+        return {
+            "retry": retry_if_exception(lambda error: request.is_idempotent and self._is_worth_it(error)),
+            "stop": stop_after_attempt(self.attempts),
+            "wait": self._wait,
+            "reraise": True,
+        }
+
+    def _is_worth_it(self, error: BaseException) -> bool:
+        if not isinstance(error, ApiError) or not error.retryable:
+            return False
+        return (error.retry_after or 0.0) <= self.longest_retry_after
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        backoff = wait_exponential_jitter(self.first_wait, self.longest_wait)(state)
+        return max(asked or 0.0, backoff)
+
+
+#: For callers that do the repeating themselves, such as a wait with its error budget.
+ONCE = RetryPolicy(attempts=1)
+
+
+def headers_for(settings: Settings, request: Request) -> dict[str, str]:
+    """Return the headers of a request; the token and the connection's own headers only where they may go."""
+    headers = {"Accept": "application/json", "User-Agent": _user_agent()}
+    if request.with_token:
+        headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
+    return headers
+
+
+def _user_agent() -> str:
+    try:
+        return f"airflow-provider-flowruns/{version('airflow-provider-flowruns')}"
+    except PackageNotFoundError:
+        return "airflow-provider-flowruns"
+
+
+def result_of(settings: Settings, call: Call[T], response: Response) -> T:
+    """
+    Return what an answer says.
+
+    :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
+    """
+    if response.status >= 300:
+        raise _refused(settings, call.request, response)
+    try:
+        return call.read(response.json())
+    except ValueError as error:
+        said = error_text(settings.service, response) if _is_not_json(response) else str(error)
+        raise _error(settings, UnexpectedAnswer, call.request, response.status, said) from None
+
+
+def no_answer(settings: Settings, request: Request, what: str) -> ConnectionFailed:
+    """Return the error for a request that got no answer; ``what`` says how that came about."""
+    hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
+    return ConnectionFailed(settings.service.info.title, request.method, request.path, None, what, hint)
+
+
+def _refused(settings: Settings, request: Request, response: Response) -> ApiError:
+    said = error_text(settings.service, response)
+    if response.status < 400:
+        said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
+    asked = retry_after(response.headers, datetime.now(UTC))
+    return _error(settings, class_for_status(response.status), request, response.status, said, asked)
+
+
+def _error(
+    settings: Settings,
+    kind: type[ApiError],
+    request: Request,
+    status: int,
+    said: str,
+    asked: float | None = None,
+) -> ApiError:
+    info = settings.service.info
+    hint = info.hints.get(kind)
+    hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
+    return kind(info.title, request.method, request.path, status, _harmless(settings, said), hint, asked)
+
+
+def _harmless(settings: Settings, text: str) -> str:
+    # A server may echo what it was sent.
+    return text.replace(settings.token, "***")[:_LONGEST_MESSAGE]
+
+
+def _is_not_json(response: Response) -> bool:
+    try:
+        response.json()
+    except ValueError:
+        return True
+    return False
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+class Walk:
+    """Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat."""
+
+    def __init__(self, pages: Pages[Any]) -> None:
+        self.call: Call[Page[Any]] | None = pages.first
+        self._pages = pages
+        self._seen: set[Any] = set()
+
+    def take(self, page: Page[Any]) -> list[Any]:
+        """Return the page's items that have not come before, and move on to the next page."""
+        self.call = page.next
+        fresh = []
+        for item in page.items:
+            identity = self._pages.identity(item)
+            if identity not in self._seen:
+                self._seen.add(identity)
+                fresh.append(item)
+        return fresh
+
+    def refused(self, error: InvalidRequest) -> None:
+        """Say the first call in its other words; raises the error when there are none left to try."""
+        other = self._pages.other_spelling
+        if self.call is not self._pages.first or other is None:
+            raise error
+        self.call = other

@@ -1,0 +1,166 @@
+"""A connection as a client needs it: checked once, before any request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_flowruns.services.base import Service, ServiceInfo
+from airflow_provider_flowruns.services.errors import ConfigurationError
+from airflow_provider_flowruns.services.registry import SERVICES
+
+#: Seconds for one whole answer unless the connection says otherwise.
+DEFAULT_TIMEOUT = 30.0
+#: Seconds to reach the server at all; a host that is down shows quickly.
+CONNECT_TIMEOUT = 10.0
+
+#: Headers the client itself is responsible for.
+_RESERVED_HEADERS = {"authorization", "host", "content-length", "transfer-encoding", "cookie"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    Where and how to reach one service. Secrets are left out of ``repr``.
+
+    :param service: the service's API as this connection means it.
+    :param conn_id: the connection's id, for messages.
+    :param base_url: scheme, host and path without a trailing slash.
+    :param token: API token.
+    :param timeout: seconds for one whole answer.
+    :param verify: check certificates: True, False, or the path of a CA file.
+    :param proxies: scheme to proxy URL.
+    :param headers: further headers for every request that carries the token.
+    """
+
+    service: Service
+    conn_id: str
+    base_url: str
+    token: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    verify: bool | str = True
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to reach the server at all."""
+        return min(self.timeout, CONNECT_TIMEOUT)
+
+
+def settings_from(
+    service_name: str,
+    conn_id: str,
+    *,
+    host: str | None,
+    schema: str | None,
+    port: int | None,
+    password: str | None,
+    extra: Mapping[str, Any],
+) -> Settings:
+    """
+    Check the fields of a connection and return them as :class:`Settings`.
+
+    :raises ConfigurationError: a field is missing or cannot be right; the message says what to set.
+    """
+    kind = SERVICES[service_name]
+    where = f"connection {conn_id!r}"
+    base_url = _base_url(kind.info, where, host, schema, port)
+    return Settings(
+        service=kind.for_connection(base_url, extra),
+        conn_id=conn_id,
+        base_url=base_url,
+        token=_token(kind.info, where, password),
+        timeout=_timeout(where, extra.get("timeout")),
+        verify=_verify(where, extra.get("verify")),
+        proxies=_string_map(where, "proxies", extra.get("proxies")),
+        headers=_headers(where, extra.get("headers")),
+    )
+
+
+def _base_url(info: ServiceInfo, where: str, host: str | None, schema: str | None, port: int | None) -> str:
+    text = (host or "").strip() or info.default_url
+    if "://" not in text:
+        text = f"{schema or 'https'}://{text}"
+    try:
+        parts = urlsplit(text)
+        given_port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: host {host!r} is no URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"{where}: host must be an http or https URL such as {info.default_url}, got {host!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{where}: host must hold no user, password, query or fragment; the token goes to password"
+        )
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    number = given_port or port
+    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{_without_suffix(info, parts.path)}"
+
+
+def _without_suffix(info: ServiceInfo, path: str) -> str:
+    path = path.rstrip("/")
+    for suffix in info.url_suffixes:
+        if path.endswith(suffix):
+            return path.removesuffix(suffix).rstrip("/")
+    return path
+
+
+def _token(info: ServiceInfo, where: str, password: str | None) -> str:
+    token = (password or "").strip()
+    if not token:
+        raise ConfigurationError(f"{where} has no password: put the {info.title} API token there")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(
+            f"{where}: the password cannot be a {info.title} API token, it holds spaces or odd characters"
+        )
+    return token
+
+
+def _timeout(where: str, value: Any) -> float:
+    if value in (None, ""):
+        return DEFAULT_TIMEOUT
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= 600:
+        raise ConfigurationError(f"{where}: extra 'timeout' must be seconds from 0 to 600, got {value!r}")
+    return seconds
+
+
+def _verify(where: str, value: Any) -> bool | str:
+    if value in (None, ""):
+        return True
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "false": False}
+    if isinstance(value, str):
+        return words.get(value.strip().lower(), value.strip())
+    raise ConfigurationError(f"{where}: extra 'verify' must be true, false or the path of a CA file, got {value!r}")
+
+
+def _string_map(where: str, name: str, value: Any) -> dict[str, str]:
+    if value in (None, ""):
+        return {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if isinstance(value, Mapping) and all(isinstance(item, str) for pair in value.items() for item in pair):
+        return dict(value)
+    raise ConfigurationError(f'{where}: extra {name!r} must be a JSON object of texts, such as {{"name": "value"}}')
+
+
+def _headers(where: str, value: Any) -> dict[str, str]:
+    headers = _string_map(where, "headers", value)
+    reserved = sorted(name for name in headers if name.lower() in _RESERVED_HEADERS)
+    if reserved:
+        raise ConfigurationError(f"{where}: extra 'headers' must not set {', '.join(reserved)}")
+    if any(char in text for pair in headers.items() for text in pair for char in "\r\n"):
+        raise ConfigurationError(f"{where}: extra 'headers' must not hold line breaks")
+    return headers

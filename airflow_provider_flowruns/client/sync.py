@@ -1,0 +1,171 @@
+"""How a call travels from a worker: requests, one kept-alive session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import requests
+import urllib3
+from tenacity import Retrying
+
+from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, headers_for, no_answer, result_of
+from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
+from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Request, Response, Steps, Target
+
+T = TypeVar("T")
+
+_CHUNK = 64 * 1024
+
+
+class _Headers(requests.auth.AuthBase):
+    """Sets the headers last, so that a netrc entry for the host cannot replace the token."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self._headers = headers
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
+        return request
+
+
+class SyncClient:
+    """
+    Sends the calls of one connection, one after the other, over a session that is kept alive.
+
+    :param settings: where and how to reach the service.
+    :param retry: how an idempotent request is repeated.
+    """
+
+    def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
+        self.settings = settings
+        self._retry = retry or RetryPolicy()
+        self._session = requests.Session()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session's connections."""
+        self._session.close()
+
+    def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
+        """
+        Send a call and return what its answer says.
+
+        :param retry: instead of the client's own policy.
+        :raises ApiError: there was no usable answer; the subclass says why.
+        """
+        policy = retry or self._retry
+        result: T = Retrying(**policy.arguments(call.request))(self._send_once, call)
+        return result
+
+    def run(self, steps: Steps[T], retry: RetryPolicy | None = None) -> T:
+        """
+        Send the calls of some steps in turn and return their answer.
+
+        :raises ApiError: a call failed and the steps had no other way.
+        """
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    result = self.send(call, retry)
+                except ApiError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(result)
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+    def iterate(self, pages: Pages[T]) -> Iterator[T]:
+        """Yield the items of a list, asking for each page when the one before has been used up."""
+        walk = Walk(pages)
+        while walk.call:
+            try:
+                page = self.send(walk.call)
+            except InvalidRequest as error:
+                walk.refused(error)
+            else:
+                yield from walk.take(page)
+
+    def look(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
+        """
+        Look at a target once, without repeating anything: a wait has its own patience.
+
+        :return: the runs seen, newest first, or the error that came instead.
+        """
+        try:
+            return self.run(self.settings.service.look(target), ONCE)
+        except ApiError as error:
+            return error
+
+    def _send_once(self, call: Call[T]) -> T:
+        return result_of(self.settings, call, self._exchange(call.request))
+
+    def _exchange(self, request: Request) -> Response:
+        settings = self.settings
+        end = time.monotonic() + settings.timeout
+        try:
+            with self._session.request(
+                request.method,
+                settings.base_url + request.path,
+                params=list(request.query),
+                json=request.json,
+                auth=_Headers(headers_for(settings, request)),
+                timeout=(settings.connect_timeout, settings.timeout),
+                verify=settings.verify,
+                proxies=dict(settings.proxies),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status_code, headers, self._body(answer, end))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise no_answer(settings, request, _reason(error)) from None
+
+    def _body(self, answer: requests.Response, end: float) -> bytes:
+        # requests bounds the silence between two bytes; a body that drips has to be bounded as a whole.
+        chunks = []
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+            chunks.append(chunk)
+            if time.monotonic() > end:
+                raise requests.Timeout(f"the answer was not complete after {self.settings.timeout:g} s")
+        return b"".join(chunks)
+
+
+def _reason(error: Any) -> str:
+    """Say in a few words why there was no answer; requests' own text repeats the whole URL."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS failed: {_innermost(error)}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy could not be reached or refused"
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "no connection within the connect timeout"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "timed out waiting for the answer"
+    return _innermost(error)
+
+
+def _innermost(error: Any) -> str:
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _innermost(reason)
+    if getattr(error, "args", None) and isinstance(error.args[-1], BaseException):
+        return _innermost(error.args[-1])
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
+    return f"{type(cause or error).__name__}: {_short(cause or error)}"
+
+
+def _short(error: BaseException) -> str:
+    text = str(error)
+    return text.rsplit(">: ", 1)[-1][:200]

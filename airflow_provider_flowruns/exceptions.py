@@ -1,0 +1,72 @@
+"""The exceptions a task of this package ends with, in one place to import them from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_flowruns.services.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    FlowRunsError,
+    InvalidArgument,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    UnexpectedAnswer,
+)
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "FlowRunCanceled",
+    "FlowRunFailed",
+    "FlowRunUnobservable",
+    "FlowRunsError",
+    "InvalidArgument",
+    "InvalidRequest",
+    "NotFound",
+    "PermissionDenied",
+    "RateLimited",
+    "ServerError",
+    "UnexpectedAnswer",
+]
+
+
+class FlowRunFailed(AirflowException):
+    """
+    The run ended as failed.
+
+    :param message: which run, and the service's own error text.
+    :param run: the run's summary.
+    """
+
+    def __init__(self, message: str, run: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class FlowRunCanceled(FlowRunFailed):
+    """The run was cancelled before it ended by itself."""
+
+
+class FlowRunUnobservable(FlowRunsError):
+    """
+    Nobody could look at the run for longer than the error budget; it may still be going.
+
+    Deliberately no AirflowException: ``soft_fail`` is about what a run came to, not about a wait that saw nothing.
+
+    :param message: how long, and what came instead of an answer.
+    :param run: summary of the run when it was last seen, None when it never was.
+    """
+
+    def __init__(self, message: str, run: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.run = run

@@ -1,0 +1,90 @@
+"""What Airflow reads to know this package. Imported in every Airflow process, so it imports nothing."""
+
+_TITLES = {"portable": "Portable", "activepieces": "Activepieces", "tableflow": "TableFlow"}
+
+_HOOKS = {"portable": "PortableHook", "activepieces": "ActivepiecesHook", "tableflow": "TableFlowHook"}
+
+_TAGS = {"portable": ["service"], "activepieces": ["service"], "tableflow": ["service"]}
+
+_SITES = {
+    "portable": "https://developer.portable.io/",
+    "activepieces": "https://www.activepieces.com/docs/endpoints/overview",
+    "tableflow": "https://docs.tableflow.com/",
+}
+
+_DEFAULT_HOSTS = {
+    "portable": "https://api.portable.io",
+    "activepieces": "https://cloud.activepieces.com",
+    "tableflow": "https://api.tableflow.com",
+}
+
+_COMMON_FIELDS = {
+    "timeout": {
+        "label": "Timeout",
+        "description": "Seconds for one whole answer (default 30).",
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
+    },
+    "verify": {
+        "label": "Verify TLS",
+        "description": "true (default), false, or the path of a CA file.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "proxies": {
+        "label": "Proxies",
+        "description": 'JSON object of scheme to proxy URL, such as {"https": "http://proxy:3128"}.',
+        "schema": {"type": ["object", "null"]},
+    },
+    "headers": {
+        "label": "Headers",
+        "description": "JSON object of further headers for every request that carries the token.",
+        "schema": {"type": ["object", "null"]},
+    },
+}
+
+_OWN_FIELDS = {
+    "activepieces": {
+        "project_id": {
+            "label": "Project id",
+            "description": "21 letters and digits, after /projects/ in the web app's address. Needed to list runs.",
+            "schema": {"type": ["string", "null"]},
+        }
+    }
+}
+
+
+def get_provider_info() -> dict[str, object]:
+    """Return the provider's metadata for Airflow."""
+    return {
+        "package-name": "airflow-provider-flowruns",
+        "name": "Flow Runs",
+        "description": "Waits for flow runs on Portable, Activepieces and TableFlow and reads their history.",
+        "integrations": [
+            {"integration-name": title, "external-doc-url": _SITES[kind], "tags": _TAGS[kind]}
+            for kind, title in _TITLES.items()
+        ],
+        "hooks": _modules("hooks"),
+        "operators": _modules("operators"),
+        "sensors": _modules("sensors"),
+        "connection-types": [_connection_type(kind) for kind in _TITLES],
+    }
+
+
+def _modules(folder: str) -> list[dict[str, object]]:
+    return [
+        {"integration-name": title, "python-modules": [f"airflow_provider_flowruns.{folder}.{kind}"]}
+        for kind, title in _TITLES.items()
+    ]
+
+
+def _connection_type(kind: str) -> dict[str, object]:
+    return {
+        "connection-type": kind,
+        "hook-name": _TITLES[kind],
+        "hook-class-name": f"airflow_provider_flowruns.hooks.{kind}.{_HOOKS[kind]}",
+        "conn-fields": {**_OWN_FIELDS.get(kind, {}), **_COMMON_FIELDS},
+        "ui-field-behaviour": {
+            "hidden-fields": ["login", "port", "schema", "extra"],
+            "relabeling": {"host": "Base URL", "password": "API token"},
+            "placeholders": {"host": _DEFAULT_HOSTS[kind], "password": f"{_TITLES[kind]} API token"},
+        },
+    }

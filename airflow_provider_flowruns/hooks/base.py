@@ -1,0 +1,129 @@
+"""What the hooks of all services share: an Airflow connection becomes a client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_flowruns.services.base import Service
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    FlowRunsError,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.client.settings import Settings
+    from airflow_provider_flowruns.client.sync import SyncClient
+    from airflow_provider_flowruns.services.model import Call, Pages
+
+ApiT = TypeVar("ApiT", bound=Service)
+T = TypeVar("T")
+
+
+class FlowRunsHook(BaseHook, Generic[ApiT]):
+    """
+    Base of the hooks: looks its connection up once, on first use, and keeps one client for it.
+
+    A subclass names its service by ``conn_type``. The client's HTTP session is kept alive between calls; use the hook
+    as a context manager, or call :meth:`close`, to close it.
+    """
+
+    conn_name_attr: ClassVar[str]
+    default_conn_name: ClassVar[str]
+    conn_type: ClassVar[str]
+    hook_name: ClassVar[str]
+
+    @property
+    def conn_id(self) -> str:
+        """Id of the Airflow connection."""
+        return str(getattr(self, self.conn_name_attr))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """
+        The connection's fields, checked.
+
+        :raises ConfigurationError: one is missing or cannot be right.
+        """
+        from airflow_provider_flowruns.client.settings import settings_from
+
+        connection = self.get_connection(self.conn_id)
+        return settings_from(
+            self.conn_type,
+            self.conn_id,
+            host=connection.host,
+            schema=connection.schema,
+            port=connection.port,
+            password=connection.password,
+            extra=connection.extra_dejson,
+        )
+
+    @cached_property
+    def client(self) -> SyncClient:
+        """The client for this connection, made on first use."""
+        from airflow_provider_flowruns.client.sync import SyncClient
+
+        return SyncClient(self.settings)
+
+    @property
+    def api(self) -> ApiT:
+        """The service's calls, as this connection means them."""
+        return cast("ApiT", self.settings.service)
+
+    def get_conn(self) -> SyncClient:
+        """Return the client for this connection."""
+        return self.client
+
+    def close(self) -> None:
+        """Close the client's HTTP session, if one was opened."""
+        if "client" in self.__dict__:
+            self.client.close()
+            del self.__dict__["client"]
+
+    def __enter__(self) -> FlowRunsHook[ApiT]:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def _send(self, call: Call[T]) -> T:
+        return self.client.send(call)
+
+    def _iterate(self, pages: Pages[T]) -> Iterator[T]:
+        return self.client.iterate(pages)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Try the connection with a read-only request.
+
+        :return: whether it works, and a sentence that says which account or project it sees, or what is wrong and how
+            to mend it.
+        """
+        try:
+            return True, self.client.run(self.api.check())
+        except FlowRunsError as error:
+            return False, f"{_diagnosis(error)} {error}"
+        finally:
+            self.close()
+
+
+def _diagnosis(error: FlowRunsError) -> str:
+    if isinstance(error, ConfigurationError):
+        return "The connection is not complete."
+    if isinstance(error, AuthenticationError):
+        return "The service does not accept the token."
+    if isinstance(error, PermissionDenied):
+        return "The service knows the token but does not let it in."
+    if isinstance(error, ConnectionFailed):
+        return "The service cannot be reached."
+    if isinstance(error, RateLimited | ServerError):
+        return "The service answers with an error."
+    return "The server answers, but not as this service does; the base URL may be wrong."

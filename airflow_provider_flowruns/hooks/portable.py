@@ -1,0 +1,76 @@
+"""Hook for Portable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.services.model import Flow, FlowRun
+
+
+class PortableHook(FlowRunsHook[PortableApi]):
+    """
+    Reads flows, workflows and run attempts of Portable.
+
+    Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
+    answer, ``InvalidArgument`` before any request when an argument cannot be right, and ``ConfigurationError`` when the
+    connection cannot.
+
+    :param portable_conn_id: Airflow connection of type ``portable``.
+    """
+
+    conn_name_attr = "portable_conn_id"
+    default_conn_name = "portable_default"
+    conn_type = "portable"
+    hook_name = "Portable"
+
+    def __init__(self, portable_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.portable_conn_id = portable_conn_id
+
+    def get_flow_status(self, flow_id: int | str) -> FlowRun:
+        """
+        Return the last run of a flow, which has no run id here (``GET /v2/flows/{id}/status``).
+
+        :param flow_id: the flow's number.
+        """
+        return self._send(self.api.get_flow_status(flow_id))
+
+    def get_workflow_status(self, workflow_id: int | str) -> FlowRun:
+        """
+        Return the last run of a workflow, which has no run id (``GET /v2/workflows/{id}/status``).
+
+        :param workflow_id: the workflow's number.
+        """
+        return self._send(self.api.get_workflow_status(workflow_id))
+
+    def get_run_attempts(
+        self,
+        flow_id: int | str,
+        *,
+        limit: int | str = DEFAULT_LIMIT,
+        sort: str = "DESC",
+        start_time: datetime | str | None = None,
+        end_time: datetime | str | None = None,
+    ) -> Iterator[FlowRun]:
+        """
+        Yield the run attempts of a flow, asking for the next page when it is needed (``GET /v2/flows/{id}/run``).
+
+        :param flow_id: the flow's number.
+        :param limit: attempts a page, 1 to 1000.
+        :param sort: ``DESC`` (newest first) or ``ASC``.
+        :param start_time: leave out attempts before this time.
+        :param end_time: leave out attempts after this time.
+        """
+        return self._iterate(
+            self.api.get_run_attempts(flow_id, limit=limit, sort=sort, start_time=start_time, end_time=end_time)
+        )
+
+    def list_flows(self) -> tuple[Flow, ...]:
+        """Return all flows of the account (``GET /v2/flows``)."""
+        return self._send(self.api.list_flows())

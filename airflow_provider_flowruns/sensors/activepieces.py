@@ -1,0 +1,65 @@
+"""Sensors on Activepieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_flowruns.arguments import check_when_known
+from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
+from airflow_provider_flowruns.services.activepieces import checked_flow_id, checked_run_id
+from airflow_provider_flowruns.services.model import Kind, Target
+
+
+class ActivepiecesFlowRunSensor(FlowRunSensor):
+    """
+    Wait until one flow run has ended, and return its summary.
+
+    Reads the run (``GET /api/v1/flow-runs/{id}``). A run that is not there yet is given two minutes to appear.
+
+    :param run_id: the run's id, 21 letters and digits, templated.
+    :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "activepieces_conn_id")
+    hook_class = ActivepiecesHook
+
+    def __init__(
+        self, *, run_id: str, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.activepieces_conn_id = activepieces_conn_id
+        check_when_known(run_id, checked_run_id)
+
+    def target(self) -> Target:
+        """Return the run."""
+        return Target("activepieces", Kind.RUN, run_id=checked_run_id(self.run_id))
+
+
+class ActivepiecesFlowSensor(FlowSensor):
+    """
+    Wait until a flow's last run has ended, and return its summary.
+
+    Reads the flow's newest production runs (``GET /api/v1/flow-runs``, which needs the connection's ``project_id``).
+    Without a guard it stays with the run it first sees going, even when a newer one starts.
+
+    :param flow_id: the flow's id, 21 letters and digits, templated.
+    :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "activepieces_conn_id", *FlowSensor.template_fields)
+    hook_class = ActivepiecesHook
+
+    def __init__(
+        self, *, flow_id: str, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.activepieces_conn_id = activepieces_conn_id
+        check_when_known(flow_id, checked_flow_id)
+
+    def target(self) -> Target:
+        """Return the flow's newest runs."""
+        return Target("activepieces", Kind.FLOW_RUNS, flow_id=checked_flow_id(self.flow_id))

@@ -1,0 +1,222 @@
+"""The sensor all services share: it drives a watch in every mode and settles its verdict in one place."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
+from airflow_provider_flowruns.outcomes import settle
+from airflow_provider_flowruns.services.model import Target
+from airflow_provider_flowruns.services.reading import checked_time, time_of
+from airflow_provider_flowruns.task import ServiceTask
+from airflow_provider_flowruns.task_state import TaskState
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, WatchPlan
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_STATE_KEY = "flowruns_wait"
+
+
+class FlowRunSensor(ServiceTask, BaseSensorOperator):
+    """
+    Base of the sensors: waits until a run has ended and returns its summary.
+
+    It fails with ``FlowRunFailed`` on a failed run (with the service's own error text), ``FlowRunCanceled`` on a
+    cancelled one, ``AirflowSensorTimeout`` when the run does not end in time, ``FlowRunUnobservable`` when nobody could
+    look for longer than ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be
+    asked. ``soft_fail`` skips on the first three of these, ``never_fail`` on all.
+
+    :param error_budget: seconds without one good answer before giving up. Connection errors, HTTP 429 and 5xx and
+        answers that are no JSON are ridden out so long; the run itself is never touched.
+    :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
+    :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
+    :param poke_interval: seconds between two looks.
+    :param timeout: seconds until the wait fails.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#dff3ef"
+
+    #: Seconds for which a failure that the service itself may mend is not taken as one.
+    recovery_grace: ClassVar[float] = 300.0
+    #: Whether this sensor looks at a last run, which may be older than wanted.
+    takes_guard: ClassVar[bool] = False
+
+    completed_after: datetime | str | None = None
+    started_after: datetime | str | None = None
+
+    def __init__(
+        self,
+        *,
+        error_budget: float = 900,
+        on_paused: str = "wait",
+        on_canceled: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.error_budget = error_budget
+        self.on_paused = on_paused
+        self.on_canceled = on_canceled
+        check_seconds(self.poke_interval, argument="poke_interval")
+        check_seconds(error_budget, argument="error_budget")
+        check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
+        check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
+        self._watch: Watch | None = None
+        self._decision = Decision()
+
+    @abstractmethod
+    def target(self) -> Target:
+        """
+        Return what to look at, from arguments that are rendered by now.
+
+        :raises InvalidArgument: one of them cannot be right.
+        """
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the run; see the class for what is returned and raised."""
+        self._watch = self._begin(context)
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
+        watch = self._watch = self._watch or self._begin(context)
+        verdict = self._look(watch)
+        if verdict is None:
+            self._keep(watch, context)
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._settle(verdict, context))
+
+    def _begin(self, context: Context) -> Watch:
+        """Go on with the wait this try began before it was rescheduled, or plan a new one."""
+        target = self.target()
+        info = self.hook.api.info  # a connection that cannot work fails here, whatever silent_fail says
+        saved = TaskState(context, _STATE_KEY).load() if self._is_kept else {}
+        if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
+            return Watch.from_json(saved["watch"])
+        # The guards stay those of the first try: a template that says "now" must not move between tries.
+        completed_after, started_after = saved.get("guards") or self._guards()
+        now = self._clock.now()
+        plan = WatchPlan(
+            service=target.service,
+            kind=str(target.kind),
+            flow_id=target.flow_id,
+            run_id=target.run_id,
+            interval=self.poke_interval,
+            deadline=now + self.timeout,
+            error_budget=self.error_budget,
+            completed_after=completed_after,
+            started_after=started_after,
+            on_paused=self.on_paused,
+            on_canceled=self.on_canceled,
+            keep_waiting=self.silent_fail,
+            recovery_grace=self.recovery_grace,
+            not_found_grace=info.not_found_grace,
+            backoff=self.exponential_backoff,
+            longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
+        )
+        watch = Watch(plan, now)
+        self._keep(watch, context)
+        return watch
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether only a run that is fresh enough counts."""
+        return self.completed_after is not None or self.started_after is not None
+
+    @cached_property
+    def _clock(self) -> Clock:
+        return Clock()
+
+    @property
+    def _is_kept(self) -> bool:
+        return self.reschedule or self.is_guarded
+
+    def _guards(self) -> tuple[float | None, float | None]:
+        times = (
+            checked_time(self.completed_after, argument="completed_after"),
+            checked_time(self.started_after, argument="started_after"),
+        )
+        completed, started = (time.timestamp() if time else None for time in times)
+        return completed, started
+
+    def _keep(self, watch: Watch, context: Context) -> None:
+        if self._is_kept:
+            plan = watch.plan
+            TaskState(context, _STATE_KEY).save(
+                {
+                    "try_number": context["ti"].try_number,
+                    "guards": [plan.completed_after, plan.started_after],
+                    "watch": watch.to_json(),
+                }
+            )
+
+    def _look(self, watch: Watch) -> Verdict | None:
+        self._decision = watch.step(self.hook.client.look(watch.target), self._clock.now())
+        for news in self._decision.news:
+            self.log.log(logging.WARNING if news.is_warning else logging.INFO, "%s", news.text)
+        return self._decision.verdict
+
+    def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
+        # Airflow's own loop sleeps as long as the watch says, as every other mode does.
+        return self._decision.wait
+
+    def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
+        summary = settle(verdict, soft_fail=self.soft_fail, never_fail=self.never_fail)
+        if self._is_kept:
+            TaskState(context, _STATE_KEY).forget()
+        self._warn_if_old(summary, context)
+        return summary
+
+    def _warn_if_old(self, run: dict[str, Any], context: Context) -> None:
+        ended, interval_end = time_of(run["completed_at"]), context.get("data_interval_end")
+        if self.takes_guard and not self.is_guarded and ended and interval_end and ended < interval_end:
+            self.log.warning(
+                "The run that was accepted ended at %s, before this DAG run's data interval did (%s); "
+                "set completed_after to accept nothing older",
+                ended.isoformat(),
+                interval_end.isoformat(),
+            )
+
+
+class FreshSensor(FlowRunSensor):
+    """
+    Base of the sensors on a last run, which may be an old one.
+
+    :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
+        time zone), templated, such as ``{{ data_interval_end }}``. Without a guard the last run counts as it stands.
+    """
+
+    template_fields: Sequence[str] = ("completed_after",)
+    takes_guard = True
+
+    def __init__(self, *, completed_after: datetime | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.completed_after = completed_after
+        check_when_known(completed_after, partial(checked_time, argument="completed_after"))
+
+
+class FlowSensor(FreshSensor):
+    """
+    Base of the sensors on a flow's last run, where the service tells its runs apart.
+
+    With a guard, the newest run that is fresh enough and has ended decides; a failure does not while a newer run is
+    still going.
+
+    :param started_after: accept no run that started (Portable: was created) before this time; like ``completed_after``.
+    """
+
+    template_fields: Sequence[str] = (*FreshSensor.template_fields, "started_after")
+
+    def __init__(self, *, started_after: datetime | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.started_after = started_after
+        check_when_known(started_after, partial(checked_time, argument="started_after"))

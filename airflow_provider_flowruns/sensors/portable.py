@@ -1,0 +1,101 @@
+"""Sensors on Portable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_flowruns.arguments import check_when_known
+from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
+from airflow_provider_flowruns.services.model import Kind, Target
+from airflow_provider_flowruns.services.portable import checked_flow_id, checked_run_id, checked_workflow_id
+
+
+class PortableFlowSensor(FlowSensor):
+    """
+    Wait until a flow's last run has ended, and return its summary.
+
+    Reads the flow's status (``GET /v2/flows/{id}/status``); with ``completed_after`` or ``started_after`` its newest
+    run attempts instead (``GET /v2/flows/{id}/run``), because a status cannot tell two runs apart.
+
+    :param flow_id: the flow's number, templated.
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "portable_conn_id", *FlowSensor.template_fields)
+    hook_class = PortableHook
+
+    def __init__(
+        self, *, flow_id: int | str, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.portable_conn_id = portable_conn_id
+        check_when_known(flow_id, checked_flow_id)
+
+    def target(self) -> Target:
+        """Return the flow's status or, with a guard, its newest attempts."""
+        kind = Kind.FLOW_RUNS if self.is_guarded else Kind.FLOW
+        return Target("portable", kind, flow_id=checked_flow_id(self.flow_id))
+
+
+class PortableFlowRunSensor(FlowRunSensor):
+    """
+    Wait until one run attempt has ended, and return its summary.
+
+    Looks for it among the flow's run attempts, newest first (``GET /v2/flows/{id}/run``).
+
+    :param flow_id: the flow's number, templated.
+    :param run_id: the run attempt's number, templated.
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "run_id", "portable_conn_id")
+    hook_class = PortableHook
+
+    def __init__(
+        self,
+        *,
+        flow_id: int | str,
+        run_id: int | str,
+        portable_conn_id: str = PortableHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.run_id = run_id
+        self.portable_conn_id = portable_conn_id
+        check_when_known(flow_id, checked_flow_id)
+        check_when_known(run_id, checked_run_id)
+
+    def target(self) -> Target:
+        """Return the run attempt."""
+        return Target("portable", Kind.RUN, checked_flow_id(self.flow_id), checked_run_id(self.run_id))
+
+
+class PortableWorkflowSensor(FreshSensor):
+    """
+    Wait until a workflow's last run has ended, and return its summary.
+
+    Reads the workflow's status (``GET /v2/workflows/{id}/status``). Portable gives a workflow's runs no identity, so
+    ``completed_after`` is decided on the status's ``completedAt`` alone.
+
+    :param workflow_id: the workflow's number, templated.
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("workflow_id", "portable_conn_id", *FreshSensor.template_fields)
+    hook_class = PortableHook
+
+    def __init__(
+        self, *, workflow_id: int | str, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.portable_conn_id = portable_conn_id
+        check_when_known(workflow_id, checked_workflow_id)
+
+    def target(self) -> Target:
+        """Return the workflow's status."""
+        return Target("portable", Kind.WORKFLOW, flow_id=checked_workflow_id(self.workflow_id))

@@ -1,0 +1,63 @@
+"""Sensors on TableFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_flowruns.arguments import check_when_known
+from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
+from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
+from airflow_provider_flowruns.services.model import Kind, Target
+from airflow_provider_flowruns.services.tableflow import checked_flow_id, checked_run_id
+
+
+class TableFlowFlowRunSensor(FlowRunSensor):
+    """
+    Wait until one flow run has ended, and return its summary.
+
+    Reads the run (``GET /v2/flows/runs/{id}``). A run in ``review`` waits for a person, see ``on_paused``.
+
+    :param run_id: the run's id, templated.
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
+    hook_class = TableFlowHook
+
+    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.tableflow_conn_id = tableflow_conn_id
+        check_when_known(run_id, checked_run_id)
+
+    def target(self) -> Target:
+        """Return the run."""
+        return Target("tableflow", Kind.RUN, run_id=checked_run_id(self.run_id))
+
+
+class TableFlowFlowSensor(FlowSensor):
+    """
+    Wait until a flow's last run has ended, and return its summary.
+
+    Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it stays with the run it first sees going,
+    even when a newer one starts.
+
+    :param flow_id: the flow's id, templated.
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "tableflow_conn_id", *FlowSensor.template_fields)
+    hook_class = TableFlowHook
+
+    def __init__(
+        self, *, flow_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.tableflow_conn_id = tableflow_conn_id
+        check_when_known(flow_id, checked_flow_id)
+
+    def target(self) -> Target:
+        """Return the flow's newest runs."""
+        return Target("tableflow", Kind.FLOW_RUNS, flow_id=checked_flow_id(self.flow_id))

@@ -1,0 +1,308 @@
+"""Activepieces (automation, cloud or self-hosted): flow runs and flows, as calls and readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    UnexpectedAnswer,
+)
+from airflow_provider_flowruns.services.model import (
+    Call,
+    Disposition,
+    Flow,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    Page,
+    Pages,
+    Request,
+    Steps,
+    Target,
+)
+from airflow_provider_flowruns.services.reading import (
+    checked_id,
+    checked_limit,
+    checked_range,
+    record_of,
+    records_of,
+    rfc3339,
+    text_of,
+    texts_of,
+    time_of,
+    word,
+)
+
+#: Runs a page unless asked otherwise. The server has no upper bound; rows carry whole flow definitions.
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+
+_ID = re.compile(r"[0-9a-zA-Z]{21}", re.ASCII)
+_EXAMPLE_ID = "the 21 letters and digits at the end of its address in Activepieces"
+_NEWEST = 20
+
+_ACTIVE = {
+    "QUEUED": Lifecycle.PENDING,
+    "RUNNING": Lifecycle.RUNNING,
+    "PAUSED": Lifecycle.PAUSED,
+}
+_ENDED = {
+    "SUCCEEDED": Disposition.SUCCEEDED,
+    "STOPPED": Disposition.SUCCEEDED,  # until 0.64: the flow ended itself, and not among the failed states
+    "CANCELED": Disposition.CANCELED,
+    "FAILED": Disposition.FAILED,
+    "TIMEOUT": Disposition.FAILED,
+    "INTERNAL_ERROR": Disposition.FAILED,
+    "QUOTA_EXCEEDED": Disposition.FAILED,
+    "MEMORY_LIMIT_EXCEEDED": Disposition.FAILED,
+    "LOG_SIZE_EXCEEDED": Disposition.FAILED,
+}
+#: Every status a filter may name.
+STATUSES = frozenset({*_ACTIVE, *_ENDED})
+
+
+class ActivepiecesApi:
+    """
+    The Activepieces API v1 as data: every method returns a call, none of them does I/O.
+
+    :param project_id: the project that lists are about; without it they are refused before any request.
+    :param app_url: address of the web app, for links to runs.
+    """
+
+    info: ClassVar[ServiceInfo] = ServiceInfo(
+        name="activepieces",
+        title="Activepieces",
+        default_url="https://cloud.activepieces.com",
+        url_suffixes=("/api/v1", "/api"),
+        hints={
+            AuthenticationError: "put a valid API key (sk-...) in the password; a user's token lasts 7 days",
+            PermissionDenied: "the token has ended or may not see this project; check password and project_id",
+            NotFound: "the id must belong to the project, and the connection's host must be the Activepieces server",
+            RateLimited: COMMON_HINTS["limit"],
+            UnexpectedAnswer: COMMON_HINTS["address"],
+        },
+        # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
+        not_found_grace=120.0,
+        can_cancel=True,
+    )
+
+    def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:
+        self._project_id = project_id
+        self._app_url = (app_url or self.info.default_url).rstrip("/")
+
+    @classmethod
+    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
+        """Return the API of the connection's server and its ``project_id``."""
+        return cls(project_id=text_of(options.get("project_id")), app_url=base_url)
+
+    def get_flow_run(self, run_id: str) -> Call[FlowRun]:
+        """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
+        return self._call(f"/api/v1/flow-runs/{checked_run_id(run_id)}", lambda body: self._read_run(record_of(body)))
+
+    def list_flow_runs(
+        self,
+        *,
+        flow_id: str | None = None,
+        status: Iterable[str] | str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        limit: int | str = DEFAULT_LIMIT,
+    ) -> Pages[FlowRun]:
+        """
+        ``GET /api/v1/flow-runs``: the project's production runs, newest first, without the data of their steps.
+
+        Walks back in time by overlapping windows: the server's own cursor loses runs of the same second.
+
+        :param flow_id: only runs of this flow.
+        :param status: only runs in this status, or one of these.
+        :param created_after: leave out runs created before this time.
+        :param created_before: leave out runs created after this time.
+        :param limit: runs a page, 1 to 1000.
+        """
+        size = checked_limit(limit, most=MAX_LIMIT)
+        after, before = checked_range(
+            created_after, created_before, start_argument="created_after", end_argument="created_before"
+        )
+        fixed = (("projectId", self._project()), *_flow_filter(flow_id), *_status_filter(status))
+        if after:
+            fixed = (*fixed, ("createdAfter", rfc3339(after)))
+
+        def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
+            def read(body: Any) -> Page[FlowRun]:
+                runs = tuple(self._read_run(record) for record in records_of(body, "data"))
+                return Page(runs, following(runs) if len(runs) >= size else None)
+
+            def following(runs: tuple[FlowRun, ...]) -> Call[Page[FlowRun]] | None:
+                oldest = min((run.created_at for run in runs if run.created_at), default=None)
+                if oldest is None:
+                    return None
+                # A millisecond of overlap: the filter may be finer than the times in the answer.
+                until = oldest + timedelta(milliseconds=1)
+                moved = before is None or until < before
+                return page(until, size) if moved else page(before, size * 2)
+
+            window = (("createdBefore", rfc3339(before)),) if before else ()
+            return self._call("/api/v1/flow-runs", read, (*fixed, *window, ("limit", str(size))))
+
+        return Pages(first=page(before, size), identity=lambda run: run.run_id)
+
+    def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Pages[Flow]:
+        """
+        ``GET /api/v1/flows``: the project's flows.
+
+        :param limit: flows a page, 1 to 1000.
+        """
+        size = checked_limit(limit, most=MAX_LIMIT)
+        fixed = (("projectId", self._project()), ("limit", str(size)))
+
+        def page(cursor: str | None) -> Call[Page[Flow]]:
+            def read(body: Any) -> Page[Flow]:
+                flows = tuple(map(_read_flow, records_of(body, "data")))
+                following = text_of(body.get("next")) if isinstance(body, Mapping) else None
+                # Some servers hand out a cursor for ever: an empty page or one that does not move is the end.
+                moved = bool(flows) and following not in {None, cursor}
+                return Page(flows, page(following) if moved else None)
+
+            return self._call("/api/v1/flows", read, (*fixed, ("cursor", cursor)) if cursor else fixed)
+
+        return Pages(first=page(None), identity=lambda flow: flow.flow_id)
+
+    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+        """Return the steps that read a target: a run by id, or the flow's newest runs."""
+        if target.kind is Kind.RUN and target.run_id:
+            return ((yield self.get_flow_run(target.run_id)),)
+        if target.kind is Kind.FLOW_RUNS and target.flow_id:
+            first = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
+            return tuple(first.items)
+        raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
+
+    def check(self) -> Steps[str]:
+        """Return the steps that try a connection: one flow of the project, or one project without a project id."""
+        if self._project_id is None:
+            projects = yield self._call("/api/v1/projects", lambda body: records_of(body, "data"))
+            names = ", ".join(f"{p.get('displayName')} ({p.get('id')})" for p in projects[:5])
+            return f"Activepieces answers; this token sees {names or 'no project'}. Set project_id to list runs"
+        page: Page[Flow] = yield self.list_flows(limit=1).first
+        seen = f"flow {page.items[0].name!r} among others" if page.items else "no flow"
+        return f"Activepieces answers; this token sees project {self._project_id} with {seen}"
+
+    def error_message(self, body: Any) -> str | None:
+        """Return the words of either error shape: ``{code, params}`` or ``{statusCode, error, message}``."""
+        if not isinstance(body, Mapping):
+            return None
+        params = body.get("params")
+        detail = text_of(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
+        code = text_of(body.get("code"))
+        return f"{code}: {detail}" if code and detail else detail or code
+
+    def _project(self) -> str:
+        if not self._project_id:
+            raise ConfigurationError(
+                "Activepieces lists need a project: set project_id in the connection's extra fields "
+                "(it follows /projects/ in the address of the web app)"
+            )
+        return checked_id(self._project_id, argument="project_id", pattern=_ID, example=_EXAMPLE_ID)
+
+    def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
+        return Call(self.info.name, Request("GET", path, query), read)
+
+    def _read_run(self, record: Mapping[str, Any]) -> FlowRun:
+        status = word(record.get("status"))
+        run_id, project_id = text_of(record.get("id")), text_of(record.get("projectId"))
+        ended = status in _ENDED
+        return FlowRun(
+            service=self.info.name,
+            kind=Kind.RUN,
+            run_id=run_id,
+            flow_id=text_of(record.get("flowId")),
+            lifecycle=Lifecycle.NOT_RUNNING if ended else _ACTIVE.get(status, Lifecycle.UNKNOWN),
+            disposition=_ENDED.get(status, Disposition.NONE),
+            vendor_status=text_of(record.get("status")) or "",
+            trigger=text_of(record.get("triggeredBy")),
+            created_at=time_of(record.get("created")),
+            started_at=time_of(record.get("startTime")),
+            completed_at=_completed_at(record) if ended else None,
+            errors=_run_errors(record, status) if ended else (),
+            url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if run_id and project_id else None,
+            may_recover=status == "INTERNAL_ERROR",
+            raw=record,
+        )
+
+
+def checked_run_id(value: Any) -> str:
+    """
+    Return an Activepieces run id.
+
+    :raises InvalidArgument: it is not 21 letters and digits.
+    """
+    return checked_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
+
+
+def checked_flow_id(value: Any) -> str:
+    """
+    Return an Activepieces flow id.
+
+    :raises InvalidArgument: it is not 21 letters and digits.
+    """
+    return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
+
+
+def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:
+    return (("flowId", checked_flow_id(flow_id)),) if flow_id else ()
+
+
+def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str], ...]:
+    wanted = [status] if isinstance(status, str) else list(status or ())
+    unknown = [one for one in wanted if word(one) not in STATUSES]
+    if unknown:
+        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {unknown}")
+    return tuple(("status", word(one)) for one in wanted)
+
+
+def _params_text(params: Mapping[str, Any]) -> str | None:
+    if message := text_of(params.get("message")):
+        return message
+    parts = [f"{name} {params[name]}" for name in ("entityType", "entityId") if params.get(name)]
+    return ", ".join(parts) or None
+
+
+def _completed_at(record: Mapping[str, Any]) -> datetime | None:
+    # Cancelled runs keep an empty finishTime; the row was last changed when they were cancelled.
+    return time_of(record.get("finishTime")) or time_of(record.get("updated"))
+
+
+def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
+    if _ENDED[status] is not Disposition.FAILED:
+        return ()
+    step = record.get("failedStep")
+    if not isinstance(step, Mapping) or not step:
+        step = {"name": record.get("failedStepName")}
+    name = text_of(step.get("displayName")) or text_of(step.get("name"))
+    message = text_of(step.get("message"))
+    if message and name:
+        return (f"step {name!r}: {message}",)
+    if message or name:
+        return texts_of(message or f"step {name!r} failed")
+    return () if status == "FAILED" else (f"the run ended as {status}",)
+
+
+def _read_flow(record: Mapping[str, Any]) -> Flow:
+    version = record.get("version")
+    name = text_of(version.get("displayName")) if isinstance(version, Mapping) else None
+    return Flow(
+        ActivepiecesApi.info.name,
+        str(record.get("id")),
+        name,
+        word(record.get("status")) == "ENABLED",
+        record,
+    )

@@ -1,0 +1,82 @@
+"""What every service's module offers, so that clients and waits need not know which service it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+from airflow_provider_flowruns.services.errors import ApiError
+from airflow_provider_flowruns.services.model import FlowRun, Response, Steps, Target
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """
+    The fixed facts of a service.
+
+    :param name: connection type and registry key, e.g. ``portable``.
+    :param title: the name people know, for messages.
+    :param default_url: base URL used when the connection has no host; None when there is none.
+    :param url_suffixes: path ends that users paste behind the base URL, longest first; they are cut off.
+    :param hints: what to do about an error, by error class.
+    :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
+    :param can_cancel: whether the service can cancel a run at all.
+    """
+
+    name: str
+    title: str
+    default_url: str
+    url_suffixes: tuple[str, ...]
+    hints: Mapping[type[ApiError], str]
+    not_found_grace: float = 0.0
+    can_cancel: bool = False
+
+
+class Service(Protocol):
+    """One service's API: its facts and the calls every caller needs, whichever service it is."""
+
+    info: ClassVar[ServiceInfo]
+
+    @classmethod
+    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
+        """Return the API as one connection means it: its server and its own extra fields."""
+
+    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+        """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
+
+    def check(self) -> Steps[str]:
+        """Return the read-only steps that try a connection; their result says which account it sees."""
+
+    def error_message(self, body: Any) -> str | None:
+        """Return the service's own words from the JSON body of an error answer, None when it has none."""
+
+
+#: So much of an answer that is no JSON is shown in a message.
+_SHOWN_CHARS = 200
+
+
+def error_text(service: Service, response: Response) -> str:
+    """Return what an error answer says, whether or not it is JSON of the service's own."""
+    try:
+        message = service.error_message(response.json())
+    except ValueError:
+        message = _as_text(response)
+    return message or f"HTTP {response.status} without a message"
+
+
+def _as_text(response: Response) -> str:
+    content_type = response.headers.get("content-type", "no content type").partition(";")[0]
+    if not response.body:
+        return f"HTTP {response.status} with an empty body"
+    if "html" in content_type:
+        return f"HTTP {response.status} with an HTML page instead of JSON"
+    shown = " ".join(response.body[:_SHOWN_CHARS].decode("utf-8", "replace").split())
+    return f"HTTP {response.status} with {content_type} instead of JSON: {shown}"
+
+
+#: HTTP says the same thing for every service.
+COMMON_HINTS: Mapping[str, str] = {
+    "address": "check the connection's host: it must be the API's base URL",
+    "limit": "the service asks for fewer requests; wait, or raise the poll interval",
+}

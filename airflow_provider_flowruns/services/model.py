@@ -1,0 +1,244 @@
+"""The words all services share: a run, its state, and calls as data. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+#: What of a run goes to XCom is bounded, whatever the vendor sends.
+MAX_ERRORS = 20
+MAX_ERROR_CHARS = 2_000
+MAX_RESOURCES = 200
+
+
+class Lifecycle(StrEnum):
+    """Where a run stands. ``UNKNOWN`` is a status this version has never heard of."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    NOT_RUNNING = "NOT_RUNNING"
+    UNKNOWN = "UNKNOWN"
+
+
+class Disposition(StrEnum):
+    """How a run ended; ``NONE`` as long as it has not (or nothing has run yet)."""
+
+    NONE = "NONE"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class Kind(StrEnum):
+    """What a record describes, and what a :class:`Target` asks for."""
+
+    FLOW = "flow"
+    WORKFLOW = "workflow"
+    RUN = "run"
+    FLOW_RUNS = "flow_runs"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceCounts:
+    """Rows of one resource (endpoint or table) of a run."""
+
+    name: str
+    extracted: int = 0
+    analyzed: int = 0
+    loaded: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRun:
+    """
+    One run of a flow, or a flow's (workflow's) last run where the service shows only that.
+
+    Invariant: ``disposition`` is ``NONE`` unless ``lifecycle`` is ``NOT_RUNNING``. Times are aware UTC or None.
+    ``vendor_status`` is the service's own word as sent. ``may_recover`` marks a failure that the service itself
+    may still turn into something else (Activepieces ``INTERNAL_ERROR``).
+    """
+
+    service: str
+    kind: Kind
+    run_id: str | None
+    flow_id: str | None
+    lifecycle: Lifecycle
+    disposition: Disposition
+    vendor_status: str
+    attempt: int | None = None
+    trigger: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    resources: tuple[ResourceCounts, ...] = ()
+    errors: tuple[str, ...] = ()
+    url: str | None = None
+    may_recover: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is on its way: pending, running or paused."""
+        return self.lifecycle in {Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.PAUSED}
+
+    def summary(self) -> dict[str, Any]:
+        """
+        Return the run as the plain JSON that goes to XCom.
+
+        ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors`` and
+        ``resources`` are capped, and ``truncated`` says whether anything was cut.
+        """
+        return {
+            "service": self.service,
+            "kind": str(self.kind),
+            "run_id": self.run_id,
+            "flow_id": self.flow_id,
+            "lifecycle": str(self.lifecycle),
+            "disposition": str(self.disposition),
+            "vendor_status": self.vendor_status,
+            "attempt": self.attempt,
+            "trigger": self.trigger,
+            "created_at": _iso(self.created_at),
+            "started_at": _iso(self.started_at),
+            "completed_at": _iso(self.completed_at),
+            "rows": self.rows(),
+            "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
+            "errors": _capped(self.errors),
+            "url": self.url,
+            "truncated": self._is_truncated(),
+        }
+
+    def rows(self) -> dict[str, int] | None:
+        """Return the rows extracted, analyzed and loaded over all resources, None without resources."""
+        if not self.resources:
+            return None
+        return {
+            "extracted": sum(resource.extracted for resource in self.resources),
+            "analyzed": sum(resource.analyzed for resource in self.resources),
+            "loaded": sum(resource.loaded for resource in self.resources),
+        }
+
+    def _is_truncated(self) -> bool:
+        texts = [self.errors, *(resource.errors for resource in self.resources[:MAX_RESOURCES])]
+        return len(self.resources) > MAX_RESOURCES or any(
+            len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors) for errors in texts
+        )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _capped(errors: tuple[str, ...]) -> list[str]:
+    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]]
+
+
+def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:
+    return {
+        "name": resource.name,
+        "extracted": resource.extracted,
+        "analyzed": resource.analyzed,
+        "loaded": resource.loaded,
+        "errors": _capped(resource.errors),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow as the service lists it. ``raw`` is the record as sent."""
+
+    service: str
+    flow_id: str
+    name: str | None
+    enabled: bool | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return service, flow_id, name and enabled as plain JSON."""
+        return {"service": self.service, "flow_id": self.flow_id, "name": self.name, "enabled": self.enabled}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a wait looks at: one run by id, a flow's or workflow's last run, or a flow's newest runs."""
+
+    service: str
+    kind: Kind
+    flow_id: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    An HTTP request as data: ``path`` is relative to the connection's base URL and already safe.
+
+    ``json`` is the body as a JSON value. ``with_token=False`` keeps the token off this request.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    json: Any = None
+    with_token: bool = True
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether sending it twice does no more than sending it once."""
+        return self.method in {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer as data: header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body read as JSON; raises ValueError when it is none."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request and the function that reads its answer's JSON body."""
+
+    service: str
+    request: Request
+    read: Callable[[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list and the call for the next one, None on the last."""
+
+    items: tuple[T, ...]
+    next: Call[Page[T]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pages(Generic[T]):
+    """
+    A list that comes in pages. Items of the same ``identity`` are given out once.
+
+    ``other_spelling`` is a first call that says the same in other words, for a server that refuses the first.
+    """
+
+    first: Call[Page[T]]
+    identity: Callable[[T], Hashable]
+    other_spelling: Call[Page[T]] | None = None
+
+
+#: Several calls that together answer one question: yields calls, is sent their results, returns the answer.
+#: Whoever drives it does the I/O, so the same steps serve the synchronous and the asynchronous client.
+Steps = Generator[Call[Any], Any, T]

@@ -1,0 +1,332 @@
+"""Portable (ELT): flows and workflows, their status and run attempts, as calls and readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    UnexpectedAnswer,
+)
+from airflow_provider_flowruns.services.model import (
+    Call,
+    Disposition,
+    Flow,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    Page,
+    Pages,
+    Request,
+    ResourceCounts,
+    Steps,
+    Target,
+)
+from airflow_provider_flowruns.services.reading import (
+    checked_id,
+    checked_limit,
+    checked_range,
+    count_of,
+    record_of,
+    records_of,
+    rfc3339,
+    text_of,
+    texts_of,
+    time_of,
+    word,
+)
+
+#: The vendor's own bounds for one page of run attempts.
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+#: The app has no documented address of a single flow.
+APP_URL = "https://app.portable.io/"
+
+_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
+_DISPOSITIONS = {
+    "": Disposition.NONE,
+    "NONE": Disposition.NONE,
+    "SUCCEEDED": Disposition.SUCCEEDED,
+    "FAILED": Disposition.FAILED,
+    # Not documented; what a service would say if it said anything.
+    "CANCELED": Disposition.CANCELED,
+    "CANCELLED": Disposition.CANCELED,
+}
+#: So many of a flow's newest attempts decide a wait with a freshness guard.
+_NEWEST = 50
+
+
+class PortableApi:
+    """The Portable API v2 as data: every method returns a call, none of them does I/O."""
+
+    info: ClassVar[ServiceInfo] = ServiceInfo(
+        name="portable",
+        title="Portable",
+        default_url="https://api.portable.io",
+        url_suffixes=("/v2",),
+        hints={
+            AuthenticationError: "put a valid Portable API token in the connection's password",
+            PermissionDenied: "the Portable plan of this account does not include the API, or not this object",
+            NotFound: "the id is printed under the flow's name in Portable; it must belong to this account",
+            RateLimited: COMMON_HINTS["limit"],
+            UnexpectedAnswer: COMMON_HINTS["address"],
+        },
+        can_cancel=True,
+    )
+
+    @classmethod
+    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
+        """Return the API as a connection means it; Portable has nothing to choose."""
+        return cls()
+
+    def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
+        """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
+        return self._call(f"/v2/flows/{checked_flow_id(flow_id)}/status", lambda body: _read_status(body, Kind.FLOW))
+
+    def get_workflow_status(self, workflow_id: int | str) -> Call[FlowRun]:
+        """``GET /v2/workflows/{id}/status``: the workflow's last run; it has no run id."""
+        return self._call(
+            f"/v2/workflows/{checked_workflow_id(workflow_id)}/status", lambda body: _read_status(body, Kind.WORKFLOW)
+        )
+
+    def get_run_attempts(
+        self,
+        flow_id: int | str,
+        *,
+        limit: int | str = DEFAULT_LIMIT,
+        sort: str = "DESC",
+        start_time: datetime | str | None = None,
+        end_time: datetime | str | None = None,
+    ) -> Pages[FlowRun]:
+        """
+        ``GET /v2/flows/{id}/run``: the flow's run attempts, page by page until a short page.
+
+        :param limit: attempts a page, 1 to 1000.
+        :param sort: ``DESC`` (newest first) or ``ASC``, by the time of creation.
+        :param start_time: leave out attempts before this time.
+        :param end_time: leave out attempts after this time.
+        """
+        flow = checked_flow_id(flow_id)
+        size = checked_limit(limit, most=MAX_LIMIT)
+        order = checked_sort(sort)
+        filters = _time_filters(start_time, end_time)
+
+        def page(offset: int, order: str) -> Call[Page[FlowRun]]:
+            def read(body: Any) -> Page[FlowRun]:
+                attempts = tuple(_read_attempt(item, flow) for item in records_of(body, "data"))
+                full = len(attempts) >= size
+                return Page(attempts, page(offset + len(attempts), order) if full else None)
+
+            # The default order is never sent: the documentation disagrees with itself on how to spell it.
+            sort_by = (("sort", order),) if order.upper() != "DESC" else ()
+            query = (("limit", str(size)), ("offset", str(offset)), *sort_by, *filters)
+            return self._call(f"/v2/flows/{flow}/run", read, query)
+
+        return Pages(
+            first=page(0, order),
+            identity=lambda run: run.run_id,
+            other_spelling=page(0, order.lower()) if order == "ASC" else None,
+        )
+
+    def list_flows(self) -> Call[tuple[Flow, ...]]:
+        """``GET /v2/flows``: all flows of the account; there is no paging."""
+        return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "data"))))
+
+    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+        """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
+        if target.kind is Kind.FLOW:
+            return ((yield self.get_flow_status(_required(target.flow_id))),)
+        if target.kind is Kind.WORKFLOW:
+            return ((yield self.get_workflow_status(_required(target.flow_id))),)
+        if target.kind is Kind.FLOW_RUNS:
+            first = yield self.get_run_attempts(_required(target.flow_id), limit=_NEWEST).first
+            return tuple(first.items)
+        return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
+
+    def _find_attempt(self, flow_id: str, run_id: str) -> Steps[tuple[FlowRun, ...]]:
+        call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
+        while call:
+            page: Page[FlowRun] = yield call
+            found = tuple(run for run in page.items if run.run_id == run_id)
+            if found:
+                return found
+            call = page.next
+        raise NotFound(
+            self.info.title,
+            "GET",
+            f"/v2/flows/{flow_id}/run",
+            200,
+            f"flow {flow_id} has no run attempt {run_id}",
+            "take the run id from the flow's run attempts",
+        )
+
+    def check(self) -> Steps[str]:
+        """Return the steps that try a connection: listing the flows is the cheapest documented read."""
+        flows: tuple[Flow, ...] = yield self.list_flows()
+        return f"Portable answers; this token sees {len(flows)} flow{'' if len(flows) == 1 else 's'}"
+
+    def error_message(self, body: Any) -> str | None:
+        """Return ``message`` of ``{"message": ...}``."""
+        return text_of(body.get("message")) if isinstance(body, Mapping) else None
+
+    def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
+        return Call(self.info.name, Request("GET", path, query), read)
+
+
+def checked_flow_id(value: Any) -> str:
+    """
+    Return a flow's id as text.
+
+    :raises InvalidArgument: it is not a whole number.
+    """
+    return checked_id(value, argument="flow_id", pattern=_ID, example="568971")
+
+
+def checked_workflow_id(value: Any) -> str:
+    """
+    Return a workflow's id as text.
+
+    :raises InvalidArgument: it is not a whole number.
+    """
+    return checked_id(value, argument="workflow_id", pattern=_ID, example="568971")
+
+
+def checked_run_id(value: Any) -> str:
+    """
+    Return a run attempt's id as text.
+
+    :raises InvalidArgument: it is not a whole number.
+    """
+    return checked_id(value, argument="run_id", pattern=_ID, example="658423")
+
+
+def checked_sort(value: Any) -> str:
+    """
+    Return a sort order in upper case.
+
+    :raises InvalidArgument: it is neither ``ASC`` nor ``DESC``.
+    """
+    order = word(value)
+    if order not in {"ASC", "DESC"}:
+        raise InvalidArgument(f"sort must be ASC or DESC, got {value!r}")
+    return order
+
+
+def _required(value: str | None) -> str:
+    if value is None:
+        raise InvalidArgument("this wait on Portable needs a flow_id (and a run_id for a single run)")
+    return value
+
+
+def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:
+    start, end = checked_range(start_time, end_time, start_argument="start_time", end_argument="end_time")
+    return tuple((name, rfc3339(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
+
+
+def _read_status(body: Any, kind: Kind) -> FlowRun:
+    record = record_of(body)
+    completed_at = time_of(record.get("completedAt"))
+    lifecycle, disposition = _state(
+        lifecycle=word(record.get("lifecycle")),
+        disposition=word(record.get("disposition")),
+        has_ended=completed_at is not None,
+    )
+    return FlowRun(
+        service=PortableApi.info.name,
+        kind=kind,
+        run_id=None,
+        flow_id=text_of(record.get("id")),
+        lifecycle=lifecycle,
+        disposition=disposition,
+        vendor_status=_vendor_status(record),
+        completed_at=completed_at,
+        resources=_resources(record),
+        errors=texts_of(record.get("errors")),
+        url=APP_URL,
+        raw=record,
+    )
+
+
+def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
+    completed_at = time_of(record.get("completedAt"))
+    lifecycle, disposition = _state(
+        lifecycle=word(record.get("lifecycle")) or _implied_lifecycle(record, completed_at),
+        disposition=word(_disposition_word(record)),
+        has_ended=completed_at is not None,
+    )
+    if (lifecycle, disposition) == (Lifecycle.NOT_RUNNING, Disposition.NONE) and completed_at:
+        disposition = Disposition.CANCELED  # an attempt that has ended without an outcome
+    return FlowRun(
+        service=PortableApi.info.name,
+        kind=Kind.RUN,
+        run_id=text_of(record.get("id")),
+        flow_id=text_of(record.get("flow")) or flow_id,
+        lifecycle=lifecycle,
+        disposition=disposition,
+        vendor_status=_vendor_status(record),
+        trigger=word(record.get("trigger")) or None,
+        created_at=time_of(record.get("createdAt")),
+        completed_at=completed_at,
+        resources=_resources(record),
+        errors=texts_of(record.get("errors")),
+        url=APP_URL,
+        raw=record,
+    )
+
+
+def _disposition_word(record: Mapping[str, Any]) -> Any:
+    # The schema of an attempt calls it status, every example calls it disposition.
+    return record.get("disposition") or record.get("status")
+
+
+def _implied_lifecycle(record: Mapping[str, Any], completed_at: datetime | None) -> str:
+    # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
+    in_progress = word(_disposition_word(record)) == "NONE" and completed_at is None
+    return "RUNNING" if in_progress else "NOT_RUNNING"
+
+
+def _state(*, lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
+    if lifecycle in {"PENDING", "RUNNING"}:
+        return Lifecycle(lifecycle), Disposition.NONE
+    # Without a lifecycle, a disposition counts only for a run that has ended: a status without both is legal.
+    ended = lifecycle == "NOT_RUNNING" or (not lifecycle and (has_ended or disposition == "FAILED"))
+    if not ended:
+        return Lifecycle.UNKNOWN, Disposition.NONE
+    outcome = _DISPOSITIONS.get(disposition)
+    return (Lifecycle.NOT_RUNNING, outcome) if outcome else (Lifecycle.UNKNOWN, Disposition.NONE)
+
+
+def _vendor_status(record: Mapping[str, Any]) -> str:
+    words = (text_of(record.get("lifecycle")), text_of(_disposition_word(record)))
+    return "/".join(part for part in words if part)
+
+
+def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
+    found = record.get("resources") or record.get("details") or []
+    if isinstance(found, Mapping):
+        found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]
+    if not isinstance(found, list):
+        return ()
+    return tuple(_read_resource(item) for item in found if isinstance(item, Mapping))
+
+
+def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
+    return ResourceCounts(
+        name=str(item.get("name") or ""),
+        extracted=count_of(item.get("extracted")),
+        analyzed=count_of(item.get("analyzed")),
+        loaded=count_of(item.get("loaded")),
+        errors=texts_of(item.get("errors")),
+    )
+
+
+def _read_flow(record: Mapping[str, Any]) -> Flow:
+    return Flow(PortableApi.info.name, str(record.get("id")), text_of(record.get("displayName")), None, record)

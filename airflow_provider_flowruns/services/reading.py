@@ -1,0 +1,177 @@
+"""Lenient readers for what the services send, strict writers for what they are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_flowruns.services.errors import InvalidArgument
+
+#: Portable's examples write dates with U+2010 HYPHEN; editors produce the neighbours.
+_DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
+#: Above this a number of seconds lies 3,000 years ahead, so it is milliseconds.
+_LARGEST_SECONDS = 1e11
+
+
+def time_of(value: Any) -> datetime | None:
+    """Return an ISO-8601 text or a Unix time (seconds, or milliseconds when that large) as aware UTC, else None."""
+    if isinstance(value, bool) or value in (None, ""):
+        return None
+    if isinstance(value, int | float):
+        return _from_unix(float(value))
+    try:
+        return as_utc(datetime.fromisoformat(str(value).strip().translate(_DASHES)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_unix(seconds: float) -> datetime | None:
+    if seconds > _LARGEST_SECONDS:
+        seconds /= 1_000
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC; one without a time zone is taken as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def word(value: Any) -> str:
+    """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens; empty when missing."""
+    return value.strip().translate(_DASHES).upper() if isinstance(value, str) else ""
+
+
+def text_of(value: Any) -> str | None:
+    """Return an id or a name as text; None for anything that stands for "no value"."""
+    if value is None or value == "" or isinstance(value, bool | Mapping | list):
+        return None
+    return str(value)
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Return error texts: None, a text, a list of texts or of records with a message."""
+    if value in (None, "", {}, []):
+        return ()
+    items: Iterable[Any] = value if isinstance(value, list) else [value]
+    return tuple(_error_text(item) for item in items if item not in (None, "", {}))
+
+
+def _error_text(item: Any) -> str:
+    if isinstance(item, Mapping):
+        return str(item.get("message") or item.get("error") or dict(item))
+    return str(item)
+
+
+def count_of(value: Any) -> int:
+    """Return a row count; 0 for anything that is not a number."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0
+
+
+def record_of(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object, taken out of ``{"data": {...}}``; raises ValueError for anything else."""
+    if isinstance(value, Mapping) and isinstance(value.get("data"), Mapping):
+        value = value["data"]
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a JSON object, got {_shape(value)}")
+    return value
+
+
+def records_of(value: Any, *names: str) -> list[Mapping[str, Any]]:
+    """Return a bare JSON list of objects, or the one under the first of ``names``; raises ValueError otherwise."""
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in names if isinstance(value.get(name), list)), value)
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise ValueError(f"expected a list of JSON objects, got {_shape(value)}")
+    return value
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object with the keys {sorted(map(str, value))[:8]}"
+    return f"a list ({type(value[0]).__name__})" if isinstance(value, list) and value else type(value).__name__
+
+
+def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: str) -> str:
+    """
+    Return an id that is safe to stand in a path.
+
+    :raises InvalidArgument: it does not have the service's form; the message names ``argument``.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and pattern.fullmatch(value.strip()):
+        return value.strip()
+    raise InvalidArgument(f"{argument} must look like {example}, got {_shown(value)}")
+
+
+def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
+    """
+    Return a number of records from 1 to ``most``; digits as text will do (a rendered template).
+
+    :raises InvalidArgument: it is no such number.
+    """
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
+        return value
+    raise InvalidArgument(f"{argument} must be a whole number from 1 to {most}, got {_shown(value)}")
+
+
+def checked_time(value: Any, *, argument: str) -> datetime | None:
+    """
+    Return a datetime or ISO-8601 text as aware UTC; None and empty text mean "not given".
+
+    A value without a time zone is taken as UTC.
+
+    :raises InvalidArgument: it is no point in time.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, datetime):
+        return as_utc(value)
+    moment = time_of(value) if isinstance(value, str) else None
+    if moment is None:
+        raise InvalidArgument(
+            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {_shown(value)}"
+            + (
+                ": the template found no value; a DAG run without a data interval has dag_run.run_after"
+                if value == "None"
+                else ""
+            )
+        )
+    return moment
+
+
+def checked_range(
+    start: Any, end: Any, *, start_argument: str, end_argument: str
+) -> tuple[datetime | None, datetime | None]:
+    """
+    Return both ends of a time range, each None when not given.
+
+    :raises InvalidArgument: one is no point in time, or the range is empty.
+    """
+    first = checked_time(start, argument=start_argument)
+    last = checked_time(end, argument=end_argument)
+    if first and last and last <= first:
+        raise InvalidArgument(
+            f"{end_argument} ({last.isoformat()}) must be later than {start_argument} ({first.isoformat()})"
+        )
+    return first, last
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return the moment as the services take it: UTC, ``Z``, microseconds only where there are any."""
+    return as_utc(moment).isoformat().replace("+00:00", "Z")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

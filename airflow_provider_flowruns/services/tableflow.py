@@ -1,0 +1,234 @@
+"""TableFlow (document flows): flow runs and flows, as calls and readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    UnexpectedAnswer,
+)
+from airflow_provider_flowruns.services.model import (
+    Call,
+    Disposition,
+    Flow,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    Page,
+    Pages,
+    Request,
+    Steps,
+    Target,
+)
+from airflow_provider_flowruns.services.reading import (
+    checked_id,
+    checked_limit,
+    record_of,
+    records_of,
+    text_of,
+    texts_of,
+    time_of,
+    word,
+)
+
+#: The vendor's own bounds for one page of flow runs.
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1_000
+
+_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
+_NEWEST = 20
+
+_STATES = {
+    "PROCESSING": (Lifecycle.RUNNING, Disposition.NONE),
+    "REVIEW": (Lifecycle.PAUSED, Disposition.NONE),
+    "COMPLETED": (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED),
+    "FAILED": (Lifecycle.NOT_RUNNING, Disposition.FAILED),
+}
+#: Every status a filter may name.
+STATUSES = frozenset(_STATES)
+
+
+class TableFlowApi:
+    """The TableFlow API v2 as data: every method returns a call, none of them does I/O."""
+
+    info: ClassVar[ServiceInfo] = ServiceInfo(
+        name="tableflow",
+        title="TableFlow",
+        default_url="https://api.tableflow.com",
+        url_suffixes=("/v2",),
+        hints={
+            AuthenticationError: "put an API key from TableFlow's workspace settings in the connection's password",
+            PermissionDenied: "the API key may not do this; check which workspace it belongs to",
+            NotFound: "the id must belong to the workspace of this API key",
+            RateLimited: COMMON_HINTS["limit"],
+            UnexpectedAnswer: COMMON_HINTS["address"],
+        },
+    )
+
+    @classmethod
+    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
+        """Return the API as a connection means it; TableFlow has nothing to choose."""
+        return cls()
+
+    def get_flow_run(self, run_id: str) -> Call[FlowRun]:
+        """``GET /v2/flows/runs/{id}``: one flow run."""
+        return self._call(f"/v2/flows/runs/{checked_run_id(run_id)}", lambda body: _read_run(record_of(body)))
+
+    def list_flow_runs(
+        self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
+    ) -> Pages[FlowRun]:
+        """
+        ``GET /v2/flows/runs``: the workspace's flow runs, newest first.
+
+        What the filters should have left out is dropped again on arrival: the service's own example ignores them.
+
+        :param flow_id: only runs of this flow.
+        :param status: only runs in this status.
+        :param limit: runs a page, 1 to 1000.
+        """
+        size = checked_limit(limit, most=MAX_LIMIT)
+        flow = checked_flow_id(flow_id) if flow_id else None
+        wanted = checked_status(status)
+        filters = tuple((name, value) for name, value in (("flow_id", flow), ("status", wanted)) if value)
+
+        def page(offset: int) -> Call[Page[FlowRun]]:
+            def read(body: Any) -> Page[FlowRun]:
+                runs = tuple(_read_run(record) for record in records_of(body, "flow_runs", "data"))
+                following = _next_offset(body)
+                has_more = bool(runs) and following is not None and following > offset
+                kept = tuple(run for run in runs if _matches(run, flow, wanted))
+                return Page(kept, page(following) if has_more and following else None)
+
+            return self._call("/v2/flows/runs", read, (("limit", str(size)), ("offset", str(offset)), *filters))
+
+        return Pages(first=page(0), identity=lambda run: run.run_id)
+
+    def list_runs_of_flow(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
+        """``GET /v2/flows/{id}/runs``: all runs of one flow in one answer, newest first."""
+        return self._call(
+            f"/v2/flows/{checked_flow_id(flow_id)}/runs",
+            lambda body: tuple(map(_read_run, records_of(body, "flow_runs", "data"))),
+        )
+
+    def list_flows(self) -> Call[tuple[Flow, ...]]:
+        """``GET /v2/flows``: the workspace's active flows; there is no paging."""
+        return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "flows", "data"))))
+
+    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+        """Return the steps that read a target: a run by id, or the flow's newest runs."""
+        if target.kind is Kind.RUN and target.run_id:
+            return ((yield self.get_flow_run(target.run_id)),)
+        if target.kind is Kind.FLOW_RUNS and target.flow_id:
+            page: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
+            if page.items or page.next is None:
+                return page.items
+            # A page full of other flows' runs: this server does not know the filter.
+            runs: tuple[FlowRun, ...] = yield self.list_runs_of_flow(target.flow_id)
+            return runs[:_NEWEST]
+        raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
+
+    def check(self) -> Steps[str]:
+        """Return the steps that try a connection: listing the active flows."""
+        flows: tuple[Flow, ...] = yield self.list_flows()
+        workspaces = {text_of(flow.raw.get("workspace_id")) for flow in flows} - {None}
+        where = f" of workspace {', '.join(sorted(map(str, workspaces)))}" if workspaces else ""
+        return f"TableFlow answers; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
+
+    def error_message(self, body: Any) -> str | None:
+        """Return the words of ``{"error": ..., "message": ...}``."""
+        if not isinstance(body, Mapping):
+            return None
+        parts = [text for text in (text_of(body.get("error")), text_of(body.get("message"))) if text]
+        return ": ".join(dict.fromkeys(parts)) or None
+
+    def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
+        return Call(self.info.name, Request("GET", path, query), read)
+
+
+def checked_run_id(value: Any) -> str:
+    """
+    Return a TableFlow run id.
+
+    :raises InvalidArgument: it holds anything but letters, digits, ``_`` and ``-``.
+    """
+    return checked_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
+
+
+def checked_flow_id(value: Any) -> str:
+    """
+    Return a TableFlow flow id.
+
+    :raises InvalidArgument: it holds anything but letters, digits, ``_`` and ``-``.
+    """
+    return checked_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
+
+
+def checked_status(status: str | None) -> str | None:
+    """
+    Return a status as the filter takes it; None stays None.
+
+    :raises InvalidArgument: the service has no such status.
+    """
+    if status is None:
+        return None
+    if word(status) not in STATUSES:
+        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES)).lower()}, got {status!r}")
+    return word(status).lower()
+
+
+def _matches(run: FlowRun, flow_id: str | None, status: str | None) -> bool:
+    return (flow_id is None or run.flow_id == flow_id) and (status is None or run.vendor_status.lower() == status)
+
+
+def _next_offset(body: Any) -> int | None:
+    if not isinstance(body, Mapping):
+        return None
+    pagination = body.get("pagination")
+    found = (pagination if isinstance(pagination, Mapping) else body).get("next_offset")
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _read_run(record: Mapping[str, Any]) -> FlowRun:
+    status = word(record.get("status"))
+    lifecycle, disposition = _STATES.get(status, (Lifecycle.UNKNOWN, Disposition.NONE))
+    ended = lifecycle is Lifecycle.NOT_RUNNING
+    attempt = record.get("current_attempt")
+    return FlowRun(
+        service=TableFlowApi.info.name,
+        kind=Kind.RUN,
+        run_id=text_of(record.get("id")),
+        flow_id=text_of(record.get("flow_id")),
+        lifecycle=lifecycle,
+        disposition=disposition,
+        vendor_status=text_of(record.get("status")) or "",
+        attempt=attempt if isinstance(attempt, int) else None,
+        trigger=text_of(record.get("trigger_method")),
+        created_at=time_of(record.get("created_at")),
+        started_at=time_of(record.get("start_time")),
+        completed_at=time_of(record.get("end_time")) or time_of(record.get("updated_at")) if ended else None,
+        errors=_run_errors(record) if disposition is Disposition.FAILED else (),
+        raw=record,
+    )
+
+
+def _run_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
+    if errors := texts_of(record.get("error")):
+        return errors
+    history = record.get("status_history")
+    if isinstance(history, list) and history and isinstance(history[-1], Mapping):
+        return texts_of(history[-1].get("message"))
+    return ()
+
+
+def _read_flow(record: Mapping[str, Any]) -> Flow:
+    active = record.get("active")
+    enabled = active if isinstance(active, bool) else None
+    return Flow(TableFlowApi.info.name, str(record.get("id")), text_of(record.get("name")), enabled, record)

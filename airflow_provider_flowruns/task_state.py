@@ -1,0 +1,33 @@
+"""What a task keeps between its tries and reschedules, where this Airflow has a store for it (3.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TaskState:
+    """
+    One JSON value in the task state store of a task instance; remembers nothing where Airflow has no store.
+
+    :param context: the task's context.
+    :param key: name of the value.
+    """
+
+    def __init__(self, context: Any, key: str) -> None:
+        self._store = context.get("task_state_store")
+        self._key = key
+
+    def load(self) -> dict[str, Any]:
+        """Return what was saved; an empty dict when nothing was."""
+        saved = self._store.get(self._key) if self._store is not None else None
+        return saved if isinstance(saved, dict) else {}
+
+    def save(self, value: dict[str, Any]) -> None:
+        """Save the value in place of the one before."""
+        if self._store is not None:
+            self._store.set(self._key, value)
+
+    def forget(self) -> None:
+        """Remove the value."""
+        if self._store is not None:
+            self._store.delete(self._key)

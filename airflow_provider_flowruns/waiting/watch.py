@@ -1,0 +1,416 @@
+"""
+The one state machine that waits for a run.
+
+It does no I/O and has no clock: whoever drives it looks at the target, tells the watch what was seen and when, and
+sleeps as long as the watch says. A poking sensor, a trigger and a waiting operator differ only in who sleeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from airflow_provider_flowruns.services.errors import ApiError, NotFound
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
+
+#: Version of the JSON that :meth:`Watch.to_json` and :meth:`Verdict.to_dict` write.
+SCHEMA = 1
+
+#: No wait is shorter, whatever is left until the deadline: no path spins.
+SHORTEST_WAIT = 0.1
+#: Seconds between two log lines of a wait in which nothing changes.
+HEARTBEAT = 600.0
+#: So many active runs of one flow are remembered.
+_REMEMBERED = 50
+
+
+class Outcome(StrEnum):
+    """How a wait ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SKIPPED = "skipped"
+    TIMED_OUT = "timed_out"
+    #: Nobody could look for longer than the error budget; the run may still be going.
+    UNOBSERVABLE = "unobservable"
+    #: The service refuses to be asked: bad token, no permission, no such run.
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPlan:
+    """
+    What a wait is for and how far it goes; fixed before the first look. Times are Unix seconds, spans are seconds.
+
+    :param service: registry name of the service.
+    :param kind: what to look at, see :class:`Target`.
+    :param flow_id: the flow's (or workflow's) id, None for a run that needs none.
+    :param run_id: the run's id, None for a wait on a flow.
+    :param interval: between two looks.
+    :param deadline: the wait ends then, after one more look.
+    :param error_budget: without one good answer before giving up.
+    :param completed_after: accept no run that ended earlier.
+    :param started_after: accept no run that started (Portable: was created) earlier.
+    :param on_paused: what a paused run means: ``wait``, ``succeed``, ``fail`` or ``skip``.
+    :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
+    :param keep_waiting: take no failure as the end, only success and the deadline (a sensor's ``silent_fail``).
+    :param recovery_grace: for which a failure that the service may still mend is not yet one.
+    :param not_found_grace: for which an id that was never seen may be unknown.
+    :param backoff: let the interval double from look to look.
+    :param longest_interval: bound of a growing interval, None for none.
+    """
+
+    service: str
+    kind: str
+    flow_id: str | None = None
+    run_id: str | None = None
+    interval: float
+    deadline: float
+    error_budget: float = 900.0
+    completed_after: float | None = None
+    started_after: float | None = None
+    on_paused: str = "wait"
+    on_canceled: str = "fail"
+    keep_waiting: bool = False
+    recovery_grace: float = 300.0
+    not_found_grace: float = 0.0
+    backoff: bool = False
+    longest_interval: float | None = None
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether only a run that is fresh enough counts."""
+        return self.completed_after is not None or self.started_after is not None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a wait has to remember between two looks."""
+
+    begun: float
+    last_good: float
+    looks: int = 0
+    pinned: str | None = None
+    active: dict[str, float] = field(default_factory=dict)
+    failing_since: float | None = None
+    missing_since: float | None = None
+    found: bool = False
+    not_before: float = 0.0
+    last_error: str | None = None
+    told: str = ""
+    told_key: str = ""
+    told_at: float = 0.0
+    warned: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    The end of a wait.
+
+    :param outcome: how it ended.
+    :param reason: one sentence for the log and the exception.
+    :param run: summary of the run that decided, or was last seen; None when there was none.
+    :param error: record of the error that decided, see :func:`services.errors.from_record`.
+    """
+
+    outcome: Outcome
+    reason: str
+    run: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as versioned JSON, the payload of a trigger's event."""
+        return {"schema": SCHEMA, **asdict(self), "outcome": str(self.outcome)}
+
+    @classmethod
+    def from_dict(cls, payload: Any) -> Self:
+        """
+        Rebuild a verdict from :meth:`to_dict`.
+
+        :raises ValueError: it is no verdict, or of a version or outcome this release does not know.
+        """
+        if not isinstance(payload, dict) or payload.get("schema") != SCHEMA:
+            raise ValueError(f"not the end of a wait that this version understands: {payload!r}")
+        return cls(
+            outcome=Outcome(str(payload.get("outcome"))),
+            reason=str(payload.get("reason") or ""),
+            run=payload.get("run"),
+            error=payload.get("error"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A line for the log: a change worth telling, or a heartbeat."""
+
+    text: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do next: sleep ``wait`` seconds and look again, or, with a ``verdict``, stop."""
+
+    wait: float = 0.0
+    verdict: Verdict | None = None
+    news: tuple[News, ...] = ()
+
+
+class Watch:
+    """
+    Waits for a run: :meth:`step` takes what was seen and the time, and says what to do next.
+
+    :param plan: what the wait is for.
+    :param now: Unix time of its beginning.
+    """
+
+    def __init__(self, plan: WatchPlan, now: float) -> None:
+        self.plan = plan
+        self._memory = _Memory(begun=now, last_good=now)
+        self._news: list[News] = []
+        self._last_seen: FlowRun | None = None
+
+    @property
+    def target(self) -> Target:
+        """What to look at next: once a flow's newest run is seen active, that run."""
+        plan = self.plan
+        if self._memory.pinned:
+            return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
+        return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id)
+
+    def step(self, seen: Sequence[FlowRun] | ApiError, now: float) -> Decision:
+        """
+        Take one look's result and say what to do next.
+
+        :param seen: the runs that were read, newest first, or the error that came instead.
+        :param now: Unix time of the look.
+        """
+        self._news = []
+        self._memory.looks += 1
+        verdict = self._missed(seen, now) if isinstance(seen, ApiError) else self._looked(seen, now)
+        if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
+            self._tell_once(f"{verdict.reason}; silent_fail: waiting on", warn=True)
+            verdict = None
+        if verdict is None and now >= self.plan.deadline:
+            verdict = self._timed_out()
+        if verdict:
+            return Decision(verdict=verdict, news=tuple(self._news))
+        return Decision(wait=self._wait(now), news=tuple(self._news))
+
+    def to_json(self) -> str:
+        """Return plan and memory as JSON text; :meth:`from_json` goes on from there."""
+        return json.dumps({"schema": SCHEMA, "plan": asdict(self.plan), "memory": asdict(self._memory)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """
+        Rebuild a watch from :meth:`to_json`, also of an older release: what it did not know has its default.
+
+        :raises ValueError: it is no watch, or of a later version.
+        """
+        saved = json.loads(text)
+        if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+            raise ValueError(f"not a wait that this version understands: {text[:200]}")
+        watch = cls(WatchPlan(**_known(WatchPlan, saved["plan"])), saved["memory"]["begun"])
+        watch._memory = _Memory(**_known(_Memory, saved["memory"]))
+        return watch
+
+    # -- a look that brought an answer
+
+    def _looked(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
+        memory = self._memory
+        memory.last_good, memory.last_error, memory.missing_since, memory.not_before = now, None, None, 0.0
+        memory.found = memory.found or bool(runs)
+        self._remember_active(runs, now)
+        run = self._decisive(runs)
+        if run is None:
+            text = "no run that is fresh enough yet" if runs else "no run yet"
+            self._tell_change(text, text, now)
+            return None
+        self._last_seen = run
+        self._tell_change(describe(run), f"{run.run_id} {run.vendor_status}", now)
+        return self._judge(run, now)
+
+    def _remember_active(self, runs: Sequence[FlowRun], now: float) -> None:
+        active = self._memory.active
+        for run in runs:
+            if run.is_active:
+                active[run.run_id or ""] = now
+        for stale in sorted(active, key=lambda run_id: active[run_id])[:-_REMEMBERED]:
+            del active[stale]
+
+    def _decisive(self, runs: Sequence[FlowRun]) -> FlowRun | None:
+        """Return the run that decides now: the newest one, with a guard the newest fresh one that has ended."""
+        if not self.plan.is_guarded:
+            newest = runs[0] if runs else None
+            self._pin(newest)
+            return newest
+        active: FlowRun | None = None
+        for run in runs:
+            if run.lifecycle is not Lifecycle.NOT_RUNNING:
+                active = active or (run if self._may_be_fresh(run) else None)
+            elif self._is_fresh(run):
+                # A newer run that is still going may mend an earlier failure, never spoil an earlier success.
+                return run if run.disposition is Disposition.SUCCEEDED else active or run
+        return active
+
+    def _pin(self, newest: FlowRun | None) -> None:
+        # Else a flow that is started again and again would never be seen at rest.
+        if self.plan.kind == Kind.FLOW_RUNS and newest and newest.is_active and not self._memory.pinned:
+            self._memory.pinned = newest.run_id
+
+    def _may_be_fresh(self, run: FlowRun) -> bool:
+        started = _started(run)
+        return self.plan.started_after is None or (started is not None and started >= self.plan.started_after)
+
+    def _is_fresh(self, run: FlowRun) -> bool:
+        started_after, completed_after = self.plan.started_after, self.plan.completed_after
+        if started_after is not None:
+            started = _started(run)
+            if started is None or started < started_after:
+                return False
+        if completed_after is None:
+            return True
+        if run.completed_at is not None:
+            return run.completed_at.timestamp() >= completed_after
+        # Without an end time: it ended later than it was last seen active, or than it was created.
+        times = [self._memory.active.get(run.run_id or ""), _unix(run.created_at)]
+        return any(time is not None and time >= completed_after for time in times)
+
+    def _judge(self, run: FlowRun, now: float) -> Verdict | None:
+        if run.lifecycle is Lifecycle.PAUSED:
+            return self._paused(run, now)
+        if run.lifecycle is Lifecycle.UNKNOWN:
+            self._tell_once(f"status {run.vendor_status!r} is not known to this version; waiting on", warn=True)
+        if run.lifecycle is not Lifecycle.NOT_RUNNING:
+            return None
+        if run.disposition is Disposition.SUCCEEDED:
+            return _verdict(Outcome.SUCCEEDED, run)
+        if run.disposition is Disposition.FAILED:
+            return self._failed(run, now)
+        was_active = (run.run_id or "") in self._memory.active
+        if run.disposition is Disposition.CANCELED or was_active:
+            return _verdict(Outcome.SKIPPED if self.plan.on_canceled == "skip" else Outcome.CANCELED, run)
+        return None
+
+    def _paused(self, run: FlowRun, now: float) -> Verdict | None:
+        if self.plan.completed_after is not None and now < self.plan.completed_after:
+            return None
+        outcomes = {"succeed": Outcome.SUCCEEDED, "fail": Outcome.FAILED, "skip": Outcome.SKIPPED}
+        outcome = outcomes.get(self.plan.on_paused)
+        return _verdict(outcome, run, "is paused") if outcome else None
+
+    def _failed(self, run: FlowRun, now: float) -> Verdict | None:
+        memory = self._memory
+        if not run.may_recover:
+            memory.failing_since = None
+        elif memory.failing_since is None:
+            memory.failing_since = now
+        if memory.failing_since is not None and now - memory.failing_since < self.plan.recovery_grace:
+            return None
+        return _verdict(Outcome.FAILED, run)
+
+    # -- a look that brought none
+
+    def _missed(self, error: ApiError, now: float) -> Verdict | None:
+        memory = self._memory
+        memory.last_error = str(error)
+        if error.retry_after:
+            memory.not_before = now + error.retry_after
+        if error.transient:
+            return self._unseen(error, now)
+        if isinstance(error, NotFound) and not memory.found:
+            memory.missing_since = now if memory.missing_since is None else memory.missing_since
+            if now - memory.missing_since < self.plan.not_found_grace:
+                self._tell_once(f"{error}; it may be too new to be seen, looking again", warn=True)
+                return None
+        return Verdict(Outcome.REFUSED, str(error), self._last_summary(), error.to_record())
+
+    def _unseen(self, error: ApiError, now: float) -> Verdict | None:
+        unseen = now - self._memory.last_good
+        if unseen < self.plan.error_budget:
+            self._tell_change(f"could not look, trying again: {error}", type(error).__name__, now, warn=True)
+            return None
+        reason = f"no good answer for {unseen:.0f} s, the run may still be going; last: {error}"
+        return Verdict(Outcome.UNOBSERVABLE, reason, self._last_summary(), error.to_record())
+
+    def _timed_out(self) -> Verdict:
+        plan, memory = self.plan, self._memory
+        span = plan.deadline - memory.begun
+        state = describe(self._last_seen) if self._last_seen else memory.told or "nothing was seen"
+        trouble = f"; the last look failed: {memory.last_error}" if memory.last_error else ""
+        return Verdict(Outcome.TIMED_OUT, f"timed out after {span:.0f} s: {state}{trouble}", self._last_summary())
+
+    def _last_summary(self) -> dict[str, Any] | None:
+        return self._last_seen.summary() if self._last_seen else None
+
+    # -- time and talk
+
+    def _wait(self, now: float) -> float:
+        plan, memory = self.plan, self._memory
+        wait = max(self._interval(), memory.not_before - now)
+        ends = [plan.deadline]
+        if memory.last_error:
+            ends.append(memory.last_good + plan.error_budget)
+        if memory.failing_since is not None:
+            ends.append(memory.failing_since + plan.recovery_grace)
+        left = min((end - now for end in ends if end > now), default=SHORTEST_WAIT)
+        return max(SHORTEST_WAIT, min(wait, left))
+
+    def _interval(self) -> float:
+        plan = self.plan
+        if not plan.backoff:
+            return plan.interval
+        grown = plan.interval * 2.0 ** min(self._memory.looks - 1, 30)
+        return min(grown, plan.longest_interval) if plan.longest_interval else grown
+
+    def _tell_change(self, text: str, key: str, now: float, *, warn: bool = False) -> None:
+        """Tell what is new: another ``key`` than last time, or nothing else for the length of a heartbeat."""
+        memory = self._memory
+        if key != memory.told_key or now - memory.told_at >= HEARTBEAT:
+            self._news.append(News(text, warn))
+            memory.told_key, memory.told_at = key, now
+        memory.told = text
+
+    def _tell_once(self, text: str, *, warn: bool) -> None:
+        if text not in self._memory.warned:
+            self._memory.warned = [*self._memory.warned, text][-10:]
+            self._news.append(News(text, warn))
+
+
+def describe(run: FlowRun) -> str:
+    """Return a run's state in a few words: which one, where it stands, how far it got."""
+    what = f"run {run.run_id}" if run.run_id else f"{run.kind} {run.flow_id}"
+    state = run.lifecycle if run.disposition is Disposition.NONE else run.disposition
+    vendor = f" ({run.vendor_status})" if run.vendor_status.upper() != state else ""
+    rows = run.rows()
+    progress = f", {rows['extracted']} rows extracted, {rows['loaded']} loaded" if rows else ""
+    return f"{what} is {state}{vendor}{progress}"
+
+
+def _verdict(outcome: Outcome, run: FlowRun, what: str | None = None) -> Verdict:
+    words = {Outcome.FAILED: "failed", Outcome.CANCELED: "was cancelled", Outcome.SUCCEEDED: "succeeded"}
+    subject = f"run {run.run_id}" if run.run_id else f"the last run of {run.kind} {run.flow_id}"
+    state = what or ("was cancelled" if outcome is Outcome.SKIPPED else words[outcome])
+    errors = [*run.errors, *(f"{res.name}: {text}" for res in run.resources for text in res.errors)]
+    said = f": {'; '.join(errors)}" if errors and outcome is not Outcome.SUCCEEDED else ""
+    return Verdict(outcome, f"{subject} {state}{said}"[:4_000], run.summary())
+
+
+def _started(run: FlowRun) -> float | None:
+    return _unix(run.started_at or run.created_at)
+
+
+def _unix(moment: datetime | None) -> float | None:
+    return moment.astimezone(UTC).timestamp() if moment else None
+
+
+def _known(kind: type, saved: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in saved.items() if name in names}
