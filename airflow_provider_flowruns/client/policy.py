@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.base import error_text
@@ -22,10 +23,14 @@ from airflow_provider_flowruns.services.errors import (
     class_for_status,
 )
 from airflow_provider_flowruns.services.model import Call, Page, Pages, Request, Response
+from airflow_provider_flowruns.services.registry import SERVICES
 
 T = TypeVar("T")
 
 _LONGEST_MESSAGE = 1_000
+#: So many pages in a row may bring nothing new; then the list does not move.
+_MOST_STALE_PAGES = 10
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,8 @@ class RetryPolicy:
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, ApiError) else None
-        backoff = wait_exponential_jitter(self.first_wait, self.longest_wait)(state)
-        return max(asked or 0.0, backoff)
+        backoff = wait_exponential(self.first_wait, self.longest_wait) + wait_random(0, 1)
+        return max(asked or 0.0, backoff(state))
 
 
 #: For callers that do the repeating themselves, such as a wait with its error budget.
@@ -91,11 +96,12 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
     if response.status >= 300:
-        raise _refused(settings, call.request, response)
+        raise _refused(settings, call.request, _without_token(settings, response))
     try:
         return call.read(response.json())
     except ValueError as error:
-        said = error_text(settings.service, response) if _is_not_json(response) else str(error)
+        shown = _without_token(settings, response)
+        said = error_text(settings.service, shown) if _is_not_json(response) else str(error)
         raise _error(settings, UnexpectedAnswer, call.request, response.status, said) from None
 
 
@@ -127,6 +133,11 @@ def _error(
     return kind(info.title, request.method, request.path, status, _harmless(settings, said), hint, asked)
 
 
+def _without_token(settings: Settings, response: Response) -> Response:
+    # Before anything is cut from it: the first half of a token is a secret too.
+    return replace(response, body=response.body.replace(settings.token.encode(), b"***"))
+
+
 def _harmless(settings: Settings, text: str) -> str:
     # A server may echo what it was sent.
     return text.replace(settings.token, "***")[:_LONGEST_MESSAGE]
@@ -145,13 +156,11 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(value):
+        return float(value)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
@@ -165,16 +174,26 @@ class Walk:
         self.call: Call[Page[Any]] | None = pages.first
         self._pages = pages
         self._seen: set[Any] = set()
+        self._stale = 0
 
     def take(self, page: Page[Any]) -> list[Any]:
-        """Return the page's items that have not come before, and move on to the next page."""
-        self.call = page.next
+        """
+        Return the page's items that have not come before, and move on to the next page.
+
+        :raises UnexpectedAnswer: page after page holds only what has come before.
+        """
+        sent, self.call = self.call, page.next
         fresh = []
         for item in page.items:
             identity = self._pages.identity(item)
             if identity not in self._seen:
                 self._seen.add(identity)
                 fresh.append(item)
+        self._stale = self._stale + 1 if page.items and not fresh else 0
+        if sent and self._stale > _MOST_STALE_PAGES:
+            what = f"{self._stale} pages in a row held nothing new; the server does not move on in this list"
+            title = SERVICES[sent.service].info.title
+            raise UnexpectedAnswer(title, sent.request.method, sent.request.path, 200, what)
         return fresh
 
     def refused(self, error: InvalidRequest) -> None:

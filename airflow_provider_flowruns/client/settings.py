@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ CONNECT_TIMEOUT = 10.0
 
 #: Headers the client itself is responsible for.
 _RESERVED_HEADERS = {"authorization", "host", "content-length", "transfer-encoding", "cookie"}
+_HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _token(info: ServiceInfo, where: str, password: str | None) -> str:
     token = (password or "").strip()
     if not token:
         raise ConfigurationError(f"{where} has no password: put the {info.title} API token there")
-    if not token.isascii() or not token.isprintable() or " " in token:
+    if not _is_plain(token) or " " in token:
         raise ConfigurationError(
             f"{where}: the password cannot be a {info.title} API token, it holds spaces or odd characters"
         )
@@ -161,6 +163,11 @@ def _headers(where: str, value: Any) -> dict[str, str]:
     reserved = sorted(name for name in headers if name.lower() in _RESERVED_HEADERS)
     if reserved:
         raise ConfigurationError(f"{where}: extra 'headers' must not set {', '.join(reserved)}")
-    if any(char in text for pair in headers.items() for text in pair for char in "\r\n"):
-        raise ConfigurationError(f"{where}: extra 'headers' must not hold line breaks")
+    odd = sorted(name for name, value in headers.items() if not _HEADER_NAME.fullmatch(name) or not _is_plain(value))
+    if odd:
+        raise ConfigurationError(f"{where}: extra 'headers' must hold printable ASCII only, see {odd[0]!r}")
     return headers
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()

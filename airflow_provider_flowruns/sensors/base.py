@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
 from airflow_provider_flowruns.outcomes import settle
@@ -35,6 +35,8 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     look for longer than ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be
     asked. ``soft_fail`` skips on the first three of these, ``never_fail`` on all.
 
+    :param deferrable: wait in the triggerer, holding no worker slot; the default is Airflow's
+        ``[operators] default_deferrable``.
     :param error_budget: seconds without one good answer before giving up. Connection errors, HTTP 429 and 5xx and
         answers that are no JSON are ridden out so long; the run itself is never touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
@@ -57,12 +59,14 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     def __init__(
         self,
         *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         error_budget: float = 900,
         on_paused: str = "wait",
         on_canceled: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.deferrable = deferrable
         self.error_budget = error_budget
         self.on_paused = on_paused
         self.on_canceled = on_canceled
@@ -83,8 +87,20 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the run; see the class for what is returned and raised."""
-        self._watch = self._begin(context)
-        return super().execute(context)
+        with self.hook:
+            self._watch = self._begin(context)
+            if not self.deferrable:
+                return super().execute(context)
+            verdict = self._look(self._watch)
+        return self._settle(verdict, context) if verdict else self._defer(self._watch)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """
+        Settle what the trigger saw; anything but a verdict that says success fails.
+
+        :param event: the trigger's event, see ``waiting.watch.Verdict.to_dict``.
+        """
+        return self._settle(Verdict.from_dict(event), context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
@@ -94,6 +110,17 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
             self._keep(watch, context)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._settle(verdict, context))
+
+    def _defer(self, watch: Watch) -> NoReturn:
+        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+
+        left = watch.plan.deadline - self._clock.now()
+        self.defer(
+            trigger=FlowRunTrigger(conn_id=self.conn_id, watch=watch.to_json()),
+            method_name="execute_complete",
+            # Only a net: the trigger knows the deadline, and this one would skip its last look.
+            timeout=timedelta(seconds=max(0.0, left) + 2 * self.poke_interval + 60),
+        )
 
     def _begin(self, context: Context) -> Watch:
         """Go on with the wait this try began before it was rescheduled, or plan a new one."""

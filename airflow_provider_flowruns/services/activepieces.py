@@ -177,13 +177,20 @@ class ActivepiecesApi:
 
         return Pages(first=page(None), identity=lambda flow: flow.flow_id)
 
+    def get_flow(self, flow_id: str) -> Call[Flow]:
+        """``GET /api/v1/flows/{id}``: one flow."""
+        return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(record_of(body)))
+
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            first = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
-            return tuple(first.items)
+            newest: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
+            if not newest.items:
+                # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
+                yield self.get_flow(target.flow_id)
+            return newest.items
         raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
 
     def check(self) -> Steps[str]:
@@ -211,7 +218,10 @@ class ActivepiecesApi:
                 "Activepieces lists need a project: set project_id in the connection's extra fields "
                 "(it follows /projects/ in the address of the web app)"
             )
-        return checked_id(self._project_id, argument="project_id", pattern=_ID, example=_EXAMPLE_ID)
+        try:
+            return checked_id(self._project_id, argument="project_id", pattern=_ID, example="21 letters and digits")
+        except InvalidArgument as error:
+            raise ConfigurationError(f"{error}; it follows /projects/ in the address of the web app") from None
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
         return Call(self.info.name, Request("GET", path, query), read)
@@ -258,7 +268,8 @@ def checked_flow_id(value: Any) -> str:
 
 
 def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:
-    return (("flowId", checked_flow_id(flow_id)),) if flow_id else ()
+    # Empty text is no "not given": a template that found nothing must not list every flow's runs.
+    return (("flowId", checked_flow_id(flow_id)),) if flow_id is not None else ()
 
 
 def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,13 @@ from typing import Any, ClassVar
 class FlowRunsError(Exception):
     """Base of every error this package raises for the services it talks to."""
 
+    #: A wait may ride this out within its error budget.
+    transient: ClassVar[bool] = False
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the error as flat JSON, for an event or a stored wait; :func:`from_record` reads it."""
+        return {"class": type(self).__name__, "args": list(self.args)}
+
 
 class InvalidArgument(FlowRunsError, ValueError):
     """An argument cannot be right; raised before any request. The message names it and the fix."""
@@ -30,8 +37,6 @@ class ApiError(FlowRunsError):
     :param retry_after: seconds the service asked to wait, None when it did not.
     """
 
-    #: A wait may ride this out within its error budget.
-    transient: ClassVar[bool] = False
     #: The client itself may repeat an idempotent request.
     retryable: ClassVar[bool] = False
 
@@ -58,10 +63,6 @@ class ApiError(FlowRunsError):
         answer = f"answered {self.status}" if self.status else "gave no answer"
         text = f"{self.service} {answer} to {self.method} {self.path}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the error as flat JSON, for an event or a stored wait; :func:`from_record` reads it."""
-        return {"class": type(self).__name__, "args": list(self.args)}
 
 
 class AuthenticationError(ApiError):
@@ -111,9 +112,11 @@ class UnexpectedAnswer(ApiError):
     transient = True
 
 
-_BY_NAME: dict[str, type[ApiError]] = {
+_BY_NAME: dict[str, type[FlowRunsError]] = {
     cls.__name__: cls
     for cls in (
+        InvalidArgument,
+        ConfigurationError,
         ApiError,
         AuthenticationError,
         PermissionDenied,
@@ -127,13 +130,13 @@ _BY_NAME: dict[str, type[ApiError]] = {
 }
 
 
-def from_record(record: dict[str, Any]) -> ApiError:
+def from_record(record: dict[str, Any]) -> FlowRunsError:
     """
-    Rebuild an error from :meth:`ApiError.to_record`.
+    Rebuild an error from :meth:`FlowRunsError.to_record`.
 
-    A class name this version does not know becomes a plain :class:`ApiError` with the same words.
+    A class name this version does not know becomes a plain :class:`FlowRunsError` with the same words.
     """
-    return _BY_NAME.get(str(record.get("class")), ApiError)(*record["args"])
+    return _BY_NAME.get(str(record.get("class")), FlowRunsError)(*record["args"])
 
 
 def class_for_status(status: int) -> type[ApiError]:

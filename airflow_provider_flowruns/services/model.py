@@ -206,7 +206,10 @@ class Response:
 
     def json(self) -> Any:
         """Return the body read as JSON; raises ValueError when it is none."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deep") from None
 
 
 @dataclass(frozen=True, slots=True)

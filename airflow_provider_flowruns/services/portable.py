@@ -153,12 +153,15 @@ class PortableApi:
 
     def _find_attempt(self, flow_id: str, run_id: str) -> Steps[tuple[FlowRun, ...]]:
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
+        seen: set[str | None] = set()
         while call:
             page: Page[FlowRun] = yield call
             found = tuple(run for run in page.items if run.run_id == run_id)
             if found:
                 return found
-            call = page.next
+            ids = {run.run_id for run in page.items}
+            call = page.next if ids - seen else None  # a server that ignores the offset has no last page
+            seen |= ids
         raise NotFound(
             self.info.title,
             "GET",
@@ -289,7 +292,7 @@ def _disposition_word(record: Mapping[str, Any]) -> Any:
 
 def _implied_lifecycle(record: Mapping[str, Any], completed_at: datetime | None) -> str:
     # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
-    in_progress = word(_disposition_word(record)) == "NONE" and completed_at is None
+    in_progress = word(_disposition_word(record)) in {"", "NONE"} and completed_at is None
     return "RUNNING" if in_progress else "NOT_RUNNING"
 
 

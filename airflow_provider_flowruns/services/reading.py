@@ -13,6 +13,9 @@ from airflow_provider_flowruns.services.errors import InvalidArgument
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
 #: Above this a number of seconds lies 3,000 years ahead, so it is milliseconds.
 _LARGEST_SECONDS = 1e11
+#: Python does not write out numbers of thousands of digits; no id is as long as this.
+_LARGEST_ID = 10**128
+_SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def time_of(value: Any) -> datetime | None:
@@ -20,7 +23,7 @@ def time_of(value: Any) -> datetime | None:
     if isinstance(value, bool) or value in (None, ""):
         return None
     if isinstance(value, int | float):
-        return _from_unix(float(value))
+        return _from_unix(value)
     try:
         return as_utc(datetime.fromisoformat(str(value).strip().translate(_DASHES)))
     except (ValueError, OverflowError):
@@ -28,10 +31,8 @@ def time_of(value: Any) -> datetime | None:
 
 
 def _from_unix(seconds: float) -> datetime | None:
-    if seconds > _LARGEST_SECONDS:
-        seconds /= 1_000
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(seconds / 1_000 if seconds > _LARGEST_SECONDS else seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -71,7 +72,7 @@ def count_of(value: Any) -> int:
     """Return a row count; 0 for anything that is not a number."""
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
@@ -105,7 +106,7 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
 
     :raises InvalidArgument: it does not have the service's form; the message names ``argument``.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID:
         value = str(value)
     if isinstance(value, str) and pattern.fullmatch(value.strip()):
         return value.strip()
@@ -118,7 +119,7 @@ def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
 
     :raises InvalidArgument: it is no such number.
     """
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+    if isinstance(value, str) and _SMALL_NUMBER.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
@@ -135,9 +136,7 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
     """
     if value is None or value == "":
         return None
-    if isinstance(value, datetime):
-        return as_utc(value)
-    moment = time_of(value) if isinstance(value, str) else None
+    moment = _moment(value)
     if moment is None:
         raise InvalidArgument(
             f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {_shown(value)}"
@@ -148,6 +147,15 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
             )
         )
     return moment
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, datetime):
+        return time_of(value) if isinstance(value, str) else None
+    try:
+        return as_utc(value)
+    except OverflowError:  # the first or last hours of the calendar, in another time zone
+        return None
 
 
 def checked_range(
@@ -173,5 +181,8 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a huge {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -95,14 +95,15 @@ class TableFlowApi:
         :param limit: runs a page, 1 to 1000.
         """
         size = checked_limit(limit, most=MAX_LIMIT)
-        flow = checked_flow_id(flow_id) if flow_id else None
+        # Empty text is no "not given": a template that found nothing must not list every flow's runs.
+        flow = checked_flow_id(flow_id) if flow_id is not None else None
         wanted = checked_status(status)
         filters = tuple((name, value) for name, value in (("flow_id", flow), ("status", wanted)) if value)
 
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
                 runs = tuple(_read_run(record) for record in records_of(body, "flow_runs", "data"))
-                following = _next_offset(body)
+                following = _next_offset(body, offset + len(runs))
                 has_more = bool(runs) and following is not None and following > offset
                 kept = tuple(run for run in runs if _matches(run, flow, wanted))
                 return Page(kept, page(following) if has_more and following else None)
@@ -128,9 +129,9 @@ class TableFlowApi:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
             page: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
-            if page.items or page.next is None:
+            if page.items:
                 return page.items
-            # A page full of other flows' runs: this server does not know the filter.
+            # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
             runs: tuple[FlowRun, ...] = yield self.list_runs_of_flow(target.flow_id)
             return runs[:_NEWEST]
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
@@ -188,12 +189,17 @@ def _matches(run: FlowRun, flow_id: str | None, status: str | None) -> bool:
     return (flow_id is None or run.flow_id == flow_id) and (status is None or run.vendor_status.lower() == status)
 
 
-def _next_offset(body: Any) -> int | None:
+def _next_offset(body: Any, reached: int) -> int | None:
     if not isinstance(body, Mapping):
         return None
     pagination = body.get("pagination")
-    found = (pagination if isinstance(pagination, Mapping) else body).get("next_offset")
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    place = pagination if isinstance(pagination, Mapping) else body
+    if "next_offset" in place:
+        following = place["next_offset"]
+        return following if isinstance(following, int) and not isinstance(following, bool) else None
+    # The other form of a list has only the total.
+    total = place.get("total")
+    return reached if isinstance(total, int) and reached < total else None
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from airflow_provider_flowruns.services.errors import ApiError, NotFound
+from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
 
 #: Version of the JSON that :meth:`Watch.to_json` and :meth:`Verdict.to_dict` write.
@@ -93,11 +93,11 @@ class _Memory:
     """What a wait has to remember between two looks."""
 
     begun: float
-    last_good: float
     looks: int = 0
     pinned: str | None = None
     active: dict[str, float] = field(default_factory=dict)
     failing_since: float | None = None
+    blind_since: float | None = None
     missing_since: float | None = None
     found: bool = False
     not_before: float = 0.0
@@ -172,7 +172,7 @@ class Watch:
 
     def __init__(self, plan: WatchPlan, now: float) -> None:
         self.plan = plan
-        self._memory = _Memory(begun=now, last_good=now)
+        self._memory = _Memory(begun=now)
         self._news: list[News] = []
         self._last_seen: FlowRun | None = None
 
@@ -184,7 +184,7 @@ class Watch:
             return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
         return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id)
 
-    def step(self, seen: Sequence[FlowRun] | ApiError, now: float) -> Decision:
+    def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
         """
         Take one look's result and say what to do next.
 
@@ -193,7 +193,7 @@ class Watch:
         """
         self._news = []
         self._memory.looks += 1
-        verdict = self._missed(seen, now) if isinstance(seen, ApiError) else self._looked(seen, now)
+        verdict = self._missed(seen, now) if isinstance(seen, FlowRunsError) else self._looked(seen, now)
         if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
             self._tell_once(f"{verdict.reason}; silent_fail: waiting on", warn=True)
             verdict = None
@@ -225,7 +225,7 @@ class Watch:
 
     def _looked(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
         memory = self._memory
-        memory.last_good, memory.last_error, memory.missing_since, memory.not_before = now, None, None, 0.0
+        memory.blind_since, memory.missing_since, memory.last_error, memory.not_before = None, None, None, 0.0
         memory.found = memory.found or bool(runs)
         self._remember_active(runs, now)
         run = self._decisive(runs)
@@ -318,10 +318,10 @@ class Watch:
 
     # -- a look that brought none
 
-    def _missed(self, error: ApiError, now: float) -> Verdict | None:
+    def _missed(self, error: FlowRunsError, now: float) -> Verdict | None:
         memory = self._memory
         memory.last_error = str(error)
-        if error.retry_after:
+        if isinstance(error, ApiError) and error.retry_after:
             memory.not_before = now + error.retry_after
         if error.transient:
             return self._unseen(error, now)
@@ -332,8 +332,11 @@ class Watch:
                 return None
         return Verdict(Outcome.REFUSED, str(error), self._last_summary(), error.to_record())
 
-    def _unseen(self, error: ApiError, now: float) -> Verdict | None:
-        unseen = now - self._memory.last_good
+    def _unseen(self, error: FlowRunsError, now: float) -> Verdict | None:
+        memory = self._memory
+        # Counted from the first failure, not from the last good look: nobody may have looked in between.
+        memory.blind_since = now if memory.blind_since is None else memory.blind_since
+        unseen = now - memory.blind_since
         if unseen < self.plan.error_budget:
             self._tell_change(f"could not look, trying again: {error}", type(error).__name__, now, warn=True)
             return None
@@ -356,8 +359,8 @@ class Watch:
         plan, memory = self.plan, self._memory
         wait = max(self._interval(), memory.not_before - now)
         ends = [plan.deadline]
-        if memory.last_error:
-            ends.append(memory.last_good + plan.error_budget)
+        if memory.blind_since is not None:
+            ends.append(memory.blind_since + plan.error_budget)
         if memory.failing_since is not None:
             ends.append(memory.failing_since + plan.recovery_grace)
         left = min((end - now for end in ends if end > now), default=SHORTEST_WAIT)
@@ -388,7 +391,7 @@ def describe(run: FlowRun) -> str:
     """Return a run's state in a few words: which one, where it stands, how far it got."""
     what = f"run {run.run_id}" if run.run_id else f"{run.kind} {run.flow_id}"
     state = run.lifecycle if run.disposition is Disposition.NONE else run.disposition
-    vendor = f" ({run.vendor_status})" if run.vendor_status.upper() != state else ""
+    vendor = f" ({run.vendor_status})" if state not in run.vendor_status.upper() else ""
     rows = run.rows()
     progress = f", {rows['extracted']} rows extracted, {rows['loaded']} loaded" if rows else ""
     return f"{what} is {state}{vendor}{progress}"

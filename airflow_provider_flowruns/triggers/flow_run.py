@@ -1,0 +1,69 @@
+"""The trigger that waits for a run in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from importlib import import_module
+from typing import Any, ClassVar
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import Verdict, Watch
+
+
+class FlowRunTrigger(BaseTrigger):
+    """
+    Wait for a run and fire one event: the wait's verdict, see ``waiting.watch.Verdict.to_dict``.
+
+    It observes only. Its deadline and freshness guards are absolute, so a triggerer restart changes neither.
+
+    :param conn_id: Airflow connection of the watched service; never its secrets.
+    :param watch: the wait so far, as JSON text (``waiting.watch.Watch.to_json``).
+    """
+
+    #: Seconds before the first look, at random: all waits start together after a triggerer restart, and an event
+    #: that comes before the scheduler has noticed the deferral can fail the task.
+    first_wait: ClassVar[tuple[float, float]] = (2.0, 4.0)
+
+    def __init__(self, conn_id: str, watch: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.watch = watch
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, which are plain texts."""
+        return (
+            "airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger",
+            {"conn_id": self.conn_id, "watch": self.watch},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the wait is over, then fire its verdict, once."""
+        verdict = await self._wait(Watch.from_json(self.watch))
+        # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
+        yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
+
+    async def _wait(self, watch: Watch) -> Verdict:
+        # Importing aiohttp takes longer than the loop may stand still.
+        aio = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio")
+        connection = await asyncio.to_thread(import_module, "airflow_provider_flowruns.triggers.connection")
+        clock, service = Clock(), watch.plan.service
+        async with aio.shared_client(
+            service, self.conn_id, lambda: connection.async_settings(service, self.conn_id)
+        ) as client:
+            await asyncio.sleep(self._first_wait(watch, clock.now()))
+            while True:
+                decision = watch.step(await client.look(watch.target), clock.now())
+                for news in decision.news:
+                    self.log.log(logging.WARNING if news.is_warning else logging.INFO, "%s", news.text)
+                if decision.verdict:
+                    return decision.verdict
+                await asyncio.sleep(decision.wait)
+
+    def _first_wait(self, watch: Watch, now: float) -> float:
+        left = max(0.0, watch.plan.deadline - now)
+        return min(left, random.uniform(*self.first_wait))  # spreads load, hides nothing

@@ -1,0 +1,366 @@
+"""The watch decides a wait: one behaviour a test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.services.errors import AuthenticationError, NotFound, RateLimited, ServerError
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.waiting.watch import HEARTBEAT, Outcome, Verdict, Watch, WatchPlan
+
+START = 1_800_000_000.0
+
+
+def plan(**changes: Any) -> WatchPlan:
+    arguments: dict[str, Any] = {
+        "service": "activepieces",
+        "kind": "run",
+        "run_id": "r1",
+        "interval": 10.0,
+        "deadline": START + 1_000,
+        "error_budget": 100.0,
+    }
+    return WatchPlan(**{**arguments, **changes})
+
+
+def at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(START + seconds, UTC)
+
+
+def run(
+    state: str, run_id: str | None = "r1", *, created: float | None = 0, ended: float | None = None, **changes: Any
+) -> FlowRun:
+    lifecycles = {"PENDING", "RUNNING", "PAUSED", "UNKNOWN", "NOT_RUNNING"}
+    lifecycle, disposition = (state, "NONE") if state in lifecycles else ("NOT_RUNNING", state)
+    arguments: dict[str, Any] = {
+        "service": "activepieces",
+        "kind": Kind.RUN,
+        "run_id": run_id,
+        "flow_id": "f1",
+        "lifecycle": Lifecycle(lifecycle),
+        "disposition": Disposition(disposition),
+        "vendor_status": state,
+        "created_at": at(created),
+        "completed_at": at(ended),
+    }
+    return FlowRun(**{**arguments, **changes})
+
+
+def error(kind: type[Any] = ServerError, *, retry_after: float | None = None) -> Any:
+    return kind("Activepieces", "GET", "/x", 500, "no", None, retry_after)
+
+
+def step(watch: Watch, seen: Any, seconds: float = 0.0) -> Any:
+    seen = [seen] if isinstance(seen, FlowRun) else seen
+    return watch.step(seen, START + seconds)
+
+
+def outcome(watch: Watch, seen: Any, seconds: float = 0.0) -> Outcome | None:
+    verdict = step(watch, seen, seconds).verdict
+    return verdict.outcome if verdict else None
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("PENDING", None),
+        ("RUNNING", None),
+        ("PAUSED", None),
+        ("UNKNOWN", None),
+        ("NOT_RUNNING", None),
+        ("SUCCEEDED", Outcome.SUCCEEDED),
+        ("FAILED", Outcome.FAILED),
+        ("CANCELED", Outcome.CANCELED),
+    ],
+)
+def test_state_decides(state: str, expected: Outcome | None) -> None:
+    assert outcome(Watch(plan(), START), run(state)) is expected
+
+
+def test_nothing_has_run_yet_waits() -> None:
+    assert outcome(Watch(plan(kind="flow_runs", run_id=None, flow_id="f1"), START), []) is None
+
+
+def test_no_outcome_after_activity_is_a_cancel() -> None:
+    watch = Watch(plan(kind="flow", flow_id="f1", run_id=None), START)
+    assert outcome(watch, run("RUNNING", None)) is None
+    assert outcome(watch, run("NOT_RUNNING", None), 10) is Outcome.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("wait", None), ("succeed", Outcome.SUCCEEDED), ("fail", Outcome.FAILED), ("skip", Outcome.SKIPPED)],
+)
+def test_paused_follows_the_policy(policy: str, expected: Outcome | None) -> None:
+    assert outcome(Watch(plan(on_paused=policy), START), run("PAUSED")) is expected
+
+
+def test_canceled_can_skip() -> None:
+    assert outcome(Watch(plan(on_canceled="skip"), START), run("CANCELED")) is Outcome.SKIPPED
+
+
+def test_unknown_status_is_told_once_and_bounded_by_the_deadline() -> None:
+    watch = Watch(plan(), START)
+    first, second = (step(watch, run("UNKNOWN", vendor_status="NEW"), t) for t in (0, 10))
+    assert [news.is_warning for news in first.news if "'NEW'" in news.text] == [True]
+    assert not second.news
+    assert outcome(watch, run("UNKNOWN"), 1_000) is Outcome.TIMED_OUT
+
+
+# -- a failure that the service may mend
+
+
+def test_internal_error_is_given_time_to_recover() -> None:
+    watch = Watch(plan(recovery_grace=60.0), START)
+    assert outcome(watch, run("FAILED", may_recover=True)) is None
+    assert outcome(watch, run("RUNNING"), 30) is None
+    assert outcome(watch, run("SUCCEEDED"), 40) is Outcome.SUCCEEDED
+
+
+def test_internal_error_that_stays_is_a_failure_after_the_grace() -> None:
+    watch = Watch(plan(recovery_grace=60.0, interval=45.0), START)
+    assert step(watch, run("FAILED", may_recover=True)).wait == 45
+    assert step(watch, run("FAILED", may_recover=True), 45).wait == pytest.approx(15)
+    assert outcome(watch, run("FAILED", may_recover=True), 60) is Outcome.FAILED
+
+
+# -- guards
+
+
+def guarded(**guards: float) -> Watch:
+    absolute = {name: START + seconds for name, seconds in guards.items()}
+    return Watch(plan(kind="flow_runs", run_id=None, flow_id="f1", **absolute), START)
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(99.9, None), (100.0, Outcome.SUCCEEDED), (100.1, Outcome.SUCCEEDED)])
+def test_completed_after_accepts_nothing_older(ended: float, expected: Outcome | None) -> None:
+    assert outcome(guarded(completed_after=100), run("SUCCEEDED", ended=ended), 200) is expected
+
+
+@pytest.mark.parametrize(("created", "expected"), [(99.9, None), (100.0, Outcome.SUCCEEDED)])
+def test_started_after_accepts_nothing_older(created: float, expected: Outcome | None) -> None:
+    assert outcome(guarded(started_after=100), run("SUCCEEDED", created=created, ended=500), 600) is expected
+
+
+def test_started_after_prefers_the_start_to_the_creation() -> None:
+    seen = run("SUCCEEDED", created=90, started_at=at(110), ended=120)
+    assert outcome(guarded(started_after=100), seen, 200) is Outcome.SUCCEEDED
+
+
+def test_both_guards_must_hold() -> None:
+    watch = guarded(started_after=100, completed_after=300)
+    assert outcome(watch, run("SUCCEEDED", created=150, ended=200), 400) is None
+    assert outcome(watch, run("SUCCEEDED", created=50, ended=350), 400) is None
+    assert outcome(watch, run("SUCCEEDED", created=150, ended=350), 400) is Outcome.SUCCEEDED
+
+
+def test_stale_success_then_fresh_one() -> None:
+    watch = guarded(completed_after=0)
+    old = run("SUCCEEDED", "old", created=-60, ended=-1)
+    assert outcome(watch, [old], 1) is None
+    assert outcome(watch, [run("RUNNING", "new", created=2), old], 3) is None
+    assert outcome(watch, [run("SUCCEEDED", "new", created=2, ended=9), old], 10) is Outcome.SUCCEEDED
+
+
+def test_fresh_success_counts_while_a_newer_run_is_going() -> None:
+    runs = [run("RUNNING", "b", created=20), run("SUCCEEDED", "a", created=1, ended=10)]
+    verdict = step(guarded(completed_after=0), runs, 30).verdict
+    assert verdict
+    assert verdict.run
+    assert verdict.run["run_id"] == "a"
+
+
+def test_fresh_failure_waits_for_a_newer_run_that_is_going() -> None:
+    watch = guarded(completed_after=0)
+    failed = run("FAILED", "a", created=1, ended=10)
+    assert outcome(watch, [run("RUNNING", "b", created=20), failed], 30) is None
+    assert outcome(watch, [run("SUCCEEDED", "b", created=20, ended=39), failed], 40) is Outcome.SUCCEEDED
+
+
+def test_fresh_failure_alone_fails() -> None:
+    assert outcome(guarded(completed_after=0), run("FAILED", created=1, ended=10), 30) is Outcome.FAILED
+
+
+def test_failed_run_without_an_end_time_counts_once_it_was_seen_active_after_the_guard() -> None:
+    watch = guarded(completed_after=10)
+    assert outcome(watch, run("FAILED", created=0, ended=None), 20) is None
+    assert outcome(watch, run("RUNNING", created=0), 30) is None
+    assert outcome(watch, run("FAILED", created=0, ended=None), 40) is Outcome.FAILED
+
+
+def test_paused_success_waits_until_the_guard_has_passed() -> None:
+    watch = Watch(plan(kind="flow_runs", run_id=None, on_paused="succeed", completed_after=START + 50), START)
+    assert outcome(watch, run("PAUSED"), 40) is None
+    assert outcome(watch, run("PAUSED"), 50) is Outcome.SUCCEEDED
+
+
+# -- a flow's last run without a guard
+
+
+def test_newest_run_decides_without_a_guard() -> None:
+    watch = Watch(plan(kind="flow_runs", run_id=None, flow_id="f1"), START)
+    assert outcome(watch, [run("SUCCEEDED", "b"), run("FAILED", "a")]) is Outcome.SUCCEEDED
+
+
+def test_active_newest_run_is_followed_by_its_id() -> None:
+    watch = Watch(plan(kind="flow_runs", run_id=None, flow_id="f1"), START)
+    step(watch, [run("RUNNING", "b"), run("SUCCEEDED", "a")])
+    assert (watch.target.kind, watch.target.run_id) == (Kind.RUN, "b")
+
+
+# -- trouble
+
+
+def test_transient_errors_are_ridden_out_within_the_budget() -> None:
+    watch = Watch(plan(), START)
+    assert outcome(watch, run("RUNNING")) is None
+    for seconds in range(10, 110, 10):
+        assert outcome(watch, error(), seconds) is None
+    assert outcome(watch, run("SUCCEEDED"), 109) is Outcome.SUCCEEDED
+
+
+def test_beyond_the_budget_the_run_is_unobservable_not_failed() -> None:
+    watch = Watch(plan(), START)
+    assert outcome(watch, error(), 0) is None
+    verdict = step(watch, error(), 100).verdict
+    assert verdict
+    assert verdict.outcome is Outcome.UNOBSERVABLE
+    assert "may still be going" in verdict.reason
+
+
+def test_one_good_answer_refills_the_budget() -> None:
+    watch = Watch(plan(), START)
+    for seconds in (0, 90):
+        assert outcome(watch, error(), seconds) is None
+    step(watch, run("RUNNING"), 95)
+    assert outcome(watch, error(), 150) is None
+    assert outcome(watch, error(), 249) is None
+
+
+def test_budget_starts_with_the_first_failure_after_nobody_looked() -> None:
+    watch = Watch.from_json(Watch(plan(), START).to_json())
+    assert outcome(watch, error(), 500) is None
+
+
+def test_wait_ends_where_the_budget_does() -> None:
+    assert step(Watch(plan(interval=500.0), START), error()).wait == pytest.approx(100)
+
+
+def test_retry_after_is_waited_for() -> None:
+    assert step(Watch(plan(), START), error(RateLimited, retry_after=42)).wait == pytest.approx(42)
+
+
+def test_refusal_ends_at_once() -> None:
+    verdict = step(Watch(plan(), START), error(AuthenticationError)).verdict
+    assert verdict
+    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.error
+    assert verdict.error["class"] == "AuthenticationError"
+
+
+def test_not_found_is_given_a_grace_then_refused() -> None:
+    watch = Watch(plan(not_found_grace=30.0), START)
+    assert outcome(watch, error(NotFound), 0) is None
+    assert outcome(watch, error(NotFound), 20) is None
+    assert outcome(watch, error(NotFound), 30) is Outcome.REFUSED
+
+
+def test_not_found_after_it_was_seen_is_refused_at_once() -> None:
+    watch = Watch(plan(not_found_grace=30.0), START)
+    step(watch, run("RUNNING"))
+    assert outcome(watch, error(NotFound), 1) is Outcome.REFUSED
+
+
+def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
+    watch = Watch(plan(keep_waiting=True), START)
+    for seconds, seen in enumerate([run("FAILED"), error(AuthenticationError), run("CANCELED")]):
+        assert outcome(watch, seen, seconds) is None
+    assert outcome(watch, run("SUCCEEDED"), 10) is Outcome.SUCCEEDED
+
+
+# -- time
+
+
+def test_success_at_the_deadline_is_a_success() -> None:
+    assert outcome(Watch(plan(), START), run("SUCCEEDED"), 5_000) is Outcome.SUCCEEDED
+
+
+def test_deadline_times_out_with_the_last_state() -> None:
+    watch = Watch(plan(), START)
+    step(watch, run("RUNNING"), 0)
+    verdict = step(watch, error(), 1_000).verdict
+    assert verdict
+    assert verdict.outcome is Outcome.TIMED_OUT
+    assert "run r1 is RUNNING" in verdict.reason
+    assert "the last look failed" in verdict.reason
+
+
+def test_wait_never_passes_the_deadline() -> None:
+    assert step(Watch(plan(interval=60.0), START), run("RUNNING"), 990).wait == pytest.approx(10)
+
+
+def test_backoff_doubles_up_to_the_longest() -> None:
+    watch = Watch(plan(backoff=True, longest_interval=50.0), START)
+    waits = [step(watch, run("RUNNING"), seconds).wait for seconds in (0, 10, 30, 70)]
+    assert waits == pytest.approx([10, 20, 40, 50])
+
+
+# -- talk
+
+
+def test_only_changes_and_heartbeats_are_told() -> None:
+    watch = Watch(plan(deadline=START + 5_000), START)
+    rows = [ResourceCounts("orders", extracted=n) for n in (1, 2, 3)]
+    told = [
+        [news.text for news in step(watch, run("RUNNING", resources=(row,)), seconds).news]
+        for row, seconds in zip(rows, (0, 10, HEARTBEAT), strict=True)
+    ]
+    assert told[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
+    assert told[1] == []
+    assert told[2] == ["run r1 is RUNNING, 3 rows extracted, 0 loaded"]
+
+
+def test_failure_reason_holds_the_service_s_own_words() -> None:
+    seen = run("FAILED", errors=("no route",), resources=(ResourceCounts("orders", errors=("bad key",)),))
+    verdict = step(Watch(plan(), START), seen).verdict
+    assert verdict
+    assert verdict.reason == "run r1 failed: no route; orders: bad key"
+
+
+# -- storage
+
+
+def test_json_round_trip_keeps_every_field() -> None:
+    watch = Watch(plan(kind="flow_runs", run_id=None, flow_id="f1", not_found_grace=5.0), START)
+    step(watch, [run("RUNNING", "b")], 1)
+    step(watch, error(RateLimited, retry_after=9), 2)
+    again = Watch.from_json(watch.to_json())
+    assert again.to_json() == watch.to_json()
+    assert again.target == watch.target
+
+
+def test_fields_this_version_does_not_know_are_left_out() -> None:
+    text = Watch(plan(), START).to_json().replace('"looks": 0', '"looks": 0, "later": 1')
+    assert Watch.from_json(text).plan == plan()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"schema": 99}', "[]"])
+def test_other_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a wait"):
+        Watch.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "event", [None, {}, {"status": "success"}, {"schema": 99, "outcome": "succeeded"}, {"schema": 1, "outcome": "fine"}]
+)
+def test_only_a_known_verdict_is_read(event: Any) -> None:
+    with pytest.raises(ValueError, match=r"not the end of a wait|is not a valid Outcome"):
+        Verdict.from_dict(event)
+
+
+def test_verdict_round_trip() -> None:
+    verdict = Verdict(Outcome.REFUSED, "no", {"run_id": "r1"}, error().to_record())
+    assert Verdict.from_dict(verdict.to_dict()) == verdict

@@ -1,0 +1,198 @@
+"""What holds for every history a service can show: states, errors, clock and restarts in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    ConnectionFailed,
+    FlowRunsError,
+    NotFound,
+    RateLimited,
+    ServerError,
+)
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.waiting.watch import SHORTEST_WAIT, Decision, Outcome, Verdict, Watch, WatchPlan
+
+START = 1_800_000_000.0
+
+seconds = st.floats(-500, 500).map(lambda offset: START + offset)
+states = st.sampled_from(
+    [
+        (Lifecycle.PENDING, Disposition.NONE),
+        (Lifecycle.RUNNING, Disposition.NONE),
+        (Lifecycle.PAUSED, Disposition.NONE),
+        (Lifecycle.UNKNOWN, Disposition.NONE),
+        (Lifecycle.NOT_RUNNING, Disposition.NONE),
+        (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED),
+        (Lifecycle.NOT_RUNNING, Disposition.FAILED),
+        (Lifecycle.NOT_RUNNING, Disposition.CANCELED),
+    ]
+)
+
+
+def moment(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> FlowRun:
+    lifecycle, disposition = draw(states)
+    return FlowRun(
+        service="activepieces",
+        kind=Kind.RUN,
+        run_id=draw(st.sampled_from(["a", "b", "c", None])),
+        flow_id="f",
+        lifecycle=lifecycle,
+        disposition=disposition,
+        vendor_status=str(lifecycle),
+        created_at=moment(draw(st.none() | seconds)),
+        started_at=moment(draw(st.none() | seconds)),
+        completed_at=moment(draw(st.none() | seconds)),
+        may_recover=draw(st.booleans()),
+    )
+
+
+errors = st.builds(
+    lambda kind, asked: kind("Activepieces", "GET", "/x", None, "no", None, asked),
+    st.sampled_from([ServerError, RateLimited, ConnectionFailed, NotFound, AuthenticationError]),
+    st.none() | st.floats(0, 10_000),
+)
+looks = st.lists(runs(), max_size=3) | errors
+
+plans = st.builds(
+    WatchPlan,
+    service=st.just("activepieces"),
+    kind=st.sampled_from(["run", "flow", "flow_runs", "workflow"]),
+    flow_id=st.just("f"),
+    run_id=st.just("a"),
+    interval=st.floats(1, 60),
+    deadline=st.floats(0, 400).map(lambda span: START + span),
+    error_budget=st.floats(1, 300),
+    completed_after=st.none() | seconds,
+    started_after=st.none() | seconds,
+    on_paused=st.sampled_from(["wait", "succeed", "fail", "skip"]),
+    on_canceled=st.sampled_from(["fail", "skip"]),
+    keep_waiting=st.booleans(),
+    recovery_grace=st.floats(0, 100),
+    not_found_grace=st.floats(0, 100),
+    backoff=st.booleans(),
+    longest_interval=st.none() | st.floats(1, 100),
+)
+
+
+@dataclass
+class Story:
+    """One wait, driven to its end: what was looked at, when, and what came of it."""
+
+    decisions: list[tuple[float, Any, Decision]]
+
+    @property
+    def verdict(self) -> Verdict:
+        verdict = self.decisions[-1][2].verdict
+        assert verdict is not None
+        return verdict
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[WatchPlan, Story]:
+    plan = draw(plans)
+    watch, now = Watch(plan, START), START
+    decisions: list[tuple[float, Any, Decision]] = []
+    while not decisions or decisions[-1][2].verdict is None:
+        assert len(decisions) < 2_000, "the wait does not end"
+        if draw(st.integers(0, 9)) == 0:
+            watch = Watch.from_json(watch.to_json())  # a restart
+        # After a while the history repeats itself, so that drawing it ends before the wait has to.
+        seen = draw(looks) if len(decisions) < 25 else decisions[-1][1]
+        decision = watch.step(seen, now)
+        decisions.append((now, seen, decision))
+        now += decision.wait + draw(st.sampled_from([0.0, 0.0, 0.0, 0.5, 30.0]))
+    return plan, Story(decisions)
+
+
+@settings(max_examples=400, deadline=None)
+@given(stories())
+def test_success_only_on_a_terminal_success_that_the_guards_accept(case: tuple[WatchPlan, Story]) -> None:
+    plan, story = case
+    if story.verdict.outcome is not Outcome.SUCCEEDED:
+        return
+    now, seen, _ = story.decisions[-1]
+    assert not isinstance(seen, FlowRunsError)
+    accepted = [run for run in seen if run.summary() == story.verdict.run]
+    assert accepted, "the run that decided was seen in the last look"
+    assert any(is_success(run, plan) and is_fresh(run, plan, now, story) for run in accepted)
+
+
+def is_success(run: FlowRun, plan: WatchPlan) -> bool:
+    if run.lifecycle is Lifecycle.PAUSED:
+        return plan.on_paused == "succeed"
+    return (run.lifecycle, run.disposition) == (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED)
+
+
+def is_fresh(run: FlowRun, plan: WatchPlan, now: float, story: Story) -> bool:
+    started = run.started_at or run.created_at
+    if plan.started_after is not None and (started is None or started.timestamp() < plan.started_after):
+        return False
+    if plan.completed_after is None:
+        return True
+    if run.lifecycle is Lifecycle.PAUSED:
+        return now >= plan.completed_after
+    if run.completed_at is not None:
+        return run.completed_at.timestamp() >= plan.completed_after
+    created = run.created_at is not None and run.created_at.timestamp() >= plan.completed_after
+    return created or any(when >= plan.completed_after for when in seen_active(run, story))
+
+
+def seen_active(run: FlowRun, story: Story) -> list[float]:
+    return [
+        when
+        for when, seen, _ in story.decisions
+        if not isinstance(seen, FlowRunsError)
+        for other in seen
+        if other.run_id == run.run_id and other.is_active
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories())
+def test_every_wait_ends_with_the_first_look_at_or_after_its_deadline(case: tuple[WatchPlan, Story]) -> None:
+    plan, story = case
+    assert all(when < plan.deadline for when, _, _ in story.decisions[:-1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories())
+def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WatchPlan, Story]) -> None:
+    plan, story = case
+    for when, _, decision in story.decisions[:-1]:
+        assert decision.wait >= SHORTEST_WAIT
+        assert when + decision.wait <= max(plan.deadline, when + SHORTEST_WAIT) + 1e-6
+    # Besides the interval only three ends cut a wait short: deadline, error budget, recovery grace.
+    full = sum(decision.wait >= plan.interval for _, _, decision in story.decisions)
+    assert full >= (len(story.decisions) - 2) // 3 or len(story.decisions) < 6
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories())
+def test_unobservable_only_after_the_budget_without_a_good_answer(case: tuple[WatchPlan, Story]) -> None:
+    plan, story = case
+    if story.verdict.outcome is not Outcome.UNOBSERVABLE:
+        return
+    end = story.decisions[-1][0]
+    blind = [when for when, seen, _ in story.decisions if isinstance(seen, FlowRunsError)]
+    good = [when for when, seen, _ in story.decisions if not isinstance(seen, FlowRunsError)]
+    assert end - min(when for when in blind if not good or when > good[-1]) >= plan.error_budget
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories())
+def test_a_verdict_survives_the_way_through_the_database(case: tuple[WatchPlan, Story]) -> None:
+    _, story = case
+    assert Verdict.from_dict(story.verdict.to_dict()) == story.verdict
