@@ -277,13 +277,13 @@ class Watch:
                 return False
         if completed_after is None:
             return True
-        if run.completed_at is not None:
-            return run.completed_at.timestamp() >= completed_after
-        # Without an end time: it ended later than it was last seen active, or than it was created.
-        times = [self._memory.active.get(run.run_id or ""), _unix(run.created_at)]
+        # It ended later than it was created or seen active: some ends are missing, others cut to whole seconds.
+        times = [_unix(run.completed_at), _unix(run.created_at), self._memory.active.get(run.run_id or "")]
         return any(time is not None and time >= completed_after for time in times)
 
     def _judge(self, run: FlowRun, now: float) -> Verdict | None:
+        if run.disposition is not Disposition.FAILED:
+            self._memory.failing_since = None
         if run.lifecycle is Lifecycle.PAUSED:
             return self._paused(run, now)
         if run.lifecycle is Lifecycle.UNKNOWN:
@@ -308,12 +308,10 @@ class Watch:
 
     def _failed(self, run: FlowRun, now: float) -> Verdict | None:
         memory = self._memory
-        if not run.may_recover:
-            memory.failing_since = None
-        elif memory.failing_since is None:
-            memory.failing_since = now
-        if memory.failing_since is not None and now - memory.failing_since < self.plan.recovery_grace:
-            return None
+        if run.may_recover:
+            memory.failing_since = now if memory.failing_since is None else memory.failing_since
+            if now - memory.failing_since < self.plan.recovery_grace:
+                return None
         return _verdict(Outcome.FAILED, run)
 
     # -- a look that brought none

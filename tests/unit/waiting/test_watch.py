@@ -127,6 +127,13 @@ def test_internal_error_that_stays_is_a_failure_after_the_grace() -> None:
     assert outcome(watch, run("FAILED", may_recover=True), 60) is Outcome.FAILED
 
 
+def test_each_internal_error_has_a_grace_of_its_own() -> None:
+    watch = Watch(plan(recovery_grace=60.0), START)
+    assert outcome(watch, run("FAILED", may_recover=True), 0) is None
+    assert outcome(watch, run("RUNNING"), 50) is None
+    assert outcome(watch, run("FAILED", may_recover=True), 100) is None
+
+
 # -- guards
 
 
@@ -189,6 +196,12 @@ def test_failed_run_without_an_end_time_counts_once_it_was_seen_active_after_the
     assert outcome(watch, run("FAILED", created=0, ended=None), 20) is None
     assert outcome(watch, run("RUNNING", created=0), 30) is None
     assert outcome(watch, run("FAILED", created=0, ended=None), 40) is Outcome.FAILED
+
+
+def test_end_cut_to_seconds_counts_once_the_run_was_seen_active_after_the_guard() -> None:
+    watch = guarded(completed_after=10.6)
+    assert outcome(watch, run("RUNNING", created=10.0), 10.7) is None
+    assert outcome(watch, run("SUCCEEDED", created=10.0, ended=10.0), 11.5) is Outcome.SUCCEEDED
 
 
 def test_paused_success_waits_until_the_guard_has_passed() -> None:

@@ -1,0 +1,123 @@
+"""Runs a sensor to its end in each mode, outside a scheduler but with real sensors, triggers and requests."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred, timezone
+from airflow.sdk.bases.operator import ExecutorSafeguard
+
+from airflow_provider_flowruns.sensors.base import FlowRunSensor
+
+# These tests are the task runner: Airflow's guard against calling execute() elsewhere would only add noise.
+ExecutorSafeguard.test_mode = True
+
+MODES = ("poke", "reschedule", "deferrable")
+
+#: Makes a fresh sensor, as every new process of a task does.
+MakeSensor = Callable[..., FlowRunSensor]
+
+
+@dataclass(frozen=True)
+class End:
+    """How a task ended."""
+
+    state: str
+    error: str | None = None
+    xcom: Any = None
+    message: str = ""
+
+    def comparable(self) -> tuple[Any, ...]:
+        """What must be the same in every mode; row counts and times of one run may be read a moment apart."""
+        return self.state, self.error, self.xcom
+
+
+class StateStore:
+    """Stands in for Airflow 3.3's task state store: JSON values that outlive a process."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.values[key]) if key in self.values else default
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+class TaskInstance:
+    """What a sensor asks of its task instance."""
+
+    def __init__(self, try_number: int = 1) -> None:
+        self.try_number = try_number
+        self.first_reschedule: datetime | None = None
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.first_reschedule
+
+
+def task_context(store: StateStore | None = None, try_number: int = 1) -> dict[str, Any]:
+    """Return the parts of a task's context that a sensor uses."""
+    return {"ti": TaskInstance(try_number), "task_state_store": store or StateStore()}
+
+
+def run_in(mode: str, make: MakeSensor, context: dict[str, Any] | None = None) -> End:
+    """Run a sensor in a mode and return how its task would end."""
+    context = context or task_context()
+    runner = {"poke": _poke, "reschedule": _reschedule, "deferrable": _deferrable}[mode]
+    try:
+        return End("success", xcom=runner(make, context))
+    except AirflowSkipException as skip:
+        return End("skipped", message=str(skip))
+    except Exception as error:
+        return End("failed", type(error).__name__, message=str(error))
+
+
+def run_in_all(make: MakeSensor) -> dict[str, End]:
+    """Run a sensor in all modes at the same time."""
+    with ThreadPoolExecutor(len(MODES)) as threads:
+        return dict(zip(MODES, threads.map(lambda mode: run_in(mode, make), MODES), strict=True))
+
+
+def _poke(make: MakeSensor, context: dict[str, Any]) -> Any:
+    return make().execute(context)
+
+
+def _reschedule(make: MakeSensor, context: dict[str, Any]) -> Any:
+    while True:
+        try:
+            return make(mode="reschedule").execute(context)
+        except AirflowRescheduleException as again:
+            context["ti"].first_reschedule = context["ti"].first_reschedule or timezone.utcnow()
+            time.sleep(max(0.0, (again.reschedule_date - timezone.utcnow()).total_seconds()))
+
+
+def _deferrable(make: MakeSensor, context: dict[str, Any]) -> Any:
+    try:
+        return make(deferrable=True).execute(context)
+    except TaskDeferred as deferred:
+        path, kwargs = deferred.trigger.serialize()
+        event = asyncio.run(first_event(path, json.loads(json.dumps(kwargs))))
+        method = deferred.method_name
+    return make(deferrable=True).resume_execution(method, {"event": json.loads(json.dumps(event))}, context)
+
+
+async def first_event(path: str, kwargs: dict[str, Any]) -> Any:
+    """Load a trigger as the triggerer does and return the payload of its only event."""
+    module, _, name = path.rpartition(".")
+    trigger = getattr(importlib.import_module(module), name)(**kwargs)
+    events = [event async for event in trigger.run()]
+    assert len(events) == 1, events
+    return events[0].payload
