@@ -1,0 +1,52 @@
+"""The APIs of Portable, Activepieces and TableFlow as a local server, to try and test DAGs without an account.
+
+In a test::
+
+    from airflow_provider_flowruns.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        flow = sandbox.portable.add_flow("Orders")
+        flow.next_run(outcome="FAILED", errors=["Source is down"])
+        os.environ |= sandbox.connections()
+        ...
+        assert sandbox.ledger.count(method="POST", path="/run$") == 1
+
+From a shell, with some flows to play with: ``python -m airflow_provider_flowruns.sandbox``.
+
+The sandbox imports neither Airflow nor the rest of this package, so that what it says about the requests it
+got does not depend on the code that sent them.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_flowruns.sandbox.activepieces import Activepieces, ActivepiecesFlow
+from airflow_provider_flowruns.sandbox.activepieces_runs import ActivepiecesRun
+from airflow_provider_flowruns.sandbox.faults import Fault, Faults
+from airflow_provider_flowruns.sandbox.flows import SandboxFlow
+from airflow_provider_flowruns.sandbox.ledger import Ledger, RecordedRequest, RunEvent
+from airflow_provider_flowruns.sandbox.portable import Portable, PortableFlow, PortableRun
+from airflow_provider_flowruns.sandbox.runs import RunOptions, SandboxRun
+from airflow_provider_flowruns.sandbox.server import Sandbox
+from airflow_provider_flowruns.sandbox.tableflow import TableFlow, TableFlowFlow, TableFlowRun, UploadedPart
+
+__all__ = [
+    "Activepieces",
+    "ActivepiecesFlow",
+    "ActivepiecesRun",
+    "Fault",
+    "Faults",
+    "Ledger",
+    "Portable",
+    "PortableFlow",
+    "PortableRun",
+    "RecordedRequest",
+    "RunEvent",
+    "RunOptions",
+    "Sandbox",
+    "SandboxFlow",
+    "SandboxRun",
+    "TableFlow",
+    "TableFlowFlow",
+    "TableFlowRun",
+    "UploadedPart",
+]

@@ -1,0 +1,490 @@
+"""What the Activepieces part of the sandbox answers, held against recordings of a real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "activepieces"
+UNKNOWN = "A" * 21
+ALL_STATUSES = [
+    *("FAILED", "QUOTA_EXCEEDED", "INTERNAL_ERROR", "PAUSED", "QUEUED", "RUNNING", "SUCCEEDED"),
+    *("MEMORY_LIMIT_EXCEEDED", "TIMEOUT", "CANCELED", "LOG_SIZE_EXCEEDED"),
+]
+
+
+def recorded(name):
+    """Give the answer in a recording."""
+    return json.loads((RECORDED / f"{name}.json").read_text())["response"]
+
+
+@pytest.fixture
+def pieces(call):
+    def send(method, path, **options):
+        return call("activepieces", method, f"/api/v1{path}", **options)
+
+    return send
+
+
+@pytest.fixture
+def project(sandbox):
+    return {"projectId": sandbox.activepieces.project_id}
+
+
+@pytest.fixture
+def flow(sandbox):
+    return sandbox.activepieces.add_flow(name="Orders sync")
+
+
+@pytest.fixture
+def listed(pieces, project):
+    """List the ids of runs."""
+
+    def ids(**query):
+        answer = pieces("GET", "/flow-runs", params={**project, **query})
+        assert answer.status_code == 200, answer.text
+        return [row["id"] for row in answer.json()["data"]]
+
+    return ids
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "token"),
+    [
+        ("error-no-token-list", "/flow-runs?projectId=<project>", None),
+        ("error-no-token-get", "/flow-runs/<run>", None),
+        ("error-no-token-get-unknown-id", f"/flow-runs/{UNKNOWN}", None),
+        ("error-bad-jwt-get", "/flow-runs/<run>", "wrong"),
+        ("error-bad-api-key-get", "/flow-runs/<run>", "sk-0000000000000000"),
+        ("error-bad-jwt-flows-list", "/flows?projectId=<project>", "wrong"),
+        ("error-bad-jwt-other-route-projects", "/projects", "wrong"),
+        ("error-bad-api-key-other-route-projects", "/projects", "sk-0000000000000000"),
+        ("error-superseded-session-list", "/flow-runs?projectId=<project>", "superseded"),
+        ("error-unknown-run", f"/flow-runs/{UNKNOWN}", "good"),
+        ("error-unknown-flow", "/flows/CCCCCCCCCCCCCCCCCCCCC", "good"),
+        ("error-unknown-project", "/flow-runs?projectId=BBBBBBBBBBBBBBBBBBBBB", "good"),
+        ("error-unknown-route", "/flow-runz", "good"),
+        ("error-malformed-run-id", "/flow-runs/short", "good"),
+        ("error-missing-projectId", "/flow-runs", "good"),
+        ("error-limit-text", "/flow-runs?projectId=<project>&limit=abc", "good"),
+        ("error-bad-status-filter", "/flow-runs?projectId=<project>&status=NOPE", "good"),
+        ("runs-list-filter-comma", "/flow-runs?projectId=<project>&status=FAILED,TIMEOUT", "good"),
+        ("edge-limit-minus-2", "/flow-runs?projectId=<project>&limit=-2", "good"),
+        ("error-createdAfter-garbage", "/flow-runs?projectId=<project>&createdAfter=garbage", "good"),
+        ("error-cursor-wrong-payload", "/flow-runs?projectId=<project>&cursor=bmV4dF9hYmM=", "good"),
+    ],
+)
+def test_errors_are_those_of_the_real_server(sandbox, pieces, project, flow, name, path, token):
+    run = flow.add_run(ago=60)
+    tokens = {"good": sandbox.activepieces.token, "superseded": sandbox.activepieces.token_superseded}
+    path = path.replace("<run>", run.id).replace("<project>", project["projectId"])
+    answer = pieces("GET", path, token=tokens.get(token, token))
+    assert answer.status_code == recorded(name)["status"]
+    assert answer.json() == recorded(name)["body"]
+
+
+@pytest.mark.parametrize("key", ["flowId", "flowRunIds"])
+def test_malformed_ids_in_filters_are_refused(pieces, project, key):
+    answer = pieces("GET", "/flow-runs", params={**project, key: "short"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "FST_ERR_VALIDATION")
+
+
+# Projects and flows
+
+
+def test_projects_tell_whether_a_token_is_good(sandbox, pieces):
+    body = pieces("GET", "/projects").json()
+    assert [row["id"] for row in body["data"]] == [sandbox.activepieces.project_id]
+    assert pieces("GET", "/projects", token=None).status_code == 403
+
+
+def test_a_flow_has_the_keys_of_a_real_one(pieces, flow):
+    body = pieces("GET", f"/flows/{flow.id}").json()
+    assert body.keys() == recorded("flow-get")["body"].keys()
+    assert body["version"].keys() == recorded("flow-get")["body"]["version"].keys()
+    assert (body["status"], body["version"]["displayName"]) == ("ENABLED", "Orders sync")
+    flow.enabled = False
+    assert pieces("GET", f"/flows/{flow.id}").json()["status"] == "DISABLED"
+
+
+def test_flows_are_paged(sandbox, pieces, project):
+    flows = [sandbox.activepieces.add_flow(name=f"Flow {number}") for number in range(5)]
+    flows[2].enabled = False
+    seen, cursor = [], None
+    for _ in range(3):
+        body = pieces("GET", "/flows", params={**project, "limit": 2, "cursor": cursor}).json()
+        seen += [row["id"] for row in body["data"]]
+        cursor = body["next"]
+    assert cursor is None
+    assert seen == [flow.id for flow in reversed(flows)]
+    back = pieces("GET", "/flows", params={**project, "limit": 2, "cursor": body["previous"]}).json()
+    assert [row["id"] for row in back["data"]] == seen[2:4]
+    disabled = pieces("GET", "/flows", params={**project, "status": "DISABLED"}).json()
+    assert [row["id"] for row in disabled["data"]] == [flows[2].id]
+    assert pieces("GET", "/flows", params={**project, "cursor": "bmV4dF9hYmM="}).status_code == 500
+
+
+# One run
+
+
+@pytest.mark.parametrize(
+    ("name", "timeline"),
+    [
+        ("run-get-succeeded", [(0, "QUEUED"), (1, "RUNNING"), (2, "SUCCEEDED")]),
+        ("run-get-failed", [(0, "QUEUED"), (1, "RUNNING"), (2, "FAILED")]),
+        ("run-get-timeout", [(0, "QUEUED"), (1, "RUNNING"), (2, "TIMEOUT")]),
+        ("run-get-log-size-exceeded", [(0, "QUEUED"), (1, "RUNNING"), (2, "LOG_SIZE_EXCEEDED")]),
+        ("run-get-paused", [(0, "QUEUED"), (1, "RUNNING"), (2, "PAUSED")]),
+        ("run-get-canceled", [(0, "QUEUED"), (1, "RUNNING"), (2, "PAUSED"), (3, "CANCELED")]),
+        ("run-get-canceled-before-start", [(0, "QUEUED"), (3, "CANCELED")]),
+        ("run-get-running", [(0, "QUEUED"), (1, "RUNNING")]),
+        ("run-get-running-no-start-time", [(0, "QUEUED"), (9.99, "RUNNING")]),
+        ("run-get-queued", [(0, "QUEUED")]),
+    ],
+)
+def test_a_run_shows_what_a_real_one_shows(pieces, flow, name, timeline):
+    run = flow.add_run(timeline=timeline, ago=10)
+    body, real = pieces("GET", f"/flow-runs/{run.id}").json(), recorded(name)["body"]
+    assert body.keys() == real.keys()
+    assert body["flowVersion"].keys() == real["flowVersion"].keys()
+    for key in ("status", "environment", "stepsCount", "tags", "failParentOnFailure"):
+        assert body[key] == real[key], key
+    for key in ("startTime", "finishTime", "failedStep", "logsFileId", "parentRunId", "archivedAt"):
+        assert (body[key] is None) == (real[key] is None), key
+    assert body["steps"].keys() - {"step_2"} == real["steps"].keys() - {"step_2"}
+    for step, shown in body["steps"].items():
+        assert shown["status"] == real["steps"][step]["status"]
+
+
+@pytest.mark.parametrize("status", [*ALL_STATUSES, "STOPPED", "DREAMING"])
+def test_every_status_can_be_shown(pieces, flow, status):
+    run = flow.add_run(timeline=[(0, status)], ago=5)
+    assert pieces("GET", f"/flow-runs/{run.id}").json()["status"] == status
+
+
+def test_times_follow_the_timeline(pieces, flow):
+    run = flow.add_run(timeline=[(0, "QUEUED"), (1, "RUNNING"), (2.5, "SUCCEEDED")], ago=10)
+    body = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert (body["created"], body["startTime"], body["finishTime"], body["updated"]) == (
+        "2027-01-15T07:59:50.000Z",
+        "2027-01-15T07:59:51.000Z",
+        "2027-01-15T07:59:52.500Z",
+        "2027-01-15T07:59:52.500Z",
+    )
+    assert run.ended_at == pytest.approx(run.created + 2.5)
+
+
+def test_a_failed_step_has_a_message_unless_told_otherwise(pieces, flow):
+    given = flow.add_run(outcome="FAILED", errors=["Error: boom", "    at step"], ago=10)
+    step = pieces("GET", f"/flow-runs/{given.id}").json()["failedStep"]
+    assert step == {"name": "step_1", "message": "Error: boom\n    at step", "displayName": "Fetch orders"}
+    silent = flow.add_run(outcome="FAILED", errors=None, ago=10)
+    assert pieces("GET", f"/flow-runs/{silent.id}").json()["failedStep"] is None
+
+
+def test_servers_before_0_80_show_no_nulls(sandbox, pieces, project, flow):
+    sandbox.activepieces.nulls = "empty"
+    outcomes = {"run-get-succeeded": "SUCCEEDED", "run-get-failed": "FAILED", "run-get-paused": "PAUSED"}
+    for name, outcome in outcomes.items():
+        run = flow.add_run(outcome=outcome, ago=60)
+        body, real = pieces("GET", f"/flow-runs/{run.id}").json(), recorded(f"v0.79.2/{name}")["body"]
+        assert body.keys() == real.keys()
+        assert body["failedStep"].keys() == real["failedStep"].keys()
+        for key in ("parentRunId", "triggeredBy", "stepNameToTest", "archivedAt", "finishTime"):
+            assert bool(body[key]) == bool(real[key]), key
+            assert type(body[key]) is type(real[key]), key
+    rows = pieces("GET", "/flow-runs", params=project).json()["data"]
+    assert rows[0].keys() == recorded("v0.79.2/runs-list")["body"]["data"][0].keys()
+    assert rows[0]["flowVersion"] == {"displayName": "Orders sync"}
+
+
+def test_a_run_can_be_invisible_at_first(pieces, flow, listed, clock):
+    run = flow.add_run(visible_after=2)
+    assert pieces("GET", f"/flow-runs/{run.id}").status_code == 404
+    assert listed() == []
+    clock.move(2)
+    assert pieces("GET", f"/flow-runs/{run.id}").status_code == 200
+    assert listed() == [run.id]
+
+
+def test_a_deleted_flow_takes_its_runs_along(pieces, flow):
+    run = flow.add_run()
+    flow.delete()
+    assert pieces("GET", f"/flow-runs/{run.id}").json() == {
+        "code": "ENTITY_NOT_FOUND",
+        "params": {"entityId": run.id, "entityType": "flow_run"},
+    }
+
+
+def test_a_soft_failure_can_undo_itself(pieces, flow, clock):
+    run = flow.add_run(timeline=[(0, "RUNNING"), (1, "INTERNAL_ERROR"), (5, "RUNNING"), (9, "SUCCEEDED")])
+    seen = []
+    for _ in range(3):
+        clock.move(4)
+        seen.append((run.status_now(), run.ended_at is None))
+    assert seen == [("INTERNAL_ERROR", False), ("RUNNING", True), ("SUCCEEDED", False)]
+
+
+# Lists
+
+
+def test_a_list_row_has_the_keys_of_a_real_one(pieces, project, flow):
+    flow.add_run(ago=60)
+    (row,) = pieces("GET", "/flow-runs", params=project).json()["data"]
+    assert row.keys() == recorded("runs-list-one")["body"]["data"][0].keys()
+    assert row["displayName"] == "Orders sync"
+
+
+def test_lists_are_filtered(sandbox, flow, listed):
+    other = sandbox.activepieces.add_flow()
+    failed = flow.add_run(outcome="FAILED", ago=400, tags=["a", "b"])
+    good = flow.add_run(ago=300, tags=["a"])
+    elsewhere = other.add_run(ago=200)
+    queued = other.add_run(outcome="WAITING", ago=100)
+    assert listed() == [queued.id, elsewhere.id, good.id, failed.id]
+    assert listed(flowId=flow.id) == [good.id, failed.id]
+    assert listed(flowId=[flow.id, other.id]) == listed()
+    assert listed(status=["FAILED", "QUEUED"]) == [queued.id, failed.id]
+    assert listed(**{"status[]": "FAILED"}) == [failed.id]
+    assert listed(flowRunIds=[good.id, queued.id, UNKNOWN]) == [queued.id, good.id]
+    assert listed(tags="a") == [good.id, failed.id]
+    assert listed(tags=["a", "b"]) == [failed.id]
+    assert listed(failedStepName="step_1") == [failed.id]
+    assert listed(status="TIMEOUT") == []
+    assert listed(misspelt=flow.id) == listed()
+
+
+def test_the_window_is_inclusive_and_takes_words(pieces, project, flow, listed):
+    runs = [flow.add_run(ago=100 - number) for number in range(3)]
+    times = [pieces("GET", f"/flow-runs/{run.id}").json()["created"] for run in runs]
+    newest_first = [run.id for run in reversed(runs)]
+    assert listed(createdAfter=times[1]) == newest_first[:2]
+    assert listed(createdBefore=times[1]) == newest_first[1:]
+    assert listed(createdAfter=times[1], createdBefore=times[1]) == [runs[1].id]
+    assert listed(createdAfter="yesterday", createdBefore="tomorrow") == newest_first
+    assert listed(createdBefore="2020-01-01") == []
+
+
+def test_testing_and_archived_runs_are_reached_by_id_only(pieces, project, flow, listed):
+    testing = flow.add_run(environment="TESTING", ago=60)
+    archived = flow.add_run(ago=50)
+    body = {**project, "flowRunIds": [archived.id]}
+    answer = pieces("POST", "/flow-runs/archive", json=body)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert listed() == []
+    assert listed(includeArchived="true") == [archived.id]
+    for run in (testing, archived):
+        assert pieces("GET", f"/flow-runs/{run.id}").status_code == 200
+    assert pieces("GET", f"/flow-runs/{archived.id}").json()["archivedAt"] is not None
+
+
+def test_runs_are_counted_by_status(pieces, project, flow):
+    for outcome in ("SUCCEEDED", "FAILED", "SUCCEEDED"):
+        flow.add_run(outcome=outcome, ago=60)
+    data = pieces("GET", "/flow-runs/count-by-status", params=project).json()["data"]
+    assert sorted((row["status"], row["count"]) for row in data) == [("FAILED", 1), ("SUCCEEDED", 2)]
+
+
+# Retry
+
+
+def test_a_retry_from_the_failed_step_keeps_the_id(sandbox, pieces, project, flow, clock):
+    run = flow.add_run(outcome="FAILED", errors=["Error: boom"], ago=60)
+    flow.next_run(waiting=1, running=1)
+    body = {**project, "strategy": "FROM_FAILED_STEP"}
+    answer = pieces("POST", f"/flow-runs/{run.id}/retry", json=body)
+    real = recorded("retry-from-failed-step")
+    assert answer.status_code == real["status"]
+    assert answer.json().keys() == real["body"].keys()
+    assert (answer.json()["id"], answer.json()["status"]) == (run.id, "QUEUED")
+    assert answer.json()["startTime"] == "2027-01-15T08:00:00.000Z"
+    assert answer.json()["finishTime"] is None
+    clock.move(1.5)
+    running = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert (running["status"], running["failedStep"]["message"]) == ("RUNNING", "Error: boom")
+    clock.move(1)
+    done = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert (done["status"], done["failedStep"]) == ("SUCCEEDED", None)
+    assert [event.run_id for event in sandbox.ledger.started] == [run.id]
+
+
+def test_a_retry_on_the_latest_version_makes_a_new_run(pieces, project, flow):
+    pieces("POST", f"/webhooks/{flow.id}", json={"key": "k1"}, token=None)
+    (run,) = flow.runs
+    answer = pieces("POST", f"/flow-runs/{run.id}/retry", json={**project, "strategy": "ON_LATEST_VERSION"})
+    real = recorded("retry-on-latest-version")
+    assert answer.status_code == real["status"]
+    assert answer.json().keys() == real["body"].keys()
+    assert answer.json()["id"] == flow.runs[-1].id != run.id
+    assert flow.runs[-1].trigger_output == run.trigger_output
+
+
+def test_a_bad_retry_is_refused(pieces, project, flow):
+    run = flow.add_run(outcome="FAILED", ago=60)
+    good = {**project, "strategy": "FROM_FAILED_STEP"}
+    path = f"/flow-runs/{run.id}/retry"
+    assert pieces("POST", f"/flow-runs/{UNKNOWN}/retry", json=good).status_code == 404
+    assert pieces("POST", path, json=good, token=None).status_code == 403
+    for body in ({**good, "strategy": "SOMEHOW"}, {"strategy": "FROM_FAILED_STEP"}, [], None):
+        answer = pieces("POST", path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "FST_ERR_VALIDATION")
+    assert run.status_now() == "FAILED"
+
+
+# Cancel
+
+
+@pytest.fixture
+def three(sandbox, flow):
+    """A queued, a paused and a running run."""
+    return [
+        flow.add_run(timeline=[(0, status)], ago=60 - number)
+        for number, status in enumerate(("QUEUED", "PAUSED", "RUNNING"))
+    ]
+
+
+def test_a_cancel_reaches_what_does_not_run(sandbox, pieces, project, flow, three):
+    answer = pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [run.id for run in three]})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert [run.status_now() for run in three] == ["CANCELED", "CANCELED", "RUNNING"]
+    assert [run.canceled for run in three] == [True, True, False]
+    assert [event.run_id for event in sandbox.ledger.canceled] == [three[0].id, three[1].id]
+    bodies = [pieces("GET", f"/flow-runs/{run.id}").json() for run in three[:2]]
+    assert [body["finishTime"] for body in bodies] == [None, None]
+    assert [body["startTime"] is None for body in bodies] == [True, False]
+
+
+def test_a_cancel_of_one_leaves_the_others(pieces, project, three):
+    pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [three[0].id]})
+    assert [run.status_now() for run in three] == ["CANCELED", "PAUSED", "RUNNING"]
+
+
+@pytest.mark.parametrize("body", [{}, {"flowRunIds": []}])
+def test_an_empty_list_cancels_the_whole_project(sandbox, pieces, project, three, body):
+    elsewhere = sandbox.activepieces.add_flow().add_run(outcome="WAITING")
+    pieces("POST", "/flow-runs/cancel", json={**project, **body})
+    assert [run.status_now() for run in [*three, elsewhere]] == ["CANCELED", "CANCELED", "RUNNING", "CANCELED"]
+
+
+def test_the_status_can_change_later_than_the_answer(sandbox, pieces, project, three, clock):
+    sandbox.activepieces.cancel_takes = 2
+    pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [three[0].id]})
+    assert three[0].status_now() == "QUEUED"
+    clock.move(2)
+    assert three[0].status_now() == "CANCELED"
+
+
+def test_a_bad_cancel_is_refused(pieces, project, three):
+    for body in ({}, [], {**project, "flowRunIds": "x"}):
+        assert pieces("POST", "/flow-runs/cancel", json=body).status_code == 400
+    assert pieces("POST", "/flow-runs/cancel", json=project, token=None).status_code == 403
+    assert pieces("POST", "/flow-runs/cancel", json={"projectId": UNKNOWN}).status_code == 404
+    assert three[0].status_now() == "QUEUED"
+
+
+# Webhooks
+
+
+def test_a_webhook_starts_a_run_without_naming_it(sandbox, pieces, flow, clock):
+    flow.next_run(outcome="FAILED", waiting=1, running=2)
+    answer = pieces("POST", f"/webhooks/{flow.id}", json={"order": 17}, token=None)
+    assert (answer.status_code, answer.json()) == (200, {})
+    (run,) = flow.runs
+    assert len(answer.headers["x-webhook-id"]) == 21
+    assert answer.headers["x-webhook-id"] != run.id
+    assert run.status_now() == "QUEUED"
+    assert [event[:3] for event in sandbox.ledger.started] == [("activepieces", flow.id, run.id)]
+    clock.move(3)
+    assert run.status_now() == "FAILED"
+
+
+def test_a_webhook_keeps_headers_and_body(pieces, flow, clock):
+    pieces("PUT", f"/webhooks/{flow.id}?a=1", json={"x": 1}, token="kept", headers={"X-Api-Key": "kept too"})
+    clock.move(1)
+    output = pieces("GET", f"/flow-runs/{flow.runs[0].id}").json()["steps"]["trigger"]["output"]
+    real = recorded("run-get-webhook-headers-kept")["body"]["steps"]["trigger"]["output"]
+    assert output.keys() == real.keys()
+    assert (output["method"], output["body"], output["queryParams"]) == ("PUT", {"x": 1}, {"a": "1"})
+    assert output["rawBody"] == '{"x": 1}'
+    assert output["headers"]["authorization"] == "Bearer kept"
+    assert output["headers"]["x-api-key"] == "kept too"
+
+
+def test_a_webhook_takes_text_and_nothing(pieces, flow):
+    pieces("POST", f"/webhooks/{flow.id}", data=b"plain", headers={"Content-Type": "text/plain"})
+    pieces("GET", f"/webhooks/{flow.id}")
+    assert [run.trigger_output["body"] for run in flow.runs] == ["plain", {}]
+    broken = {"data": b"{", "headers": {"Content-Type": "application/json"}}
+    assert pieces("POST", f"/webhooks/{flow.id}", **broken).status_code == 400
+
+
+def test_a_webhook_can_name_the_parent_run(pieces, flow):
+    headers = {"ap-parent-run-id": UNKNOWN, "ap-fail-parent-on-failure": "true"}
+    pieces("POST", f"/webhooks/{flow.id}", headers=headers)
+    body = pieces("GET", f"/flow-runs/{flow.runs[0].id}").json()
+    assert (body["parentRunId"], body["failParentOnFailure"]) == (UNKNOWN, True)
+
+
+def test_a_draft_webhook_makes_a_testing_run(pieces, flow, listed):
+    assert pieces("POST", f"/webhooks/{flow.id}/draft", json={}).status_code == 200
+    assert flow.runs[0].environment == "TESTING"
+    assert listed() == []
+
+
+def test_webhooks_that_start_nothing(sandbox, pieces, flow):
+    unknown = pieces("POST", f"/webhooks/{UNKNOWN}", json={})
+    assert (unknown.status_code, unknown.json()) == (410, {})
+    assert "x-webhook-id" in unknown.headers
+    flow.enabled = False
+    disabled = pieces("POST", f"/webhooks/{flow.id}", json={})
+    assert (disabled.status_code, disabled.json()) == (404, {})
+    assert "x-webhook-id" in disabled.headers
+    malformed = pieces("POST", "/webhooks/nope", json={})
+    assert (malformed.status_code, malformed.json()) == (400, recorded("webhook-malformed-flow-id")["body"])
+    flow.enabled = True
+    sandbox.activepieces.payload_limit = 10
+    large = pieces("POST", f"/webhooks/{flow.id}", data=b"x" * 11)
+    assert (large.status_code, large.json()) == (413, {"message": "Payload too large"})
+    assert flow.runs == []
+
+
+def test_a_sync_webhook_gives_the_flows_reply(pieces, flow):
+    flow.next_run(timeline=[(0, "SUCCEEDED")])
+    flow.reply({"hello": "caller"}, status=201, headers={"x-custom": "yes"})
+    answer = pieces("POST", f"/webhooks/{flow.id}/sync", json={})
+    assert (answer.status_code, answer.json()) == (201, {"hello": "caller"})
+    assert answer.headers["x-custom"] == "yes"
+    assert "x-webhook-id" in answer.headers
+
+
+@pytest.mark.parametrize(("status", "replies"), [("SUCCEEDED", False), ("FAILED", True)])
+def test_a_sync_webhook_without_reply_runs_into_its_timeout(sandbox, pieces, flow, status, replies):
+    sandbox.activepieces.webhook_timeout = 0.05
+    flow.next_run(timeline=[(0, status)])
+    if replies:
+        flow.reply({"never": "sent"})
+    answer = pieces("POST", f"/webhooks/{flow.id}/sync", json={})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert len(flow.runs) == 1
+
+
+def test_a_sync_webhook_of_an_unknown_flow(pieces):
+    assert pieces("POST", f"/webhooks/{UNKNOWN}/sync", json={}).status_code == 410
+
+
+def test_scheduled_runs_fail_their_parent(pieces, flow, listed, clock):
+    flow.schedule(every=60)
+    clock.move(121)
+    ids = listed()
+    assert len(ids) == 2
+    assert pieces("GET", f"/flow-runs/{ids[0]}").json()["failParentOnFailure"] is True
+
+
+def test_flow_ids_have_the_services_form(sandbox):
+    with pytest.raises(ValueError, match="21 letters"):
+        sandbox.activepieces.add_flow(flow_id="short")

@@ -1,0 +1,169 @@
+"""Runs and flows as the test's own code sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import flows
+
+
+@pytest.fixture
+def flow(sandbox):
+    return sandbox.portable.add_flow()
+
+
+@pytest.mark.parametrize(
+    ("service", "outcome", "words"),
+    [
+        ("portable", "SUCCEEDED", ["PENDING", "RUNNING", "SUCCEEDED"]),
+        ("portable", "FAILED", ["PENDING", "RUNNING", "FAILED"]),
+        ("portable", "CANCELED", ["PENDING", "RUNNING", "NONE"]),
+        ("portable", "RUNNING", ["PENDING", "RUNNING", "RUNNING"]),
+        ("portable", "WAITING", ["PENDING", "PENDING", "PENDING"]),
+        ("activepieces", "SUCCEEDED", ["QUEUED", "RUNNING", "SUCCEEDED"]),
+        ("activepieces", "FAILED", ["QUEUED", "RUNNING", "FAILED"]),
+        ("activepieces", "CANCELED", ["QUEUED", "RUNNING", "CANCELED"]),
+        ("activepieces", "PAUSED", ["QUEUED", "RUNNING", "PAUSED"]),
+        ("activepieces", "RUNNING", ["QUEUED", "RUNNING", "RUNNING"]),
+        ("activepieces", "WAITING", ["QUEUED", "QUEUED", "QUEUED"]),
+        ("tableflow", "SUCCEEDED", ["processing", "processing", "completed"]),
+        ("tableflow", "FAILED", ["processing", "processing", "failed"]),
+        ("tableflow", "PAUSED", ["processing", "processing", "review"]),
+        ("tableflow", "RUNNING", ["processing", "processing", "processing"]),
+    ],
+)
+def test_outcomes_in_the_services_words(sandbox, clock, service, outcome, words):
+    run = getattr(sandbox, service).add_flow().add_run(outcome=outcome, waiting=1, running=2)
+    seen = []
+    for seconds in (0.5, 1, 5):
+        clock.move(seconds)
+        seen.append(run.status_now())
+    assert seen == words
+    assert (run.ended_at is not None) == (outcome in {"SUCCEEDED", "FAILED", "CANCELED"})
+
+
+def test_no_waiting_leaves_the_waiting_word_out(flow):
+    assert flow.add_run(waiting=0).status_now() == "RUNNING"
+
+
+def test_a_word_the_service_has_not(flow):
+    with pytest.raises(ValueError, match="PAUSED"):
+        flow.add_run(outcome="PAUSED")
+
+
+@pytest.mark.parametrize("timeline", [[], [(1, "RUNNING"), (0, "SUCCEEDED")]])
+def test_an_impossible_timeline(flow, timeline):
+    with pytest.raises(ValueError, match="ascend"):
+        flow.add_run(timeline=timeline)
+
+
+def test_a_timeline_and_its_shorthand(flow):
+    with pytest.raises(ValueError, match="not both"):
+        flow.add_run(timeline=[(0, "RUNNING")], waiting=3)
+
+
+def test_the_default_run_takes_about_a_second(flow, clock):
+    run = flow.add_run()
+    assert (run.trigger, run.ended_at) == ("MANUAL", None)
+    clock.move(1)
+    assert run.ended_at == run.created + 1
+
+
+def test_ago_makes_history_and_runs_are_sorted_by_it(flow, clock):
+    newer, older = flow.add_run(ago=10), flow.add_run(ago=20)
+    assert flow.runs == [older, newer]
+    assert (older.created, older.ended_at) == (clock.now - 20, clock.now - 19)
+
+
+def test_times_are_cut_to_milliseconds(flow, clock):
+    clock.now += 0.0129
+    assert f"{flow.add_run().created:.6f}" == "1800000000.012000"
+
+
+def test_next_runs_are_a_queue_with_a_sticky_end(sandbox, call, flow, clock):
+    flow.next_run(outcome="FAILED")
+    flow.next_run(timeline=[(0, "NONE")], trigger="MANUAL")
+    flow.next_run(outcome="RUNNING", always=True)
+    for _ in range(4):
+        call("portable", "POST", f"/v2/flows/{flow.id}/run")
+        clock.move(10)
+    assert [run.status_now() for run in flow.runs] == ["FAILED", "NONE", "RUNNING", "PENDING"]
+    assert [run.trigger for run in flow.runs] == ["API", "MANUAL", "API", "API"]
+
+
+def test_a_schedule_can_have_begun_before(flow, clock):
+    flow.schedule(every=10, ago=35, waiting=0, running=1)
+    assert [clock.now - run.created for run in flow.runs] == [25, 15, 5]
+    assert {run.trigger for run in flow.runs} == {"SCHEDULED"}
+
+
+def test_a_second_schedule_replaces_the_first(flow, clock):
+    flow.schedule(every=1)
+    flow.schedule(every=100)
+    clock.move(50)
+    assert flow.runs == []
+    with pytest.raises(ValueError, match="positive"):
+        flow.schedule(every=0)
+
+
+def test_a_schedule_makes_up_for_a_bounded_number_of_runs(flow, clock):
+    flow.schedule(every=1, waiting=0, running=0.1)
+    clock.move(1_000_000)
+    runs = flow.runs
+    assert len(runs) == flows.MAX_CATCH_UP
+    assert runs[-1].created == clock.now
+    clock.move(1)
+    assert len(flow.runs) == flows.MAX_CATCH_UP + 1
+
+
+def test_a_flow_keeps_a_bounded_number_of_runs(sandbox, monkeypatch):
+    monkeypatch.setattr(flows, "MAX_RUNS", 3)
+    flow = sandbox.tableflow.add_flow()
+    runs = [flow.add_run(ago=10 - number) for number in range(5)]
+    assert flow.runs == runs[2:]
+    assert set(sandbox.tableflow.run_index) == {run.id for run in runs[2:]}
+
+
+def test_a_look_at_a_run_brings_its_flow_up_to_date(sandbox, call, flow, clock):
+    first = flow.add_run(timeline=[(0, "RUNNING"), (10, "SUCCEEDED")])
+    call("portable", "POST", f"/v2/flows/{flow.id}/run")
+    second = flow.runs[1]
+    clock.move(10.5)
+    assert (first.status_now(), second.status_now()) == ("SUCCEEDED", "RUNNING")
+    assert second.ended_at is None
+    clock.move(1)
+    assert second.ended_at == first.ended_at + 1
+
+
+def test_long_queues_do_not_exhaust_the_stack(sandbox, flow, clock):
+    flow.add_run(outcome="RUNNING", waiting=0)
+    for _ in range(1100):
+        flow.run_from_api(clock())
+    assert flow.runs[-1].status_now() == "PENDING"
+    flow.cancel(clock())
+    assert {run.status_now() for run in flow.runs} == {"NONE"}
+
+
+def test_rows_stay_where_they_were_when_a_run_is_cancelled(flow, clock):
+    run = flow.add_run(waiting=0, running=100, resources=[{"name": "a", "extracted": 100, "loaded": 100}])
+    clock.move(50)
+    flow.cancel(clock())
+    clock.move(50)
+    assert run.resources(clock())[0]["extracted"] == 50
+
+
+def test_rows_of_an_endless_run_grow_for_ever(flow, clock):
+    run = flow.add_run(outcome="RUNNING", waiting=0)
+    figures = []
+    for _ in range(5):
+        clock.move(30)
+        figures.append(run.resources(clock())[0]["extracted"])
+    assert figures == sorted(set(figures))
+    assert figures[-1] < 1200
+
+
+def test_things_can_be_shown(sandbox, flow):
+    run = flow.add_run(outcome="WAITING")
+    assert repr(run) == f"<PortableRun {run.id} PENDING>"
+    assert repr(flow) == f"<PortableFlow {flow.id} 'Orders'>"
+    assert repr(sandbox) == f"<Sandbox {sandbox.url}>"

@@ -1,0 +1,98 @@
+"""The flows to play with, and the command that offers them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess  # ruff: ignore[suspicious-subprocess-import]
+import sys
+
+import pytest
+import requests
+
+from airflow_provider_flowruns.sandbox import Sandbox, scenario
+
+COMMAND = [sys.executable, "-m", "airflow_provider_flowruns.sandbox"]
+
+
+@pytest.fixture
+def seeded(sandbox):
+    scenario.seed(sandbox)
+    return sandbox
+
+
+def test_all_ids_are_declared_and_there(sandbox):
+    table = scenario.seed(sandbox)
+    there = {flow.id for service in sandbox.services for flow in service.flows}
+    there |= {workflow.id for workflow in sandbox.portable.workflows}
+    declared = {value for name, value in vars(scenario).items() if name.endswith(("FLOW_ID", "WORKFLOW_ID"))}
+    assert there == declared == {line.flow_id for line in table}
+    assert sandbox.activepieces.project_id == scenario.ACTIVEPIECES_PROJECT_ID
+    assert len(scenario.ACTIVEPIECES_PROJECT_ID) == 21
+    assert all(len(flow.id) == 16 for flow in sandbox.tableflow.flows)
+
+
+def test_scheduled_flows_have_a_history_and_go_on(seeded, call, clock):
+    path = f"/v2/flows/{scenario.PORTABLE_FLOW_ID}/run"
+    before = call("portable", "GET", path).json()["data"]
+    assert len(before) > 20
+    clock.move(60)
+    assert len(call("portable", "GET", path).json()["data"]) == len(before) + 3
+
+
+@pytest.mark.parametrize(
+    "flow_id", [scenario.PORTABLE_FAILING_FLOW_ID, scenario.PORTABLE_FLOW_ID, scenario.PORTABLE_SLOW_FLOW_ID]
+)
+def test_portable_flows_end_as_announced(seeded, call, clock, flow_id):
+    call("portable", "POST", f"/v2/flows/{flow_id}/run")
+    clock.move(70)
+    status = call("portable", "GET", f"/v2/flows/{flow_id}/status").json()
+    fails = flow_id == scenario.PORTABLE_FAILING_FLOW_ID
+    assert (status["errors"] is not None) == fails
+    assert (status["disposition"] == "FAILED") == fails
+
+
+def test_the_reviewed_flow_goes_through_review(seeded, call, clock):
+    path = f"/v2/flows/{scenario.TABLEFLOW_REVIEW_FLOW_ID}/run"
+    run_id = call("tableflow", "POST", path, files={"document": ("a.pdf", b"x")}).json()["id"]
+    seen = []
+    for _ in range(4):
+        clock.move(4)
+        seen.append(call("tableflow", "GET", f"/v2/flows/runs/{run_id}").json()["status"])
+    assert seen == ["review", "review", "completed", "completed"]
+
+
+def test_the_pausing_flow_pauses(seeded, call, clock):
+    call("activepieces", "POST", f"/api/v1/webhooks/{scenario.ACTIVEPIECES_PAUSING_FLOW_ID}", json={})
+    run = seeded.activepieces.flows[-1].runs[-1]
+    clock.move(5)
+    assert run.status_now() == "PAUSED"
+    clock.move(10)
+    assert run.status_now() == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_what_a_shell_needs_and_stops_when_told(number):
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as command:
+        try:
+            exports = dict(shlex.split(command.stdout.readline())[1].split("=", 1) for _ in range(3))
+            connection = json.loads(exports["AIRFLOW_CONN_PORTABLE_DEFAULT"])
+            headers = {"Authorization": f"Bearer {connection['password']}"}
+            rows = requests.get(f"{connection['host']}/v2/flows", headers=headers, timeout=5).json()["data"]
+            assert scenario.PORTABLE_FLOW_ID in {row["id"] for row in rows}
+        finally:
+            command.send_signal(number)
+        rest = command.stdout.read()
+    assert command.returncode == 0
+    assert re.search(rf"#   tableflow +{scenario.TABLEFLOW_REVIEW_FLOW_ID} +\w", rest)
+    assert all(line.startswith("#") or not line for line in rest.splitlines())
+
+
+def test_the_command_says_when_the_port_cannot_be_had():
+    with Sandbox() as running:
+        for port in (running.url.rsplit(":", 1)[1], "99999"):
+            done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=30)
+            assert done.returncode == 1
+            assert "cannot start" in done.stderr
