@@ -33,7 +33,7 @@ class AsyncClient:
     """
     Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
 
-    The connection is looked up once, by the first call. When the service stops accepting the token, it is looked up
+    The connection is looked up once, for the first call. When the service stops accepting the token, it is looked up
     again, once for that token: it may have been changed meanwhile.
 
     :param lookup: reads the connection; awaited at most once at a time.
@@ -43,7 +43,7 @@ class AsyncClient:
     def __init__(self, lookup: Lookup, retry: RetryPolicy | None = None) -> None:
         self._lookup = lookup
         self._retry = retry or RetryPolicy()
-        self._lock = asyncio.Lock()
+        self._opening: asyncio.Task[Settings] | None = None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._settings: Settings | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -106,6 +106,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the pool's connections."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -121,21 +123,33 @@ class AsyncClient:
             return await self._send_once(renewed, call)
 
     async def _current_settings(self) -> Settings:
-        async with self._lock:
-            if self._settings is None:
-                settings = await self._lookup()
-                self._session, self._proxy = await _open_session(settings), _proxy(settings)
-                self._settings = settings
+        if self._settings is not None:
             return self._settings
+        # Whoever comes while a look-up is under way shares it, its failure too; one of them leaving does not end it.
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(self._opened)
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Settings:
+        settings = await self._lookup()
+        if self._session is None:
+            self._session, self._proxy = await _open_session(settings), _proxy(settings)
+        self._settings = settings
+        return settings
+
+    def _opened(self, opening: asyncio.Task[Settings]) -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # marks it as seen, should everyone who waited have left
 
     async def _renewed_settings(self, refused: Settings) -> Settings | None:
         """Return settings with another token than the one refused, None when there is none."""
-        async with self._lock:
-            if self._settings is refused and self._refused_token != refused.token:
-                self._refused_token = refused.token
-                self._settings = await self._lookup()
-            current = self._settings
-        return current if current is not None and current.token != refused.token else None
+        if self._settings is refused and self._refused_token != refused.token:
+            self._refused_token = refused.token
+            self._settings = None
+        current = await self._current_settings()
+        return current if current.token != refused.token else None
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         return result_of(settings, call, await self._exchange(settings, call.request))

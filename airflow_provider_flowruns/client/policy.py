@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
+from airflow_provider_flowruns import __version__
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.base import error_text
 from airflow_provider_flowruns.services.errors import (
@@ -27,6 +27,7 @@ from airflow_provider_flowruns.services.registry import SERVICES
 
 T = TypeVar("T")
 
+_USER_AGENT = f"airflow-provider-flowruns/{__version__}"
 _LONGEST_MESSAGE = 1_000
 #: So many pages in a row may bring nothing new; then the list does not move.
 _MOST_STALE_PAGES = 10
@@ -40,7 +41,7 @@ class RetryPolicy:
 
     :param attempts: requests in all; 1 sends once.
     :param first_wait: seconds before the second request, doubled each time, plus up to a second of jitter.
-    :param longest_wait: seconds between two requests at most.
+    :param longest_wait: seconds at which the doubling ends.
     :param longest_retry_after: a ``Retry-After`` above this many seconds is not waited for; the error is raised.
     """
 
@@ -76,17 +77,10 @@ ONCE = RetryPolicy(attempts=1)
 
 def headers_for(settings: Settings, request: Request) -> dict[str, str]:
     """Return the headers of a request; the token and the connection's own headers only where they may go."""
-    headers = {"Accept": "application/json", "User-Agent": _user_agent()}
+    headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     if request.with_token:
         headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
     return headers
-
-
-def _user_agent() -> str:
-    try:
-        return f"airflow-provider-flowruns/{version('airflow-provider-flowruns')}"
-    except PackageNotFoundError:
-        return "airflow-provider-flowruns"
 
 
 def result_of(settings: Settings, call: Call[T], response: Response) -> T:
