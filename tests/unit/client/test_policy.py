@@ -1,0 +1,319 @@
+"""When a request is sent again, and what an answer means."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tenacity import Future, RetryCallState, Retrying
+
+from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, headers_for, no_answer, result_of, retry_after
+from airflow_provider_flowruns.client.settings import Settings, settings_from
+from airflow_provider_flowruns.services.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    InvalidArgument,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    UnexpectedAnswer,
+)
+from airflow_provider_flowruns.services.model import Call, Request, Response
+from airflow_provider_flowruns.services.portable import PortableApi
+
+TOKEN = "made-up-token-0123456789"
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+GET, POST = Request("GET", "/v2/flows"), Request("POST", "/v2/flows/5/run")
+
+examples = settings(deadline=None, derandomize=True, database=None, max_examples=100)
+
+
+def made(service: str = "portable", **extra: object) -> Settings:
+    return settings_from(service, "my_conn", host=None, schema=None, port=None, password=TOKEN, extra=extra)
+
+
+def result(status: int, body: bytes, service: str = "portable", **headers: str) -> object:
+    call = Call(service, GET, lambda body: body["id"] if isinstance(body, dict) else int(body))
+    given = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return result_of(made(service), call, Response(status, given, body))
+
+
+def refused(status: int, body: bytes, service: str = "portable", **headers: str) -> ApiError:
+    with pytest.raises(ApiError) as raised:
+        result(status, body, service, **headers)
+    return raised.value
+
+
+def failed(error: Exception, attempt: int = 1) -> RetryCallState:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    state.outcome = Future.construct(attempt, error, has_exception=True)
+    return state
+
+
+def is_repeated(error: Exception, request: Request = GET, policy: RetryPolicy | None = None) -> bool:
+    arguments = (policy or RetryPolicy()).arguments(request)
+    state = failed(error)
+    return arguments["retry"](state) and not arguments["stop"](state)
+
+
+def api_error(kind: type[ApiError], retry_after: float | None = None) -> ApiError:
+    return kind("Portable", "GET", "/v2/flows", 503, "Busy", None, retry_after)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120), ("1.5", 1.5)])
+def test_retry_after_in_seconds(header, seconds) -> None:
+    assert retry_after({"retry-after": header}, NOW) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(90, 90), (0, 0), (-90, 0), (-(10**9), 0)])
+def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
+    date = format_datetime(NOW + timedelta(seconds=ahead), usegmt=True)
+    assert retry_after({"retry-after": date}, NOW) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("date", ["Sat, 31 Jan 2026 12:00:30 -0000", "Sat, 31 Jan 2026 13:00:30 +0100"])
+def test_retry_after_as_a_date_in_another_time_zone(date) -> None:
+    assert retry_after({"retry-after": date}, NOW) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": ""}, {"retry-after": "  "}])
+def test_no_retry_after(headers) -> None:
+    assert retry_after(headers, NOW) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "soon",
+        "-5",
+        "nan",
+        "inf",
+        "1e9",
+        "0x10",
+        "1_0",
+        "٣",
+        "9" * 400,
+        "7 seconds",
+        "Sat, 31 Jan 2026",
+        "Mon, 1 Jan 99999999999999999999 00:00:00 GMT",
+        "Sat, 31 Jan 2026 12:00:00 +99999999999999999999",
+    ],
+)
+def test_retry_after_that_is_garbage_is_ignored(header) -> None:
+    assert retry_after({"retry-after": header}, NOW) in {None, 0}
+
+
+@examples
+@given(st.text(alphabet="0123456789 :,+-.GMTSatJanSun", max_size=40))
+def test_retry_after_is_a_number_of_seconds_that_json_can_hold_whatever_the_header_says(header) -> None:
+    seconds = retry_after({"retry-after": header}, NOW)
+    assert seconds is None or seconds >= 0
+    json.dumps(seconds, allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", [RateLimited, ServerError, ConnectionFailed])
+def test_a_read_that_failed_for_a_while_is_repeated_and_nothing_that_starts_a_run_is(kind) -> None:
+    assert is_repeated(api_error(kind))
+    assert not is_repeated(api_error(kind), POST)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(api_error(kind) for kind in (AuthenticationError, PermissionDenied, NotFound, InvalidRequest, ApiError)),
+        api_error(UnexpectedAnswer),
+        InvalidArgument("flow_id"),
+        ConfigurationError("password"),
+        ValueError("bug"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_another_try_does_not_mend_is_not_repeated(error) -> None:
+    assert not is_repeated(error)
+
+
+@pytest.mark.parametrize(("seconds", "repeated"), [(None, True), (0, True), (60, True), (61, False), (3_600, False)])
+def test_a_service_that_asks_for_too_much_patience_gets_none(seconds, repeated) -> None:
+    assert is_repeated(api_error(RateLimited, seconds)) is repeated
+
+
+def test_once_means_once() -> None:
+    assert not is_repeated(api_error(ServerError), policy=ONCE)
+
+
+@pytest.mark.parametrize(("attempts", "attempt", "stops"), [(4, 3, False), (4, 4, True), (2, 1, False), (2, 2, True)])
+def test_attempts_are_counted(attempts, attempt, stops) -> None:
+    stop = RetryPolicy(attempts=attempts).arguments(GET)["stop"]
+    assert stop(failed(api_error(ServerError), attempt)) is stops
+
+
+@pytest.mark.parametrize(("attempt", "least"), [(1, 0.5), (2, 1), (3, 2), (4, 4), (9, 10), (200, 10)])
+def test_the_wait_doubles_within_bounds_and_has_jitter(attempt, least) -> None:
+    policy = RetryPolicy(first_wait=0.5, longest_wait=10)
+    waits = {policy.arguments(GET)["wait"](failed(api_error(ServerError), attempt)) for _ in range(20)}
+    assert all(least <= wait <= least + 1 for wait in waits)
+    assert len(waits) > 1 or least == policy.longest_wait
+
+
+@pytest.mark.parametrize("seconds", [30, 60])
+def test_the_wait_is_as_long_as_the_service_asks(seconds) -> None:
+    wait = RetryPolicy().arguments(GET)["wait"]
+    assert wait(failed(api_error(RateLimited, seconds))) == pytest.approx(seconds)
+
+
+def test_a_short_retry_after_does_not_shorten_the_backoff() -> None:
+    wait = RetryPolicy(first_wait=4, longest_wait=10).arguments(GET)["wait"]
+    assert wait(failed(api_error(RateLimited, 1))) >= 4
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_an_answer_is_read(status) -> None:
+    assert result(status, b'{"id": 7}') == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (301, UnexpectedAnswer),
+        (400, InvalidRequest),
+        (401, AuthenticationError),
+        (402, PermissionDenied),
+        (403, PermissionDenied),
+        (404, NotFound),
+        (408, ServerError),
+        (409, InvalidRequest),
+        (410, NotFound),
+        (422, InvalidRequest),
+        (429, RateLimited),
+        (500, ServerError),
+        (503, ServerError),
+    ],
+)
+def test_an_error_status_becomes_its_class(status, kind) -> None:
+    error = refused(status, b'{"message": "Said so"}')
+    assert (type(error), error.status) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("service", "body", "words"),
+    [
+        ("portable", {"message": "Not Found"}, "Not Found"),
+        ("activepieces", {"code": "AUTHORIZATION", "params": {"message": "no access"}}, "AUTHORIZATION: no access"),
+        ("activepieces", {"code": "INVALID_CREDENTIALS", "params": None}, "INVALID_CREDENTIALS"),
+        (
+            "activepieces",
+            {"code": "ENTITY_NOT_FOUND", "params": {"entityType": "flow_run", "entityId": "abc"}},
+            "ENTITY_NOT_FOUND: entityType flow_run, entityId abc",
+        ),
+        ("activepieces", {"statusCode": 401, "error": "Unauthorized", "message": "type"}, "type"),
+        ("tableflow", {"error": "not_found", "message": "No such run"}, "not_found: No such run"),
+        ("tableflow", {"error": "Not found", "message": "Not found"}, "Not found"),
+        ("tableflow", {"error": "not_found"}, "not_found"),
+        *((service, {}, "HTTP 404 without a message") for service in ("portable", "activepieces", "tableflow")),
+        *((service, [1], "HTTP 404 without a message") for service in ("portable", "activepieces", "tableflow")),
+    ],
+)
+def test_an_error_has_the_services_own_words(service, body, words) -> None:
+    assert refused(404, json.dumps(body).encode(), service).message == words
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (b"", "application/json", "HTTP 502 with an empty body"),
+        (b"<html>Bad gateway</html>", "text/html; charset=utf-8", "HTTP 502 with an HTML page instead of JSON"),
+        (b"upstream\n  down", "text/plain", "HTTP 502 with text/plain instead of JSON: upstream down"),
+        (b"\xff\xfe", "application/octet-stream", "HTTP 502 with application/octet-stream instead of JSON"),
+    ],
+)
+def test_an_error_that_is_no_json_says_what_came_instead(body, content_type, words) -> None:
+    assert refused(502, body, content_type=content_type).message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        (b"", "application/json", "HTTP 200 with an empty body"),
+        (b"<html>Sign in</html>", "text/html", "HTTP 200 with an HTML page instead of JSON"),
+        (b'{"id": 7', "application/json", "HTTP 200 with application/json instead of JSON"),
+        (b'"text"', "application/json", "invalid literal for int()"),
+        (b"[" * 200_000, "application/json", "HTTP 200 with application/json instead of JSON"),
+    ],
+)
+def test_a_good_status_with_an_unreadable_body_is_unexpected(body, content_type, words) -> None:
+    error = refused(200, body, content_type=content_type)
+    assert type(error) is UnexpectedAnswer
+    assert error.message.startswith(words)
+
+
+def test_a_redirect_says_where_it_led_and_that_it_was_not_followed() -> None:
+    error = refused(302, b"", location="https://login.example.com/")
+    assert type(error) is UnexpectedAnswer
+    assert "redirected to https://login.example.com/, which is not followed" in str(error)
+
+
+def test_an_error_carries_what_the_service_asks_to_wait() -> None:
+    assert refused(429, b"{}", retry_after="7").retry_after == 7
+    assert refused(429, b"{}").retry_after is None
+
+
+@pytest.mark.parametrize("kind", [401, 403, 404, 429, 200])
+@pytest.mark.parametrize("service", ["portable", "activepieces", "tableflow"])
+def test_an_error_says_what_to_do_and_in_which_connection(service, kind) -> None:
+    error = refused(kind, b"", service)
+    assert error.hint.startswith("connection 'my_conn': ")
+    assert error.hint in str(error)
+
+
+ECHOES = [
+    json.dumps({"message": f"bad token {TOKEN}"}).encode(),
+    json.dumps({"message": TOKEN * 100}).encode(),
+    f"token {TOKEN} is unknown".encode(),
+    ("x" * 190 + TOKEN).encode(),
+    json.dumps({"message": "x" * 990 + TOKEN}).encode(),
+    json.dumps({TOKEN: 1}).encode(),
+    f'{{"message": "\\u006d{TOKEN[1:]}"}}'.encode(),
+]
+
+
+@pytest.mark.parametrize("body", ECHOES, ids=range(len(ECHOES)))
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 500])
+def test_no_part_of_a_token_that_the_server_echoes_gets_into_an_error(status, body) -> None:
+    call = PortableApi().list_flows()
+    response = Response(status, {"content-type": "text/plain", "location": f"https://h/?t={TOKEN}"}, body)
+    with pytest.raises(ApiError) as raised:
+        result_of(made(), call, response)
+    assert TOKEN[:6] not in f"{raised.value} {raised.value!r} {raised.value.to_record()}"
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(refused(500, json.dumps({"message": "x" * 100_000}).encode()).message) == 1_000
+
+
+def test_no_answer_says_what_to_check() -> None:
+    error = no_answer(made(), GET, "timed out")
+    assert str(error) == (
+        "Portable gave no answer to GET /v2/flows: timed out (connection 'my_conn', host https://api.portable.io: "
+        "check host, network, proxies and verify)"
+    )
+
+
+def test_the_token_and_the_connections_own_headers_go_with_a_request() -> None:
+    sent = headers_for(made(headers={"X-Team": "data"}), GET)
+    assert sent["Authorization"] == f"Bearer {TOKEN}"
+    assert sent["X-Team"] == "data"
+    assert sent["Accept"] == "application/json"
+    assert sent["User-Agent"].startswith("airflow-provider-flowruns")
+
+
+def test_neither_token_nor_own_headers_go_where_the_token_must_not() -> None:
+    sent = headers_for(made(headers={"X-Key": "secret"}), Request("POST", "/hook", with_token=False))
+    assert {*sent} == {"Accept", "User-Agent"}

@@ -1,0 +1,238 @@
+"""The fields of a connection become settings, or a message that says which one to mend."""
+
+import re
+
+import pytest
+
+from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, settings_from
+from airflow_provider_flowruns.services.errors import ConfigurationError
+
+TOKEN = "made-up-token"
+
+
+def settings(service: str = "portable", **fields: object) -> Settings:
+    given = {"host": None, "schema": None, "port": None, "password": TOKEN, "extra": {}, **fields}
+    return settings_from(service, "my_conn", **given)
+
+
+def refusal(**fields: object) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        settings(**fields)
+    assert str(raised.value).startswith("connection 'my_conn'")
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("service", "url"),
+    [
+        ("portable", "https://api.portable.io"),
+        ("activepieces", "https://cloud.activepieces.com"),
+        ("tableflow", "https://api.tableflow.com"),
+    ],
+)
+@pytest.mark.parametrize("host", [None, "", "  "])
+def test_without_a_host_it_is_the_vendors_cloud(service, url, host) -> None:
+    assert settings(service, host=host).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("flows.example.com", "https://flows.example.com"),
+        ("https://flows.example.com", "https://flows.example.com"),
+        ("HTTPS://Flows.Example.com", "https://flows.example.com"),
+        ("http://flows.example.com", "http://flows.example.com"),
+        (" https://flows.example.com/ \n", "https://flows.example.com"),
+        ("https://flows.example.com///", "https://flows.example.com"),
+        ("https://flows.example.com:8443", "https://flows.example.com:8443"),
+        ("localhost:8080", "https://localhost:8080"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("https://example.com/flows", "https://example.com/flows"),
+        ("https://example.com/flows/", "https://example.com/flows"),
+        ("[::1]", "https://[::1]"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://[2001:db8::7]/flows", "https://[2001:db8::7]/flows"),
+    ],
+)
+@pytest.mark.parametrize("service", ["portable", "activepieces", "tableflow"])
+def test_host_with_and_without_scheme_port_path_and_slash(service, host, url) -> None:
+    assert settings(service, host=host).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("service", "pasted"),
+    [
+        ("portable", "/v2"),
+        ("portable", "/v2/"),
+        ("tableflow", "/v2"),
+        ("tableflow", "/v2/"),
+        ("activepieces", "/api"),
+        ("activepieces", "/api/"),
+        ("activepieces", "/api/v1"),
+        ("activepieces", "/api/v1/"),
+    ],
+)
+@pytest.mark.parametrize("base", ["https://example.com", "https://example.com/flows", "http://[::1]:8080"])
+def test_the_apis_own_path_may_be_pasted_behind_the_host(service, base, pasted) -> None:
+    assert settings(service, host=base + pasted).base_url == base
+
+
+@pytest.mark.parametrize(
+    ("service", "url"),
+    [
+        ("activepieces", "https://example.com/v2"),
+        ("activepieces", "https://example.com/myapi"),
+        ("portable", "https://example.com/api"),
+        ("portable", "https://example.com/xv2"),
+        ("tableflow", "https://example.com/v1"),
+    ],
+)
+def test_a_path_that_is_not_the_apis_own_is_kept(service, url) -> None:
+    assert settings(service, host=url).base_url == url
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "flows.example.com", "port": 8080}, "https://flows.example.com:8080"),
+        ({"host": "flows.example.com", "port": 8080, "schema": "http"}, "http://flows.example.com:8080"),
+        ({"host": "flows.example.com", "schema": "http"}, "http://flows.example.com"),
+        ({"host": "https://flows.example.com", "schema": "http"}, "https://flows.example.com"),
+        ({"host": "https://flows.example.com/api", "port": 8080}, "https://flows.example.com:8080"),
+        ({"host": "https://flows.example.com:8443", "port": 8080}, "https://flows.example.com:8443"),
+        ({"host": "[::1]", "port": 8080}, "https://[::1]:8080"),
+    ],
+)
+def test_port_and_schema_fields_fill_in_what_the_host_leaves_out(fields, url) -> None:
+    assert settings("activepieces", **fields).base_url == url
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "https://",
+        "https:///flows",
+        "https://:8080",
+        "https://example.com:port",
+        "https://example.com:99999",
+        "https://[::1",
+        "::1",
+        "https://example.com?x=1",
+        "https://example.com/#top",
+    ],
+)
+def test_a_host_that_is_no_base_url_is_refused(host) -> None:
+    assert "host" in refusal(host=host)
+
+
+@pytest.mark.parametrize("host", ["https://user@example.com", "https://user:hunter2@example.com", "https://:hunter2@h"])
+def test_a_host_with_credentials_is_refused_without_showing_them(host) -> None:
+    message = refusal(host=host)
+    assert "password" in message
+    assert "hunter2" not in message
+
+
+def test_a_schema_field_that_is_no_scheme_is_refused() -> None:
+    assert "http or https" in refusal(host="example.com", schema="postgres")
+
+
+@pytest.mark.parametrize("password", [None, "", "   ", "\n"])
+def test_a_missing_token_is_named(password) -> None:
+    assert refusal(password=password) == "connection 'my_conn' has no password: put the Portable API token there"
+
+
+@pytest.mark.parametrize("password", ["Bearer abc", "a b", "a\tb", "a\nb", "schlüssel", "a\x00b", "a\u200bb"])
+def test_a_token_that_cannot_be_one_is_refused_without_showing_it(password) -> None:
+    message = refusal(password=password)
+    assert "cannot be a Portable API token" in message
+    assert password not in message
+
+
+@pytest.mark.parametrize("password", [TOKEN, f" {TOKEN}\n"])
+def test_a_token_is_trimmed(password) -> None:
+    assert settings(password=password).token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(None, DEFAULT_TIMEOUT), ("", DEFAULT_TIMEOUT), (5, 5), ("2.5", 2.5), (600, 600), (0.1, 0.1)]
+)
+def test_timeout(value, seconds) -> None:
+    made = settings(extra={"timeout": value})
+    assert made.timeout == pytest.approx(seconds)
+    assert made.connect_timeout == pytest.approx(min(seconds, CONNECT_TIMEOUT))
+
+
+@pytest.mark.parametrize("value", [0, -1, 601, "soon", "nan", float("nan"), float("inf"), [], {}])
+def test_a_timeout_out_of_bounds_is_refused(value) -> None:
+    assert "'timeout'" in refusal(extra={"timeout": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "verify"),
+    [
+        (None, True),
+        ("", True),
+        (True, True),
+        (False, False),
+        ("true", True),
+        ("False", False),
+        (" false ", False),
+        ("/etc/ssl/company.pem", "/etc/ssl/company.pem"),
+    ],
+)
+def test_verify(value, verify) -> None:
+    assert settings(extra={"verify": value}).verify == verify
+
+
+@pytest.mark.parametrize("value", [1, 0, [], {}])
+def test_a_verify_that_is_neither_switch_nor_path_is_refused(value) -> None:
+    assert "'verify'" in refusal(extra={"verify": value})
+
+
+@pytest.mark.parametrize("name", ["proxies", "headers"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, {}), ("", {}), ({}, {}), ({"a": "b"}, {"a": "b"}), ('{"a": "b"}', {"a": "b"})],
+)
+def test_proxies_and_headers_as_object_and_as_json_text(name, value, expected) -> None:
+    assert getattr(settings(extra={name: value}), name) == expected
+
+
+@pytest.mark.parametrize("name", ["proxies", "headers"])
+@pytest.mark.parametrize("value", ["a: b", "[]", '{"a": 1}', {"a": 1}, {"a": None}, ["a"], 7, True])
+def test_proxies_and_headers_of_another_shape_are_refused(name, value) -> None:
+    assert f"'{name}' must be a JSON object of texts" in refusal(extra={name: value})
+
+
+@pytest.mark.parametrize("header", ["Authorization", "authorization", "Host", "Content-Length", "Cookie"])
+def test_a_header_that_is_the_clients_own_is_refused(header) -> None:
+    assert header in refusal(extra={"headers": {header: "x"}})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Team": "a\r\nX-Other: b"}, {"X-Te\nam": "a"}, {"X Team": "a"}, {"": "a"}, {"X:": "a"}, {"X": "größe"}],
+)
+def test_a_header_that_cannot_be_sent_is_refused(headers) -> None:
+    assert "printable ASCII" in refusal(extra={"headers": headers})
+
+
+def test_project_id_goes_to_the_service_that_has_projects() -> None:
+    project_id = "19NxIjX88XDYnuT9t5cwP"
+    service = settings("activepieces", extra={"project_id": project_id}).service
+    assert dict(service.list_flows().first.request.query)["projectId"] == project_id
+
+
+def test_a_self_hosted_server_is_where_links_to_its_runs_lead() -> None:
+    service = settings("activepieces", host="https://flows.example.com/api/v1").service
+    run = service.get_flow_run("A" * 21).read({"id": "r", "projectId": "p", "status": "RUNNING"})
+    assert run.url == "https://flows.example.com/projects/p/runs/r"
+
+
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    extra = {"proxies": {"https": "http://user:hunter2@proxy:3128"}, "headers": {"X-Key": "hunter3"}}
+    shown = repr(settings(extra=extra))
+    assert "my_conn" in shown
+    assert not re.search(rf"{TOKEN}|hunter", shown)

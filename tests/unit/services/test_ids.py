@@ -1,0 +1,226 @@
+"""No id from a DAG author changes the shape of a request's path: it fits in, or it is refused by name."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.errors import ConfigurationError, InvalidArgument
+from airflow_provider_flowruns.services.model import Call, Kind, Pages, Request, Target
+from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.services.tableflow import TableFlowApi
+
+PORTABLE_ID, ACTIVEPIECES_ID, TABLEFLOW_ID = r"[0-9]{1,19}", r"[0-9A-Za-z]{21}", r"[0-9A-Za-z_-]{1,128}"
+PROJECT_ID = "19NxIjX88XDYnuT9t5cwP"
+
+#: The same examples every time, and none that fails because a machine is busy.
+examples = settings(deadline=None, derandomize=True, database=None, max_examples=50)
+
+portable, activepieces, tableflow = PortableApi(), ActivepiecesApi(PROJECT_ID), TableFlowApi()
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A method that takes an id, the argument's name, the path it may lead to, and the filter it may set."""
+
+    method: Callable[[object], object]
+    argument: str
+    path: str
+    filter: tuple[str, str] | None = None
+    good: object = 568971
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.argument}"
+
+
+TAKERS = [
+    Taker(portable.get_flow_status, "flow_id", f"/v2/flows/{PORTABLE_ID}/status"),
+    Taker(portable.get_workflow_status, "workflow_id", f"/v2/workflows/{PORTABLE_ID}/status"),
+    Taker(portable.get_run_attempts, "flow_id", f"/v2/flows/{PORTABLE_ID}/run"),
+    Taker(lambda id: portable.get_run_attempts(id, sort="ASC"), "flow_id", f"/v2/flows/{PORTABLE_ID}/run"),
+    Taker(activepieces.get_flow_run, "run_id", f"/api/v1/flow-runs/{ACTIVEPIECES_ID}", good="A" * 21),
+    Taker(
+        lambda id: activepieces.list_flow_runs(flow_id=id),
+        "flow_id",
+        "/api/v1/flow-runs",
+        ("flowId", ACTIVEPIECES_ID),
+        good="A" * 21,
+    ),
+    Taker(tableflow.get_flow_run, "run_id", f"/v2/flows/runs/{TABLEFLOW_ID}", good="Wp7kRnT2mX4vQ9bL"),
+    Taker(tableflow.list_runs_of_flow, "flow_id", f"/v2/flows/{TABLEFLOW_ID}/runs", good="dk4g1tUg1uHLs8YU"),
+    Taker(
+        lambda id: tableflow.list_flow_runs(flow_id=id),
+        "flow_id",
+        "/v2/flows/runs",
+        ("flow_id", TABLEFLOW_ID),
+        good="dk4g1tUg1uHLs8YU",
+    ),
+]
+WAITS = [
+    Taker(lambda id: looked_at(portable, Kind.FLOW, flow_id=id), "flow_id", TAKERS[0].path),
+    Taker(lambda id: looked_at(portable, Kind.WORKFLOW, flow_id=id), "workflow_id", TAKERS[1].path),
+    Taker(lambda id: looked_at(portable, Kind.FLOW_RUNS, flow_id=id), "flow_id", TAKERS[2].path),
+    Taker(lambda id: looked_at(portable, Kind.RUN, flow_id=id, run_id="7"), "flow_id", TAKERS[2].path),
+    Taker(lambda id: looked_at(activepieces, Kind.RUN, run_id=id), "run_id", TAKERS[4].path, good="A" * 21),
+    Taker(
+        lambda id: looked_at(activepieces, Kind.FLOW_RUNS, flow_id=id),
+        "flow_id",
+        TAKERS[5].path,
+        TAKERS[5].filter,
+        good="A" * 21,
+    ),
+    Taker(lambda id: looked_at(tableflow, Kind.RUN, run_id=id), "run_id", TAKERS[6].path, good="Wp7kRnT2mX4vQ9bL"),
+    Taker(
+        lambda id: looked_at(tableflow, Kind.FLOW_RUNS, flow_id=id),
+        "flow_id",
+        TAKERS[8].path,
+        TAKERS[8].filter,
+        good="dk4g1tUg1uHLs8YU",
+    ),
+]
+
+ODD_IDS = [
+    "",
+    " ",
+    ".",
+    "..",
+    "../x",
+    "../../v1/admin",
+    "/",
+    "//evil.example.com",
+    "https://evil.example.com",
+    "1/status?x=",
+    "1/../2",
+    "1?x=1",
+    "1#",
+    "1&limit=5",
+    "1;2",
+    "1,2",
+    "1 2",
+    "1\n",
+    "1\r\nX-Injected: 1",
+    "1\x00",
+    " 5 ",
+    "٣",
+    "\uff15",
+    "1.0",
+    "1e3",
+    "+1",
+    "-1",
+    "%2e%2e",
+    "%2e%2e%2f",
+    "1%00",
+    "\\..\\",
+    "{{ params.flow_id }}",
+    "None",
+    "é" * 21,
+    "A" * 21 + "\n",
+    "A" * 10_000,
+    "9" * 10_000,
+    1.0,
+    float("nan"),
+    True,
+    False,
+    -1,
+    pytest.param(10**5_000, id="huge number"),
+    b"1",
+    ["1"],
+    {"value": 568971},
+]
+every_odd_id = pytest.mark.parametrize("value", ODD_IDS, ids=lambda value: repr(value)[:24])
+
+
+def looked_at(api: object, kind: Kind, **ids: object) -> Call:
+    return next(api.look(Target(api.info.name, kind, **ids)))
+
+
+def requests_of(made: object) -> Iterator[Request]:
+    if isinstance(made, Pages):
+        yield made.first.request
+        if made.other_spelling:
+            yield made.other_spelling.request
+    else:
+        yield made.request
+
+
+def fits_or_is_refused(taker: Taker, value: object) -> bool:
+    """Return whether the id was taken; assert that either way nothing else happened."""
+    try:
+        made = taker.method(value)
+    except InvalidArgument:
+        return False
+    for request in requests_of(made):
+        assert request.method == "GET"
+        assert re.fullmatch(taker.path, request.path, re.ASCII)
+        if taker.filter:
+            name, pattern = taker.filter
+            assert [
+                re.fullmatch(pattern, sent, re.ASCII) is not None for key, sent in request.query if key == name
+            ] == [True]
+    return True
+
+
+@pytest.mark.parametrize("taker", [*TAKERS, *WAITS], ids=str)
+def test_a_good_id_leads_to_the_documented_path(taker) -> None:
+    assert fits_or_is_refused(taker, taker.good)
+    assert fits_or_is_refused(taker, f" {taker.good}\n")
+
+
+@every_odd_id
+def test_an_odd_id_is_refused_or_leaves_the_path_in_shape(value) -> None:
+    for taker in (*TAKERS, *WAITS):
+        fits_or_is_refused(taker, value)
+
+
+@pytest.mark.parametrize("taker", TAKERS, ids=str)
+def test_a_dangerous_id_is_refused_by_the_name_of_its_argument(taker) -> None:
+    for value in ("../x", "1/status?x=", "1#", "٣", "1.0", True, "", "..", "%2e%2e", "A" * 10_000, 10**5_000):
+        with pytest.raises(InvalidArgument, match=rf"^{taker.argument} must look like .*, got ") as raised:
+            taker.method(value)
+        assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter is None], ids=str)
+def test_a_missing_id_is_refused_where_it_is_needed(taker) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{taker.argument} must look like"):
+        taker.method(None)
+
+
+@pytest.mark.parametrize("taker", WAITS, ids=str)
+def test_a_wait_without_its_id_is_refused(taker) -> None:
+    with pytest.raises(InvalidArgument, match="needs a"):
+        taker.method(None)
+
+
+@pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter], ids=str)
+def test_a_filter_that_is_not_given_is_not_sent(taker) -> None:
+    (request,) = requests_of(taker.method(None))
+    assert taker.filter[0] not in dict(request.query)
+
+
+ANY_TEXT = st.lists(st.integers(0, 0x10FFFF).map(chr), max_size=24).map("".join)
+LIKELY_TEXT = st.text(alphabet="0123456789abcXYZ_-./%?#&= \n\t٣é", max_size=24)
+
+
+@pytest.mark.parametrize("taker", [*TAKERS, *WAITS], ids=str)
+@examples
+@given(value=ANY_TEXT | LIKELY_TEXT | st.integers() | st.floats())
+def test_any_text_or_number_fits_or_is_refused(taker, value) -> None:
+    fits_or_is_refused(taker, value)
+
+
+@every_odd_id
+def test_an_odd_run_id_of_portable_never_reaches_a_request(value) -> None:
+    call = looked_at(portable, Kind.RUN, flow_id="5", run_id=value)
+    assert call.request == portable.get_run_attempts(5).first.request
+
+
+@pytest.mark.parametrize("project_id", ["../x", "1/status?x=", "A" * 20, "A" * 22, "é" * 21, "%2e%2e"])
+@pytest.mark.parametrize("method", ["list_flow_runs", "list_flows"])
+def test_an_odd_project_id_is_a_mistake_in_the_connection(project_id, method) -> None:
+    with pytest.raises(ConfigurationError, match="project_id"):
+        getattr(ActivepiecesApi(project_id), method)()

@@ -1,0 +1,57 @@
+"""
+Triggers and events saved by every release still load: a wait outlives an upgrade.
+
+``tests/fixtures/serialized/<version>.json`` is written once, when a release is made, and never changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns import __version__
+from airflow_provider_flowruns.outcomes import settle
+from airflow_provider_flowruns.waiting.watch import Verdict, Watch
+
+SAVED = {
+    path.stem: json.loads(path.read_text())
+    for path in (Path(__file__).parents[2] / "fixtures" / "serialized").glob("*.json")
+}
+
+
+def all_of(what: str) -> list[Any]:
+    return [
+        pytest.param(one, id=f"{version}-{number}")
+        for version, saved in SAVED.items()
+        for number, one in enumerate(saved[what])
+    ]
+
+
+def test_this_version_is_among_them() -> None:
+    assert __version__ in SAVED
+
+
+@pytest.mark.parametrize("saved", all_of("triggers"))
+def test_a_saved_trigger_loads_with_its_wait_intact(saved: dict[str, Any]) -> None:
+    module, _, name = saved["classpath"].rpartition(".")
+    trigger = getattr(importlib.import_module(module), name)(**saved["kwargs"])
+    watch = Watch.from_json(trigger.watch)
+    before, after = json.loads(saved["kwargs"]["watch"]), json.loads(watch.to_json())
+    for part in ("plan", "memory"):
+        assert before[part].items() <= after[part].items()
+    assert trigger.serialize()[0] == saved["classpath"]
+
+
+@pytest.mark.parametrize("saved", all_of("events"))
+def test_a_saved_event_ends_the_task_as_it_did(saved: dict[str, Any]) -> None:
+    verdict = Verdict.from_dict(saved["payload"])
+    try:
+        ended_as, result = None, settle(verdict)
+    except Exception as error:
+        ended_as, result = type(error).__name__, None
+    assert ended_as == saved["ends_as"]
+    assert result == (saved["payload"]["run"] if ended_as is None else None)
