@@ -1,29 +1,25 @@
-"""How a call travels from the triggerer: aiohttp, one bounded pool per event loop and connection."""
+"""How a call travels from the triggerer: one client per event loop and connection, shared by all who wait there."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-import aiohttp
 from tenacity import AsyncRetrying
-from yarl import URL
 
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, headers_for, no_answer, result_of
+from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError, InvalidRequest
-from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Request, Response, Steps, Target
+from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Steps, Target
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.client.aio_transport import Transport
 
 T = TypeVar("T")
-
-#: Connections of one pool at most; further requests wait their turn.
-MAX_CONNECTIONS = 20
 
 #: Reads the Airflow connection and checks it.
 Lookup = Callable[[], Awaitable[Settings]]
@@ -44,10 +40,8 @@ class AsyncClient:
         self._lookup = lookup
         self._retry = retry or RetryPolicy()
         self._opening: asyncio.Task[Settings] | None = None
-        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._settings: Settings | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self._transport: Transport | None = None
         self._refused_token: str | None = None
 
     async def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
@@ -108,9 +102,9 @@ class AsyncClient:
         """Close the pool's connections."""
         if self._opening is not None:
             self._opening.cancel()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
 
     async def _send_with_fresh_token(self, call: Call[T]) -> T:
         settings = await self._current_settings()
@@ -133,8 +127,10 @@ class AsyncClient:
 
     async def _open(self) -> Settings:
         settings = await self._lookup()
-        if self._session is None:
-            self._session, self._proxy = await _open_session(settings), _proxy(settings)
+        if self._transport is None:
+            # Importing aiohttp takes longer than the loop may stand still.
+            module = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio_transport")
+            self._transport = await module.open_transport(settings)
         self._settings = settings
         return settings
 
@@ -152,29 +148,9 @@ class AsyncClient:
         return current if current.token != refused.token else None
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
-        return result_of(settings, call, await self._exchange(settings, call.request))
-
-    async def _exchange(self, settings: Settings, request: Request) -> Response:
-        if self._session is None:
-            raise no_answer(settings, request, "this client is closed")
-        url = URL(settings.base_url + request.path, encoded=True).with_query(list(request.query))
-        try:
-            # The session's own queue would count waiting for a connection as waiting for the answer.
-            async with (
-                self._slots,
-                self._session.request(
-                    request.method,
-                    url,
-                    json=request.json,
-                    headers=headers_for(settings, request),
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status, headers, await answer.read())
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise no_answer(settings, request, _reason(error)) from None
+        if self._transport is None:
+            raise no_answer(settings, call.request, "this client is closed")
+        return result_of(settings, call, await self._transport.exchange(settings, call.request))
 
 
 class _Pool:
@@ -208,41 +184,3 @@ async def shared_client(service: str, conn_id: str, lookup: Lookup) -> AsyncGene
         if pool.users == 0:
             del pools[key]
             await pool.client.close()
-
-
-async def _open_session(settings: Settings) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=await _tls(settings.verify)),
-        timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=settings.connect_timeout),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
-async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
-    if isinstance(verify, bool):
-        return verify
-    # Reading a file of certificates takes longer than the loop may stand still.
-    return await asyncio.to_thread(ssl.create_default_context, cafile=verify)
-
-
-def _proxy(settings: Settings) -> str | None:
-    parts = urlsplit(settings.base_url)
-    if settings.proxies:
-        return settings.proxies.get(parts.scheme) or settings.proxies.get("all")
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def _reason(error: Any) -> str:
-    """Say in a few words why there was no answer."""
-    if isinstance(error, aiohttp.ClientSSLError):
-        return f"TLS failed: {error}"
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return "the proxy could not be reached or refused"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection within the connect timeout"
-    if isinstance(error, TimeoutError):
-        return "timed out waiting for the answer"
-    return f"{type(error).__name__}: {str(error)[:200]}"

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from importlib import import_module
+from functools import partial
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_flowruns.client.aio import shared_client
+from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Verdict, Watch
 
@@ -48,13 +50,8 @@ class FlowRunTrigger(BaseTrigger):
         yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
 
     async def _wait(self, watch: Watch) -> Verdict:
-        # Importing aiohttp takes longer than the loop may stand still.
-        aio = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio")
-        connection = await asyncio.to_thread(import_module, "airflow_provider_flowruns.triggers.connection")
         clock, service = Clock(), watch.plan.service
-        async with aio.shared_client(
-            service, self.conn_id, lambda: connection.async_settings(service, self.conn_id)
-        ) as client:
+        async with shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client:
             await asyncio.sleep(self._first_wait(watch, clock.now()))
             while True:
                 decision = watch.step(await client.look(watch.target), clock.now())

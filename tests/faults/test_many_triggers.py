@@ -13,7 +13,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.triggers.base import TriggerEvent
 from blockbuster import blockbuster_ctx
 
-from airflow_provider_flowruns.client.aio import MAX_CONNECTIONS
+from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import connection
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger

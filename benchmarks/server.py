@@ -1,0 +1,65 @@
+"""A sandbox in a process of its own, so that what is measured is the client alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from airflow_provider_flowruns.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox that runs elsewhere: its flow runs, its connection, and how many TCP connections it has seen."""
+
+    ca_file: str
+    connection: str
+    flow_id: str
+    run_ids: list[str]
+    pipe: Connection
+
+    def connections_opened(self) -> int:
+        """Return the number of TCP connections opened so far."""
+        self.pipe.send("connections")
+        return int(self.pipe.recv())
+
+
+@contextmanager
+def sandbox_process(service: str, runs: int, seconds: float, latency: float) -> Generator[Running]:
+    """
+    Run a TLS sandbox with a number of live runs of one flow.
+
+    :param runs: how many runs there are.
+    :param seconds: how long each run goes on.
+    :param latency: seconds before each answer.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, service, runs, seconds, latency), daemon=True)
+    process.start()
+    try:
+        yield Running(**here.recv(), pipe=here)
+    finally:
+        here.send("stop")
+        process.join(timeout=10)
+        process.kill()
+
+
+def _serve(pipe: Any, service: str, runs: int, seconds: float, latency: float) -> None:
+    with Sandbox(tls=True, latency=latency) as sandbox:
+        flow = getattr(sandbox, service).add_flow()
+        run_ids = [str(flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=seconds).id) for _ in range(runs)]
+        pipe.send(
+            {
+                "ca_file": str(sandbox.ca_file),
+                "connection": sandbox.connection_json(service),
+                "flow_id": str(flow.id),
+                "run_ids": run_ids,
+            }
+        )
+        while pipe.recv() != "stop":
+            pipe.send(sandbox.ledger.connections_opened)

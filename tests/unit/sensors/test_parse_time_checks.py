@@ -1,0 +1,180 @@
+"""A sensor that cannot work breaks the DAG file when it is parsed, not the task hours later."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+
+from airflow_provider_flowruns.exceptions import InvalidArgument
+from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
+from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
+from airflow_provider_flowruns.sensors.portable import (
+    PortableFlowRunSensor,
+    PortableFlowSensor,
+    PortableWorkflowSensor,
+)
+from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
+
+ACTIVEPIECES_ID, TABLEFLOW_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
+
+#: The ids with which each sensor can be made.
+GOOD: dict[type[FlowRunSensor], dict[str, Any]] = {
+    PortableFlowSensor: {"flow_id": 5},
+    PortableFlowRunSensor: {"flow_id": 5, "run_id": 7},
+    PortableWorkflowSensor: {"workflow_id": 5},
+    ActivepiecesFlowRunSensor: {"run_id": ACTIVEPIECES_ID},
+    ActivepiecesFlowSensor: {"flow_id": ACTIVEPIECES_ID},
+    TableFlowFlowRunSensor: {"run_id": TABLEFLOW_ID},
+    TableFlowFlowSensor: {"flow_id": TABLEFLOW_ID},
+}
+SENSORS = [*GOOD]
+IDS = [(sensor, name) for sensor, ids in GOOD.items() for name in ids]
+GUARDS = [
+    *((sensor, "completed_after") for sensor in SENSORS if issubclass(sensor, FreshSensor)),
+    *((sensor, "started_after") for sensor in SENSORS if issubclass(sensor, FlowSensor)),
+]
+
+every_sensor = pytest.mark.parametrize("sensor", SENSORS)
+
+
+def made(sensor: type[FlowRunSensor], **arguments: Any) -> FlowRunSensor:
+    return sensor(task_id="wait", **{**GOOD[sensor], **arguments})
+
+
+@pytest.mark.parametrize(("sensor", "name"), IDS)
+def test_an_id_that_cannot_be_one_is_refused_by_name(sensor, name) -> None:
+    for value in ("../x", "1/status?x=", "1#", "٣", "1.0", "", "..", "%2e%2e", True, 1.0, "A" * 200):
+        with pytest.raises(InvalidArgument, match=rf"^{name} must look like"):
+            made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize(("sensor", "name"), IDS)
+def test_a_sensor_does_not_do_without_its_id(sensor, name) -> None:
+    arguments = {other: value for other, value in GOOD[sensor].items() if other != name}
+    with pytest.raises((TypeError, ValueError), match=name):
+        sensor(task_id="wait", **arguments)
+
+
+@pytest.mark.parametrize("name", ["error_budget", "poke_interval"])
+@pytest.mark.parametrize("value", [0, 0.0])
+def test_a_span_of_no_time_is_refused_by_name(name, value) -> None:
+    for sensor in SENSORS:
+        with pytest.raises(InvalidArgument, match=rf"^{name} must be a number of seconds above 0"):
+            made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize("value", [-1, "900", None, True, float("nan")])
+def test_an_error_budget_that_is_no_span_is_refused(value) -> None:
+    for sensor in SENSORS:
+        with pytest.raises(InvalidArgument, match=r"^error_budget must be a number of seconds above 0"):
+            made(sensor, error_budget=value)
+
+
+@pytest.mark.parametrize("value", [-1, "soon"])
+def test_a_poke_interval_that_is_no_span_is_refused(value) -> None:
+    for sensor in SENSORS:
+        with pytest.raises((TypeError, ValueError), match="poke_interval"):
+            made(sensor, poke_interval=value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(0.5, 0.5), (60, 60), (timedelta(minutes=1), 60)])
+def test_a_poke_interval_in_seconds_and_as_timedelta(value, seconds) -> None:
+    assert [made(sensor, poke_interval=value).poke_interval for sensor in SENSORS] == [seconds] * len(SENSORS)
+
+
+CHOICES = {"on_paused": ["wait", "succeed", "fail", "skip"], "on_canceled": ["fail", "skip"]}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CHOICES.items() for value in values])
+def test_every_choice_is_taken(name, value) -> None:
+    assert {getattr(made(sensor, **{name: value}), name) for sensor in SENSORS} == {value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("on_paused", "ignore"), ("on_paused", "WAIT"), ("on_paused", None), ("on_canceled", "wait"), ("on_canceled", "")],
+)
+def test_what_is_no_choice_is_refused_with_the_choices(name, value) -> None:
+    for sensor in SENSORS:
+        with pytest.raises(InvalidArgument, match=rf"^{name} must be one of {', '.join(CHOICES[name])}, got"):
+            made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_a_guard_that_is_no_point_in_time_is_refused_by_name(sensor, name) -> None:
+    for value in ("soon", "None", "2026-13-01", 1682366228, True):
+        with pytest.raises(InvalidArgument, match=rf"^{name} must be a datetime or ISO-8601 text"):
+            made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+@pytest.mark.parametrize("value", [None, "2026-01-31", "2026-01-31T12:00:00+01:00", datetime(2026, 1, 31, tzinfo=UTC)])
+def test_a_guard_in_every_form(sensor, name, value) -> None:
+    assert getattr(made(sensor, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("sensor", [sensor for sensor in SENSORS if (sensor, "completed_after") not in GUARDS])
+@pytest.mark.parametrize("name", ["completed_after", "started_after"])
+def test_a_sensor_on_one_run_takes_no_guard(sensor, name) -> None:
+    with pytest.raises(TypeError, match=name):
+        made(sensor, **{name: "2026-01-31"})
+
+
+@every_sensor
+@pytest.mark.parametrize("template", ["{{ params.value }}", "{% if x %}1{% endif %}"])
+def test_a_template_passes_unchecked(sensor, template) -> None:
+    templated = dict.fromkeys(sensor.template_fields, template)
+    task = made(sensor, **templated)
+    assert {name: getattr(task, name) for name in templated} == templated
+
+
+@every_sensor
+def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(sensor) -> None:
+    with DAG("dag", schedule=None):
+        above = BaseOperator(task_id="above")
+        results = {name: above.output for name in sensor.template_fields if name != sensor.hook_class.conn_name_attr}
+        task = made(sensor, **results)
+    assert task.upstream_task_ids == {"above"}
+
+
+@every_sensor
+def test_ids_guards_and_the_connection_are_templated(sensor) -> None:
+    guards = {name for guarded, name in GUARDS if guarded is sensor}
+    assert {*sensor.template_fields} == {*GOOD[sensor], sensor.hook_class.conn_name_attr, *guards}
+
+
+@every_sensor
+def test_the_default_connection_is_the_hooks(sensor) -> None:
+    assert made(sensor).conn_id == sensor.hook_class.default_conn_name
+
+
+@pytest.mark.parametrize(("sensor", "name"), IDS)
+def test_it_can_be_mapped_over_its_id(sensor, name) -> None:
+    others = {other: value for other, value in GOOD[sensor].items() if other != name}
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="wait", mode="reschedule", poke_interval=5, **others).expand(
+            **{name: [GOOD[sensor][name]]}
+        )
+    task = dag.get_task("wait").unmap({name: GOOD[sensor][name]})
+    assert isinstance(task, sensor)
+    assert (getattr(task, name), task.mode) == (GOOD[sensor][name], "reschedule")
+
+
+@every_sensor
+def test_it_can_be_mapped_over_its_connection(sensor) -> None:
+    conn_id = sensor.hook_class.conn_name_attr
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one", "two"]})
+    assert dag.get_task("wait").unmap({conn_id: "two"}).conn_id == "two"
+
+
+@pytest.mark.parametrize(("sensor", "name"), IDS)
+@pytest.mark.parametrize("rendered", ["../x", "", None])
+def test_a_template_that_rendered_to_something_wrong_is_refused_before_anything_is_looked_at(
+    sensor, name, rendered
+) -> None:
+    task = made(sensor, **{name: "{{ params.value }}"})
+    setattr(task, name, rendered)
+    with pytest.raises(InvalidArgument, match=name):
+        task.target()
