@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,28 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
     """
     if value not in choices:
         raise InvalidArgument(f"{argument} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def checked_payload(value: Any, *, reserved: str, argument: str = "payload") -> dict[str, Any]:
+    """
+    Return a JSON object that goes with a start; None is an empty one.
+
+    :param reserved: key that this package adds itself.
+    :raises InvalidArgument: it is no JSON object, or holds the reserved key.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidArgument(f"{argument} must be a JSON object, got {type(value).__name__}")
+    if reserved in value:
+        raise InvalidArgument(
+            f"{argument} must not hold {reserved!r}: the task's own value goes there (correlation_key)"
+        )
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{argument} must be plain JSON: {error}") from None
+    return dict(value)
 
 
 def check_seconds(value: Any, *, argument: str) -> None:

@@ -26,8 +26,10 @@ __all__ = [
     "AuthenticationError",
     "ConfigurationError",
     "ConnectionFailed",
+    "FlowAlreadyRunning",
     "FlowRunCanceled",
     "FlowRunFailed",
+    "FlowRunTimeout",
     "FlowRunUnobservable",
     "FlowRunsError",
     "InvalidArgument",
@@ -55,6 +57,14 @@ class FlowRunFailed(AirflowException):
 
 class FlowRunCanceled(FlowRunFailed):
     """The run was cancelled before it ended by itself."""
+
+
+class FlowRunTimeout(AirflowException):
+    """An operator's run did not end in time; unless it was cancelled, it goes on."""
+
+
+class FlowAlreadyRunning(AirflowException):
+    """The flow was running when it was to be started, and ``if_running`` says to fail then."""
 
 
 class FlowRunUnobservable(FlowRunsError):

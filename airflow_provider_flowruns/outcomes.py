@@ -14,28 +14,35 @@ from airflow_provider_flowruns.waiting.watch import Outcome, Verdict
 _SOFT = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
 
 
-def error_for(verdict: Verdict) -> Exception:
+def error_for(verdict: Verdict, timeout_error: type[Exception] = AirflowSensorTimeout) -> Exception:
     """Return the exception that stands for a wait that did not succeed."""
     if verdict.outcome is Outcome.FAILED:
         return FlowRunFailed(verdict.reason, verdict.run)
     if verdict.outcome is Outcome.CANCELED:
         return FlowRunCanceled(verdict.reason, verdict.run)
     if verdict.outcome is Outcome.TIMED_OUT:
-        return AirflowSensorTimeout(verdict.reason)
+        return timeout_error(verdict.reason)
     if verdict.outcome is Outcome.REFUSED and verdict.error:
         return from_record(verdict.error)
     return FlowRunUnobservable(verdict.reason, verdict.run)
 
 
-def settle(verdict: Verdict, *, soft_fail: bool = False, never_fail: bool = False) -> dict[str, Any]:
+def settle(
+    verdict: Verdict,
+    *,
+    soft_fail: bool = False,
+    never_fail: bool = False,
+    timeout_error: type[Exception] = AirflowSensorTimeout,
+) -> dict[str, Any]:
     """
     Return the run's summary if the wait succeeded, and only then.
 
     :param soft_fail: skip the task when the run failed, was cancelled or did not end in time.
     :param never_fail: skip the task instead of failing it, whatever happened.
+    :param timeout_error: class of the exception for a run that did not end in time.
     :raises AirflowSkipException: the run was paused or cancelled and that is to skip, or failing is softened.
     :raises FlowRunFailed: the run failed; its subclass FlowRunCanceled: it was cancelled.
-    :raises AirflowSensorTimeout: the run did not end in time.
+    :raises AirflowSensorTimeout: the run did not end in time, or whatever ``timeout_error`` is.
     :raises FlowRunUnobservable: nobody could look for longer than the error budget.
     :raises ApiError: the service refuses to be asked, as the subclass says.
     """
@@ -43,7 +50,7 @@ def settle(verdict: Verdict, *, soft_fail: bool = False, never_fail: bool = Fals
         return verdict.run
     if verdict.outcome is Outcome.SKIPPED:
         raise AirflowSkipException(verdict.reason)
-    error = error_for(verdict)
+    error = error_for(verdict, timeout_error)
     if never_fail or (soft_fail and verdict.outcome in _SOFT):
         raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
     raise error

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying
 
 from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError, InvalidRequest
 from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Steps, Target
 
@@ -97,6 +98,16 @@ class AsyncClient:
             return await self.run(settings.service.look(target), ONCE)
         except FlowRunsError as error:
             return error
+
+    async def cancel(self, target: Target) -> str:
+        """
+        Cancel the run a wait is for, as far as the service can.
+
+        :return: a sentence that says what was done.
+        :raises FlowRunsError: the service could not be asked.
+        """
+        service = (await self._current_settings()).service
+        return await self.run(cancel_run(service, target), ONCE)
 
     async def close(self) -> None:
         """Close the pool's connections."""

@@ -55,7 +55,8 @@ class Transport:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, await answer.read())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise no_answer(settings, request, _reason(error)) from None
+            sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise no_answer(settings, request, _reason(error), sent=sent) from None
 
     async def close(self) -> None:
         """Close the session's connections."""

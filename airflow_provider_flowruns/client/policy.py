@@ -19,8 +19,10 @@ from airflow_provider_flowruns.services.errors import (
     ApiError,
     ConnectionFailed,
     InvalidRequest,
+    NeverSent,
     UnexpectedAnswer,
     class_for_status,
+    was_refused,
 )
 from airflow_provider_flowruns.services.model import Call, Page, Pages, Request, Response
 from airflow_provider_flowruns.services.registry import SERVICES
@@ -37,7 +39,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """
-    How often and how patiently an idempotent request is sent again.
+    How often and how patiently a request is sent again: an idempotent one, or one that was provably not carried out.
 
     :param attempts: requests in all; 1 sends once.
     :param first_wait: seconds before the second request, doubled each time, plus up to a second of jitter.
@@ -53,14 +55,16 @@ class RetryPolicy:
     def arguments(self, request: Request) -> dict[str, Any]:
         """Return what tenacity's ``Retrying`` and ``AsyncRetrying`` both take."""
         return {
-            "retry": retry_if_exception(lambda error: request.is_idempotent and self._is_worth_it(error)),
+            "retry": retry_if_exception(lambda error: self._is_worth_it(request, error)),
             "stop": stop_after_attempt(self.attempts),
             "wait": self._wait,
             "reraise": True,
         }
 
-    def _is_worth_it(self, error: BaseException) -> bool:
+    def _is_worth_it(self, request: Request, error: BaseException) -> bool:
         if not isinstance(error, ApiError) or not error.retryable:
+            return False
+        if not request.is_idempotent and not was_refused(error):
             return False
         return (error.retry_after or 0.0) <= self.longest_retry_after
 
@@ -90,7 +94,9 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
     if response.status >= 300:
-        raise _refused(settings, call.request, _without_token(settings, response))
+        raise _refused(settings, call, _without_token(settings, response))
+    if call.may_be_empty and not response.body.strip():
+        return call.read(None)
     try:
         return call.read(response.json())
     except ValueError as error:
@@ -99,14 +105,21 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
         raise _error(settings, UnexpectedAnswer, call.request, response.status, said) from None
 
 
-def no_answer(settings: Settings, request: Request, what: str) -> ConnectionFailed:
-    """Return the error for a request that got no answer; ``what`` says how that came about."""
+def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = True) -> ConnectionFailed:
+    """
+    Return the error for a request that got no answer.
+
+    :param what: how that came about.
+    :param sent: whether the request may have reached the service.
+    """
+    kind = ConnectionFailed if sent else NeverSent
     hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
-    return ConnectionFailed(settings.service.info.title, request.method, request.path, None, what, hint)
+    return kind(settings.service.info.title, request.method, request.path, None, what, hint)
 
 
-def _refused(settings: Settings, request: Request, response: Response) -> ApiError:
-    said = error_text(settings.service, response)
+def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiError:
+    request = call.request
+    said = call.meanings.get(response.status) or error_text(settings.service, response)
     if response.status < 400:
         said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
     asked = retry_after(response.headers, datetime.now(UTC))

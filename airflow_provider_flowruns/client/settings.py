@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +51,11 @@ class Settings:
     def connect_timeout(self) -> float:
         """Seconds to reach the server at all."""
         return min(self.timeout, CONNECT_TIMEOUT)
+
+
+def with_timeout(settings: Settings, seconds: float) -> Settings:
+    """Return the same settings with at most so many seconds for one answer."""
+    return replace(settings, timeout=min(settings.timeout, seconds))
 
 
 def settings_from(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import requests
 import urllib3
+from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
 from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, headers_for, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
-from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Request, Response, Steps, Target
+from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Part, Request, Response, Steps, Target
 
 T = TypeVar("T")
 
@@ -114,26 +117,31 @@ class SyncClient:
 
     def _exchange(self, request: Request) -> Response:
         settings = self.settings
-        end = time.monotonic() + settings.timeout
         try:
-            with self._session.request(
-                request.method,
-                settings.base_url + request.path,
-                params=list(request.query),
-                json=request.json,
-                auth=_Headers(headers_for(settings, request)),
-                timeout=(settings.connect_timeout, settings.timeout),
-                verify=settings.verify,
-                proxies=dict(settings.proxies),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with (
+                _multipart(request.parts) as body,
+                self._session.request(
+                    request.method,
+                    settings.base_url + request.path,
+                    params=list(request.query),
+                    json=request.json,
+                    data=body,
+                    headers={"Content-Type": body.content_type} if body else None,
+                    auth=_Headers(headers_for(settings, request)),
+                    timeout=(settings.connect_timeout, settings.timeout),
+                    verify=settings.verify,
+                    proxies=dict(settings.proxies),
+                    allow_redirects=False,
+                    stream=True,
+                ) as answer,
+            ):
                 headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status_code, headers, self._body(answer, end))
+                return Response(answer.status_code, headers, self._body(answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise no_answer(settings, request, _reason(error)) from None
+            raise no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error)) from None
 
-    def _body(self, answer: requests.Response, end: float) -> bytes:
+    def _body(self, answer: requests.Response) -> bytes:
+        end = time.monotonic() + self.settings.timeout
         # requests bounds the silence between two bytes; a body that drips has to be bounded as a whole.
         chunks = []
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
@@ -141,6 +149,39 @@ class SyncClient:
             if time.monotonic() > end:
                 raise requests.Timeout(f"the answer was not complete after {self.settings.timeout:g} s")
         return b"".join(chunks)
+
+
+@contextmanager
+def _multipart(parts: tuple[Part, ...]) -> Generator[MultipartEncoder | None]:
+    """Return a multipart body that is read from its files while it is sent; None without parts."""
+    if not parts:
+        yield None
+        return
+    with ExitStack() as files:
+        fields: list[tuple[str, Any]] = [
+            (part.name, (part.filename, files.enter_context(part.open()), part.content_type))
+            if part.open
+            else (part.name, part.text)
+            for part in parts
+        ]
+        yield MultipartEncoder(fields)
+
+
+def _may_have_been_sent(error: Any) -> bool:
+    chain = list(_chain(error))
+    before_sending = requests.exceptions.ConnectTimeout, urllib3.exceptions.NewConnectionError, ssl.CertificateError
+    return not any(isinstance(one, before_sending) for one in chain)
+
+
+def _chain(error: Any) -> Iterator[BaseException]:
+    while isinstance(error, BaseException):
+        yield error
+        reason = getattr(error, "reason", None)
+        error = (
+            reason
+            if isinstance(reason, BaseException)
+            else next((one for one in error.args if isinstance(one, BaseException)), None)
+        )
 
 
 def _reason(error: Any) -> str:
@@ -157,13 +198,9 @@ def _reason(error: Any) -> str:
 
 
 def _innermost(error: Any) -> str:
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return _innermost(reason)
-    if getattr(error, "args", None) and isinstance(error.args[-1], BaseException):
-        return _innermost(error.args[-1])
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
-    return f"{type(cause or error).__name__}: {_short(cause or error)}"
+    *_, last = _chain(error)
+    cause = last.__cause__ if isinstance(last.__cause__, OSError) else last
+    return f"{type(cause).__name__}: {_short(cause)}"
 
 
 def _short(error: BaseException) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
@@ -68,6 +68,35 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
                 limit=limit,
             )
         )
+
+    def run_flow(self, flow_id: str, payload: Mapping[str, Any] | None = None) -> None:
+        """
+        Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the server does not say which run it becomes.
+
+        Sent without the token, and again only if it provably was not carried out. After a ``ConnectionFailed`` or
+        ``ServerError`` look before starting again: the flow may be running.
+
+        :param flow_id: 21 letters and digits.
+        :param payload: JSON object that the flow's trigger is called with.
+        """
+        self._send(self.api.run_flow(flow_id, payload))
+
+    def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> FlowRun:
+        """
+        Run a failed run again and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
+
+        :param run_id: 21 letters and digits.
+        :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
+        """
+        return self._send(self.api.retry_flow_run(run_id, strategy))
+
+    def cancel_flow_runs(self, run_ids: Iterable[str]) -> None:
+        """
+        Cancel queued and paused runs; running ones go on (``POST /api/v1/flow-runs/cancel``).
+
+        :param run_ids: ids of the runs; an empty list raises ``InvalidArgument``: the server takes it for all runs.
+        """
+        self._send(self.api.cancel_flow_runs(run_ids))
 
     def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Iterator[Flow]:
         """

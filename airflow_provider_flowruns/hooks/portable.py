@@ -71,6 +71,25 @@ class PortableHook(FlowRunsHook[PortableApi]):
             self.api.get_run_attempts(flow_id, limit=limit, sort=sort, start_time=start_time, end_time=end_time)
         )
 
+    def run_flow(self, flow_id: int | str) -> None:
+        """
+        Start a flow (``POST /v2/flows/{id}/run``); the service does not say which run that becomes.
+
+        Sent again only if it provably was not carried out. After a ``ConnectionFailed`` or ``ServerError`` look before
+        starting again: the flow may be running.
+
+        :param flow_id: the flow's number.
+        """
+        self._send(self.api.run_flow(flow_id))
+
+    def cancel_flow(self, flow_id: int | str) -> None:
+        """
+        Cancel whatever a flow is running; does nothing when it is idle (``POST /v2/flows/{id}/cancel``).
+
+        :param flow_id: the flow's number.
+        """
+        self._send(self.api.cancel_flow(flow_id))
+
     def list_flows(self) -> tuple[Flow, ...]:
         """Return all flows of the account (``GET /v2/flows``)."""
         return self._send(self.api.list_flows())

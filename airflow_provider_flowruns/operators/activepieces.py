@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known
+from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators.base import ReadOperator, summaries
-from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_run_id
+from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.services.activepieces import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    checked_flow_id,
+    checked_run_id,
+    checked_strategy,
+)
+from airflow_provider_flowruns.services.model import Disposition, FlowRun
 from airflow_provider_flowruns.services.reading import checked_limit
 
 if TYPE_CHECKING:
@@ -104,3 +113,109 @@ class ActivepiecesListFlowRunsOperator(ReadOperator):
                 limit=self.limit,
             )
             return summaries(runs, checked_limit(self.limit, most=MAX_LIMIT))
+
+
+class ActivepiecesRunFlowOperator(RunOperator):
+    """
+    Start a flow that has a webhook trigger, and wait for that very run.
+
+    Starts it with ``POST /api/v1/webhooks/{flowId}``, which names no run: the payload carries a value that no other
+    start has, and the run that was called with it is the one. The API token is never sent to a webhook, because the
+    server keeps the headers of the request in the run. Needs the connection's ``project_id`` to look for the run.
+
+    Cancelling (``POST /api/v1/flow-runs/cancel``) works while the run is queued or paused.
+
+    :param flow_id: the flow's id, 21 letters and digits, templated.
+    :param payload: JSON object that the flow's trigger is called with, templated.
+    :param correlation_key: key under which this task's own value is added to the payload.
+    :param retry_from_failure: when a task is retried and its own run has failed, run that one again from its failed
+        step instead of starting a new one.
+    :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "payload", "activepieces_conn_id")
+    hook_class = ActivepiecesHook
+
+    def __init__(
+        self,
+        *,
+        flow_id: str,
+        payload: Mapping[str, Any] | None = None,
+        correlation_key: str = "airflow_run",
+        retry_from_failure: bool = False,
+        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.payload = payload
+        self.correlation_key = correlation_key
+        self.retry_from_failure = retry_from_failure
+        self.activepieces_conn_id = activepieces_conn_id
+        check_when_known(flow_id, checked_flow_id)
+        check_when_known(payload, partial(checked_payload, reserved=correlation_key))
+
+    def make_run(self, context: Context) -> OwnRun:
+        """Call the flow's webhook."""
+        flow_id = checked_flow_id(self.flow_id)
+        payload = checked_payload(self.payload, reserved=self.correlation_key)
+        self.hook.api.check_project()
+        mark = self.new_mark(self.correlation_key, context)
+        call = self.hook.api.run_flow(flow_id, {**payload, mark.correlation_key: mark.correlation})
+        return self.start(OwnRun(flow_id, asdict(mark)), call, context)
+
+    def recover(self, failed: FlowRun, context: Context) -> OwnRun | None:
+        """Run the failed run again from its failed step, if asked to."""
+        if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
+            return None
+        return retry_run(self, failed, "FROM_FAILED_STEP", context)
+
+
+class ActivepiecesRetryFlowRunOperator(RunOperator):
+    """
+    Run a failed run again, and wait for the end of the new attempt.
+
+    Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a
+    new run; either way the old result does not count. A lost answer is looked up with ``FROM_FAILED_STEP``; with
+    ``ON_LATEST_VERSION`` nothing tells the new run from others, so a retry of the task may make a second one.
+
+    :param run_id: the failed run's id, 21 letters and digits, templated.
+    :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``, templated.
+    :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "strategy", "activepieces_conn_id")
+    hook_class = ActivepiecesHook
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        strategy: str = "FROM_FAILED_STEP",
+        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.strategy = strategy
+        self.activepieces_conn_id = activepieces_conn_id
+        check_when_known(run_id, checked_run_id)
+        check_when_known(strategy, checked_strategy)
+
+    def make_run(self, context: Context) -> OwnRun:
+        """Retry the run."""
+        return retry_run(self, self.hook.get_flow_run(self.run_id), checked_strategy(self.strategy), context)
+
+
+def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Context) -> OwnRun:
+    """
+    Retry a run and return the run that came of it; an end it had before does not count.
+
+    :raises ApiError: the service refused.
+    :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
+    """
+    call = operator.hook.api.retry_flow_run(failed.run_id, strategy)
+    if strategy == "ON_LATEST_VERSION":
+        return operator.note(OwnRun(failed.flow_id, run_id=operator.hook.client.send(call).run_id), context)
+    ended = failed.completed_at.timestamp() if failed.completed_at else None
+    return operator.start(OwnRun(failed.flow_id, run_id=failed.run_id, ended_before=ended), call, context)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_flowruns.arguments import check_choice, check_range_when_known, check_seconds, check_when_known
+from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.operators.base import ReadOperator, summaries
+from airflow_provider_flowruns.operators.lock import one_at_a_time
+from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.services.model import FlowRun
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
 from airflow_provider_flowruns.services.reading import checked_limit
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import describe
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+#: So many of a flow's newest attempts tell whether it is running.
+_NEWEST = 50
 
 
 class PortableGetRunAttemptsOperator(ReadOperator):
@@ -65,3 +79,117 @@ class PortableGetRunAttemptsOperator(ReadOperator):
                 self.flow_id, limit=self.limit, sort=self.sort, start_time=self.start_time, end_time=self.end_time
             )
             return summaries(attempts, checked_limit(self.limit, most=MAX_LIMIT))
+
+
+class PortableRunFlowOperator(RunOperator):
+    """
+    Start a flow and wait for that very run.
+
+    Starts it with ``POST /v2/flows/{id}/run``, which names no run: the newest run attempt is noted before, and the
+    attempt with trigger ``API`` that is newer is the one. Tasks that start the same flow on one machine do so one after
+    the other; another API client that starts it within the same moment cannot be told from this task.
+
+    Cancelling goes by the flow (``POST /v2/flows/{id}/cancel``), so it is done only while no other run is active.
+
+    :param flow_id: the flow's number, templated.
+    :param if_running: what to do when the flow is running already: ``wait`` until it has ended and then start, ``join``
+        the run that is going as if this task had started it, ``fail`` with ``FlowAlreadyRunning``, or ``skip``.
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "portable_conn_id")
+    hook_class = PortableHook
+
+    def __init__(
+        self,
+        *,
+        flow_id: int | str,
+        if_running: str = "wait",
+        portable_conn_id: str = PortableHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.if_running = if_running
+        self.portable_conn_id = portable_conn_id
+        check_when_known(flow_id, checked_flow_id)
+        check_choice(if_running, argument="if_running", choices=("wait", "join", "fail", "skip"))
+
+    def make_run(self, context: Context) -> OwnRun:
+        """Start the flow as soon as ``if_running`` lets it."""
+        flow_id = checked_flow_id(self.flow_id)
+        while True:
+            with one_at_a_time(self.hook.settings.base_url, flow_id):
+                newest = self._newest_attempts(flow_id)
+                running = next((attempt for attempt in newest if attempt.is_active), None)
+                if running is None:
+                    after = newest[0].run_id if newest else None
+                    own = OwnRun(flow_id, asdict(self.new_mark("", context, after)))
+                    own = self.start(own, self.hook.api.run_flow(flow_id), context)
+                    self.find_now(own, context)
+                    return own
+            if self.if_running == "join":
+                return self.note(OwnRun(flow_id, run_id=running.run_id), context)
+            self._let_end(running, context)
+
+    def _newest_attempts(self, flow_id: str) -> list[FlowRun]:
+        return list(islice(self.hook.get_run_attempts(flow_id, limit=_NEWEST), _NEWEST))
+
+    def _let_end(self, running: FlowRun, context: Context) -> None:
+        said = f"Portable flow {running.flow_id} is running already (run {running.run_id})"
+        if self.if_running == "fail":
+            raise FlowAlreadyRunning(said)
+        if self.if_running == "skip":
+            raise AirflowSkipException(said)
+        self.log.info("%s; waiting for its end before starting another", said)
+        self.wait_for_other(running, context)
+
+
+class PortableCancelFlowOperator(ReadOperator):
+    """
+    Cancel whatever a flow is running, and return its status afterwards as a run summary.
+
+    Sends ``POST /v2/flows/{id}/cancel``, which does nothing when the flow is idle, and then reads
+    ``GET /v2/flows/{id}/status`` until the flow is at rest. Raises ``FlowRunTimeout`` when it does not come to rest,
+    and an ``ApiError`` when there is no usable answer.
+
+    :param flow_id: the flow's number, templated.
+    :param timeout: seconds for the flow to come to rest.
+    :param poll_interval: seconds between two looks.
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "portable_conn_id")
+    hook_class = PortableHook
+
+    def __init__(
+        self,
+        *,
+        flow_id: int | str,
+        timeout: float = 300,
+        poll_interval: float = 5,
+        portable_conn_id: str = PortableHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+        self.portable_conn_id = portable_conn_id
+        check_when_known(flow_id, checked_flow_id)
+        check_seconds(timeout, argument="timeout")
+        check_seconds(poll_interval, argument="poll_interval")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Cancel, and return the flow's status once it is at rest."""
+        clock = Clock()
+        deadline = clock.now() + self.timeout
+        with self.hook as hook:
+            hook.cancel_flow(self.flow_id)
+            while True:
+                status: FlowRun = hook.get_flow_status(self.flow_id)
+                if not status.is_active:
+                    return status.summary()
+                if clock.now() >= deadline:
+                    raise FlowRunTimeout(f"{describe(status)} {self.timeout:g} s after it was cancelled")
+                time.sleep(self.poll_interval)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import check_when_known
+from airflow_provider_flowruns.arguments import check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.operators.base import ReadOperator, summaries
+from airflow_provider_flowruns.operators.files import Paths, file_parts
+from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.model import Flow, Part
 from airflow_provider_flowruns.services.reading import checked_limit
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
@@ -88,3 +94,79 @@ class TableFlowListFlowRunsOperator(ReadOperator):
         with self.hook as hook:
             runs = hook.list_flow_runs(flow_id=self.flow_id, status=self.status, limit=self.limit)
             return summaries(runs, checked_limit(self.limit, most=MAX_LIMIT))
+
+
+class TableFlowRunFlowOperator(RunOperator):
+    """
+    Start a flow with its files, and wait for that very run.
+
+    Starts it with ``POST /v2/flows/{id}/run``, whose answer is the run. The files are streamed, and everything about
+    them is checked against the flow's configuration before anything is sent. A value that no other start has is put
+    into the run's metadata, so that a run whose answer was lost is found again.
+
+    TableFlow cannot cancel a run: a killed task's log says that it goes on.
+
+    :param flow_id: the flow's id, templated.
+    :param files: file field key to a path, or to a list of paths for a field that takes several files; local, or any
+        URL that Airflow's object storage knows, templated.
+    :param file_metadata: file field key to a JSON object, templated.
+    :param guidance: file field key to a text that guides the extraction, templated.
+    :param metadata: JSON object kept with the run, templated.
+    :param name: name of the run, templated.
+    :param correlation_key: key under which this task's own value is added to the metadata.
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = (
+        "flow_id",
+        "files",
+        "file_metadata",
+        "guidance",
+        "metadata",
+        "name",
+        "tableflow_conn_id",
+    )
+    hook_class = TableFlowHook
+
+    def __init__(
+        self,
+        *,
+        flow_id: str,
+        files: Mapping[str, Paths] | None = None,
+        file_metadata: Mapping[str, Mapping[str, Any]] | None = None,
+        guidance: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        correlation_key: str = "airflow_run",
+        tableflow_conn_id: str = TableFlowHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.files = files
+        self.file_metadata = file_metadata
+        self.guidance = guidance
+        self.metadata = metadata
+        self.name = name
+        self.correlation_key = correlation_key
+        self.tableflow_conn_id = tableflow_conn_id
+        check_when_known(flow_id, checked_flow_id)
+        check_when_known(metadata, partial(checked_payload, reserved=correlation_key, argument="metadata"))
+
+    def make_run(self, context: Context) -> OwnRun:
+        """Send the files and start the flow."""
+        flow_id = checked_flow_id(self.flow_id)
+        metadata = checked_payload(self.metadata, reserved=self.correlation_key, argument="metadata")
+        files = file_parts(self._flow(flow_id), self.files or {}, self.file_metadata or {}, self.guidance or {})
+        mark = self.new_mark(self.correlation_key, context)
+        texts = [Part("metadata", json.dumps({**metadata, mark.correlation_key: mark.correlation}))]
+        if self.name:
+            texts.append(Part("name", self.name))
+        call = self.hook.api.run_flow(flow_id, (*files, *texts))
+        return self.start(OwnRun(flow_id, asdict(mark)), call, context)
+
+    def _flow(self, flow_id: str) -> Flow:
+        flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}
+        if flow_id not in flows:
+            raise InvalidArgument(f"flow_id {flow_id!r} is not among the workspace's active flows: {', '.join(flows)}")
+        return flows[flow_id]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
@@ -27,6 +28,7 @@ from airflow_provider_flowruns.services.model import (
     Page,
     Pages,
     Request,
+    StartMark,
     Steps,
     Target,
 )
@@ -67,6 +69,15 @@ _ENDED = {
     "MEMORY_LIMIT_EXCEEDED": Disposition.FAILED,
     "LOG_SIZE_EXCEEDED": Disposition.FAILED,
 }
+#: How a failed run may be run again.
+STRATEGIES = ("FROM_FAILED_STEP", "ON_LATEST_VERSION")
+#: Seconds by which the server's clock may be behind ours.
+_CLOCK_SKEW = 120.0
+_WEBHOOK_MEANINGS = {
+    404: "the flow is disabled or was never published",
+    410: "there is no such flow",
+    413: "the payload is too large for this server",
+}
 #: Every status a filter may name.
 STATUSES = frozenset({*_ACTIVE, *_ENDED})
 
@@ -93,6 +104,7 @@ class ActivepiecesApi:
         },
         # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
         not_found_grace=120.0,
+        appear_within=180.0,
         can_cancel=True,
     )
 
@@ -181,6 +193,71 @@ class ActivepiecesApi:
         """``GET /api/v1/flows/{id}``: one flow."""
         return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(record_of(body)))
 
+    def run_flow(self, flow_id: str, payload: Mapping[str, Any] | None = None) -> Call[None]:
+        """
+        ``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the answer names no run.
+
+        Webhooks need no token, and the server keeps every header of the request in the run: the token stays away.
+
+        :param payload: JSON object that becomes the trigger's output.
+        """
+        return Call(
+            self.info.name,
+            Request(
+                "POST",
+                f"/api/v1/webhooks/{checked_flow_id(flow_id)}",
+                json=dict(payload or {}),
+                with_token=False,
+            ),
+            lambda body: None,
+            may_be_empty=True,
+            meanings=_WEBHOOK_MEANINGS,
+        )
+
+    def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> Call[FlowRun]:
+        """
+        ``POST /api/v1/flow-runs/{id}/retry``: run a failed run again.
+
+        :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
+        """
+        return Call(
+            self.info.name,
+            Request(
+                "POST",
+                f"/api/v1/flow-runs/{checked_run_id(run_id)}/retry",
+                json={"projectId": self._project(), "strategy": checked_strategy(strategy)},
+            ),
+            lambda body: self._read_run(record_of(body)),
+        )
+
+    def cancel_flow_runs(self, run_ids: Iterable[str]) -> Call[None]:
+        """
+        ``POST /api/v1/flow-runs/cancel``: cancel paused and queued runs; running ones go on.
+
+        :param run_ids: the runs; the server takes an empty list for the whole project, so it is refused here.
+        """
+        ids = [checked_run_id(run_id) for run_id in run_ids]
+        if not ids:
+            raise InvalidArgument(
+                "run_ids must not be empty: Activepieces would cancel every waiting run of the project"
+            )
+        return Call(
+            self.info.name,
+            Request("POST", "/api/v1/flow-runs/cancel", json={"projectId": self._project(), "flowRunIds": ids}),
+            lambda body: None,
+            may_be_empty=True,
+        )
+
+    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+        """Return the steps that cancel a run; it works only while the run is queued or paused."""
+        run: FlowRun = yield self.get_flow_run(run_id)
+        if not run.is_active:
+            return f"Activepieces run {run_id} is not going any more; nothing to cancel"
+        if run.lifecycle is Lifecycle.RUNNING:
+            return f"Activepieces run {run_id} goes on: Activepieces cancels only queued and paused runs"
+        yield self.cancel_flow_runs([run_id])
+        return f"asked Activepieces to cancel run {run_id}"
+
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         if target.kind is Kind.RUN and target.run_id:
@@ -191,7 +268,30 @@ class ActivepiecesApi:
                 # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
                 yield self.get_flow(target.flow_id)
             return newest.items
+        if target.kind is Kind.STARTED and target.flow_id and target.mark:
+            return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
+
+    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
+        since = datetime.fromtimestamp(mark.since - _CLOCK_SKEW, UTC)
+        call = self.list_flow_runs(flow_id=flow_id, created_after=since, limit=_NEWEST).first
+        following: Call[Page[FlowRun]] | None = call
+        queued: FlowRun | None = None
+        while following:
+            page: Page[FlowRun] = yield following
+            for candidate in page.items:
+                if candidate.lifecycle is Lifecycle.PENDING:
+                    # What it was called with shows only once it runs: it may be ours, but nobody can say so yet.
+                    queued = replace(candidate, run_id=None, url=None)
+                    continue
+                try:
+                    run: FlowRun = yield self.get_flow_run(str(candidate.run_id))
+                except NotFound:
+                    continue
+                if _trigger_body(run).get(mark.correlation_key) == mark.correlation:
+                    return (run,)
+            following = page.next
+        return (queued,) if queued else ()
 
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: one flow of the project, or one project without a project id."""
@@ -211,6 +311,14 @@ class ActivepiecesApi:
         detail = text_of(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
         code = text_of(body.get("code"))
         return f"{code}: {detail}" if code and detail else detail or code
+
+    def check_project(self) -> None:
+        """
+        Check that lists can be asked for.
+
+        :raises ConfigurationError: the connection has no ``project_id``.
+        """
+        self._project()
 
     def _project(self) -> str:
         if not self._project_id:
@@ -265,6 +373,25 @@ def checked_flow_id(value: Any) -> str:
     :raises InvalidArgument: it is not 21 letters and digits.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
+
+
+def checked_strategy(value: Any) -> str:
+    """
+    Return a retry strategy.
+
+    :raises InvalidArgument: there is no such strategy.
+    """
+    if value not in STRATEGIES:
+        raise InvalidArgument(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
+    return str(value)
+
+
+def _trigger_body(run: FlowRun) -> Mapping[str, Any]:
+    """Return what the webhook was called with; empty while the run has not started."""
+    found: Any = run.raw
+    for key in ("steps", "trigger", "output", "body"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:

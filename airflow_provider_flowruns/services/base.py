@@ -21,6 +21,7 @@ class ServiceInfo:
     :param url_suffixes: path ends that users paste behind the base URL, longest first; they are cut off.
     :param hints: what to do about an error, by error class.
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
+    :param appear_within: seconds for which a run that was started may stay unseen.
     :param can_cancel: whether the service can cancel a run at all.
     """
 
@@ -30,6 +31,7 @@ class ServiceInfo:
     url_suffixes: tuple[str, ...]
     hints: Mapping[type[ApiError], str]
     not_found_grace: float = 0.0
+    appear_within: float = 60.0
     can_cancel: bool = False
 
 
@@ -48,8 +50,30 @@ class Service(Protocol):
     def check(self) -> Steps[str]:
         """Return the read-only steps that try a connection; their result says which account it sees."""
 
+    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+        """
+        Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
+
+        Their result says in a sentence what was done, or why nothing was.
+        """
+
     def error_message(self, body: Any) -> str | None:
         """Return the service's own words from the JSON body of an error answer, None when it has none."""
+
+
+def cancel_run(service: Service, target: Target) -> Steps[str]:
+    """
+    Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
+
+    Their result says in a sentence what was done, or why nothing was.
+    """
+    run_id = target.run_id
+    if run_id is None:
+        found = yield from service.look(target)
+        run_id = found[0].run_id if found else None
+    if run_id is None:
+        return "the run that was started has no id yet, so it cannot be cancelled; it may go on"
+    return (yield from service.cancel(target.flow_id or "", run_id))
 
 
 #: So much of an answer that is no JSON is shown in a message.

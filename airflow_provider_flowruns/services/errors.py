@@ -106,6 +106,10 @@ class ConnectionFailed(ApiError):
     retryable = True
 
 
+class NeverSent(ConnectionFailed):
+    """The request did not leave: no connection came about, so nothing can have been carried out."""
+
+
 class UnexpectedAnswer(ApiError):
     """An answer arrived that this API does not give: HTML, broken JSON, a redirect, a wrong shape."""
 
@@ -125,6 +129,7 @@ _BY_NAME: dict[str, type[FlowRunsError]] = {
         RateLimited,
         ServerError,
         ConnectionFailed,
+        NeverSent,
         UnexpectedAnswer,
     )
 }
@@ -137,6 +142,12 @@ def from_record(record: dict[str, Any]) -> FlowRunsError:
     A class name this version does not know becomes a plain :class:`FlowRunsError` with the same words.
     """
     return _BY_NAME.get(str(record.get("class")), FlowRunsError)(*record["args"])
+
+
+def was_refused(error: FlowRunsError) -> bool:
+    """Whether an error proves that the service did not carry out the request."""
+    refusals = NeverSent | RateLimited | AuthenticationError | PermissionDenied | NotFound | InvalidRequest
+    return isinstance(error, refusals | InvalidArgument | ConfigurationError)
 
 
 def class_for_status(status: int) -> type[ApiError]:

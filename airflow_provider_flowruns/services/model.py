@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ class Kind(StrEnum):
     WORKFLOW = "workflow"
     RUN = "run"
     FLOW_RUNS = "flow_runs"
+    STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +168,48 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class StartMark:
+    """
+    What is noted before a run is started, so that the run can be told from all others afterwards.
+
+    :param correlation: a value that no other start has; it travels with the start where the service lets it.
+    :param correlation_key: the name under which it travels.
+    :param since: Unix time at which the start was about to be sent.
+    :param after_run_id: the flow's newest run by then, None when it had none.
+    """
+
+    correlation: str
+    correlation_key: str
+    since: float
+    after_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """What a wait looks at: one run by id, a flow's or workflow's last run, or a flow's newest runs."""
+    """
+    What a wait looks at: one run by id, a flow's or workflow's last run, a flow's newest runs, or the run of a start.
+    """
 
     service: str
     kind: Kind
     flow_id: str | None = None
     run_id: str | None = None
+    mark: StartMark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    One part of a multipart body: a text, or a file that is opened when it is sent and never read whole.
+
+    ``open`` returns a binary file that can seek.
+    """
+
+    name: str
+    text: str = ""
+    filename: str | None = None
+    content_type: str | None = None
+    open: Callable[[], BinaryIO] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +217,15 @@ class Request:
     """
     An HTTP request as data: ``path`` is relative to the connection's base URL and already safe.
 
-    ``json`` is the body as a JSON value. ``with_token=False`` keeps the token off this request.
+    ``json`` is the body as a JSON value, ``parts`` a multipart body. ``with_token=False`` keeps the token, and the
+    connection's own headers, off this request.
     """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     json: Any = None
+    parts: tuple[Part, ...] = ()
     with_token: bool = True
 
     @property
@@ -214,11 +252,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request and the function that reads its answer's JSON body."""
+    """
+    A request and the function that reads its answer's JSON body (None when the body is empty and may be).
+
+    ``meanings`` says in words what an HTTP status means here, for answers that do not say it themselves.
+    """
 
     service: str
     request: Request
     read: Callable[[Any], T]
+    may_be_empty: bool = False
+    meanings: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
@@ -27,6 +28,7 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Request,
     ResourceCounts,
+    StartMark,
     Steps,
     Target,
 )
@@ -79,6 +81,7 @@ class PortableApi:
             RateLimited: COMMON_HINTS["limit"],
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
+        appear_within=180.0,
         can_cancel=True,
     )
 
@@ -136,6 +139,14 @@ class PortableApi:
             other_spelling=page(0, order.lower()) if order == "ASC" else None,
         )
 
+    def run_flow(self, flow_id: int | str) -> Call[None]:
+        """``POST /v2/flows/{id}/run``: start the flow; the answer names no run."""
+        return self._command(f"/v2/flows/{checked_flow_id(flow_id)}/run")
+
+    def cancel_flow(self, flow_id: int | str) -> Call[None]:
+        """``POST /v2/flows/{id}/cancel``: cancel whatever the flow is running; does nothing when it is idle."""
+        return self._command(f"/v2/flows/{checked_flow_id(flow_id)}/cancel")
+
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
         return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "data"))))
@@ -149,7 +160,15 @@ class PortableApi:
         if target.kind is Kind.FLOW_RUNS:
             first = yield self.get_run_attempts(_required(target.flow_id), limit=_NEWEST).first
             return tuple(first.items)
+        if target.kind is Kind.STARTED and target.mark:
+            return (yield from self._find_started(_required(target.flow_id), target.mark))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
+
+    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
+        page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
+        newer = takewhile(lambda run: run.run_id != mark.after_run_id, page.items)
+        # Scheduled and manual runs may have begun at the same moment; the oldest one of ours is the one we started.
+        return tuple(run for run in newer if run.trigger == "API")[-1:]
 
     def _find_attempt(self, flow_id: str, run_id: str) -> Steps[tuple[FlowRun, ...]]:
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
@@ -171,6 +190,20 @@ class PortableApi:
             "take the run id from the flow's run attempts",
         )
 
+    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+        """Return the steps that cancel a run attempt: only by its flow, so only while it alone is active there."""
+        page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
+        active = [run.run_id for run in page.items if run.is_active]
+        if run_id not in active:
+            return f"run {run_id} of Portable flow {flow_id} is not going any more; nothing to cancel"
+        if len(active) > 1:
+            return (
+                f"run {run_id} of Portable flow {flow_id} was not cancelled: Portable cancels a whole flow, and it "
+                f"has other active runs ({', '.join(str(one) for one in active if one != run_id)})"
+            )
+        yield self.cancel_flow(flow_id)
+        return f"asked Portable to cancel flow {flow_id}, whose only active run is {run_id}"
+
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: listing the flows is the cheapest documented read."""
         flows: tuple[Flow, ...] = yield self.list_flows()
@@ -179,6 +212,9 @@ class PortableApi:
     def error_message(self, body: Any) -> str | None:
         """Return ``message`` of ``{"message": ...}``."""
         return text_of(body.get("message")) if isinstance(body, Mapping) else None
+
+    def _command(self, path: str) -> Call[None]:
+        return Call(self.info.name, Request("POST", path), lambda body: None, may_be_empty=True)
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
         return Call(self.info.name, Request("GET", path, query), read)

@@ -24,7 +24,9 @@ from airflow_provider_flowruns.services.model import (
     Lifecycle,
     Page,
     Pages,
+    Part,
     Request,
+    StartMark,
     Steps,
     Target,
 )
@@ -45,6 +47,8 @@ MAX_LIMIT = 1_000
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 _NEWEST = 20
+#: Seconds by which the server's clock may be behind ours.
+_CLOCK_SKEW = 120.0
 
 _STATES = {
     "PROCESSING": (Lifecycle.RUNNING, Disposition.NONE),
@@ -123,6 +127,20 @@ class TableFlowApi:
         """``GET /v2/flows``: the workspace's active flows; there is no paging."""
         return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "flows", "data"))))
 
+    def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
+        """
+        ``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
+
+        :param parts: the parts of the multipart body, files among them.
+        """
+        request = Request("POST", f"/v2/flows/{checked_flow_id(flow_id)}/run", parts=parts)
+        return Call(self.info.name, request, lambda body: _read_run(record_of(body)))
+
+    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+        """Return no steps at all: TableFlow cannot cancel a run."""
+        return f"TableFlow run {run_id} goes on: TableFlow cannot cancel a run"
+        yield  # makes this a generator, as its siblings are
+
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         if target.kind is Kind.RUN and target.run_id:
@@ -134,7 +152,22 @@ class TableFlowApi:
             # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
             runs: tuple[FlowRun, ...] = yield self.list_runs_of_flow(target.flow_id)
             return runs[:_NEWEST]
+        if target.kind is Kind.STARTED and target.flow_id and target.mark:
+            return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
+
+    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
+        since = mark.since - _CLOCK_SKEW
+        call: Call[Page[FlowRun]] | None = self.list_flow_runs(flow_id=flow_id).first
+        while call:
+            page: Page[FlowRun] = yield call
+            for run in page.items:
+                if run.created_at and run.created_at.timestamp() < since:
+                    return ()
+                if _metadata(run).get(mark.correlation_key) == mark.correlation:
+                    return (run,)
+            call = page.next
+        return ()
 
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: listing the active flows."""
@@ -200,6 +233,11 @@ def _next_offset(body: Any, reached: int) -> int | None:
     # The other form of a list has only the total.
     total = place.get("total")
     return reached if isinstance(total, int) and reached < total else None
+
+
+def _metadata(run: FlowRun) -> Mapping[str, Any]:
+    metadata = run.raw.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:

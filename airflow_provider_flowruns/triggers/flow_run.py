@@ -12,9 +12,14 @@ from typing import Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_flowruns.client.aio import shared_client
+from airflow_provider_flowruns.compat import task_state
+from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Verdict, Watch
+
+#: Seconds for cancelling; Airflow allows 30.
+_KILL_SECONDS = 20.0
 
 
 class FlowRunTrigger(BaseTrigger):
@@ -25,29 +30,50 @@ class FlowRunTrigger(BaseTrigger):
 
     :param conn_id: Airflow connection of the watched service; never its secrets.
     :param watch: the wait so far, as JSON text (``waiting.watch.Watch.to_json``).
+    :param cancel_on_kill: cancel the run when the waiting task is killed, cleared or marked; only for a run that the
+        task itself started.
     """
 
     #: Seconds before the first look, at random: all waits start together after a triggerer restart, and an event
     #: that comes before the scheduler has noticed the deferral can fail the task.
     first_wait: ClassVar[tuple[float, float]] = (2.0, 4.0)
 
-    def __init__(self, conn_id: str, watch: str) -> None:
+    def __init__(self, conn_id: str, watch: str, cancel_on_kill: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
         self.watch = watch
+        self.cancel_on_kill = cancel_on_kill
+        self._wait_so_far = Watch.from_json(watch)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are plain texts."""
         return (
             "airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger",
-            {"conn_id": self.conn_id, "watch": self.watch},
+            {"conn_id": self.conn_id, "watch": self.watch, "cancel_on_kill": self.cancel_on_kill},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait is over, then fire its verdict, once."""
-        verdict = await self._wait(Watch.from_json(self.watch))
+        verdict = await self._wait(self._wait_so_far)
         # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
         yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Cancel the run if the task started it and is not waiting any more; says what was done."""
+        if not self.cancel_on_kill:
+            return
+        if await task_state(self.task_instance) == "deferred":
+            self.log.info("The task is still waiting, another triggerer has taken over; its run is left alone")
+            return
+        service, target = self._wait_so_far.plan.service, self._wait_so_far.target
+        try:
+            async with (
+                asyncio.timeout(_KILL_SECONDS),
+                shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client,
+            ):
+                self.log.info("%s", await client.cancel(target))
+        except (FlowRunsError, TimeoutError) as error:
+            self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
 
     async def _wait(self, watch: Watch) -> Verdict:
         clock, service = Clock(), watch.plan.service

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound
-from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
 
 #: Version of the JSON that :meth:`Watch.to_json` and :meth:`Verdict.to_dict` write.
 SCHEMA = 1
@@ -51,6 +51,9 @@ class WatchPlan:
     :param kind: what to look at, see :class:`Target`.
     :param flow_id: the flow's (or workflow's) id, None for a run that needs none.
     :param run_id: the run's id, None for a wait on a flow.
+    :param mark: what was noted before the run was started, as a dict of :class:`StartMark`; for a wait whose run has
+        no id yet.
+    :param appear_within: for which the run of a start may stay unseen.
     :param interval: between two looks.
     :param deadline: the wait ends then, after one more look.
     :param error_budget: without one good answer before giving up.
@@ -69,6 +72,8 @@ class WatchPlan:
     kind: str
     flow_id: str | None = None
     run_id: str | None = None
+    mark: dict[str, Any] | None = None
+    appear_within: float | None = None
     interval: float
     deadline: float
     error_budget: float = 900.0
@@ -178,11 +183,17 @@ class Watch:
 
     @property
     def target(self) -> Target:
-        """What to look at next: once a flow's newest run is seen active, that run."""
+        """What to look at next: once a flow's newest run is seen active, or a start's run at all, that run."""
         plan = self.plan
         if self._memory.pinned:
             return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
-        return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id)
+        mark = StartMark(**plan.mark) if plan.mark else None
+        return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id, mark)
+
+    @property
+    def last_seen(self) -> FlowRun | None:
+        """The run that decided the last good look, None when there was none in this process."""
+        return self._last_seen
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
         """
@@ -226,16 +237,22 @@ class Watch:
     def _looked(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
         memory = self._memory
         memory.blind_since, memory.missing_since, memory.last_error, memory.not_before = None, None, None, 0.0
-        memory.found = memory.found or bool(runs)
+        memory.found = memory.found or any(run.run_id or self.plan.kind != Kind.STARTED for run in runs)
         self._remember_active(runs, now)
         run = self._decisive(runs)
         if run is None:
             text = "no run that is fresh enough yet" if runs else "no run yet"
             self._tell_change(text, text, now)
-            return None
+            return self._not_there(now)
         self._last_seen = run
         self._tell_change(describe(run), f"{run.run_id} {run.vendor_status}", now)
         return self._judge(run, now)
+
+    def _not_there(self, now: float) -> Verdict | None:
+        span = self.plan.appear_within
+        if span is None or self._memory.found or now - self._memory.begun < span:
+            return None
+        return Verdict(Outcome.UNOBSERVABLE, f"the start was sent, but no run of it appeared within {span:.0f} s")
 
     def _remember_active(self, runs: Sequence[FlowRun], now: float) -> None:
         active = self._memory.active
@@ -262,7 +279,10 @@ class Watch:
 
     def _pin(self, newest: FlowRun | None) -> None:
         # Else a flow that is started again and again would never be seen at rest.
-        if self.plan.kind == Kind.FLOW_RUNS and newest and newest.is_active and not self._memory.pinned:
+        is_ours = self.plan.kind == Kind.STARTED
+        if self.plan.kind not in {Kind.FLOW_RUNS, Kind.STARTED} or self._memory.pinned or newest is None:
+            return
+        if is_ours or newest.is_active:
             self._memory.pinned = newest.run_id
 
     def _may_be_fresh(self, run: FlowRun) -> bool:
@@ -359,6 +379,8 @@ class Watch:
         ends = [plan.deadline]
         if memory.blind_since is not None:
             ends.append(memory.blind_since + plan.error_budget)
+        if plan.appear_within is not None and not memory.found:
+            ends.append(memory.begun + plan.appear_within)
         if memory.failing_since is not None:
             ends.append(memory.failing_since + plan.recovery_grace)
         left = min((end - now for end in ends if end > now), default=SHORTEST_WAIT)

@@ -18,6 +18,7 @@ from airflow_provider_flowruns.services.errors import (
     ConnectionFailed,
     InvalidArgument,
     InvalidRequest,
+    NeverSent,
     NotFound,
     PermissionDenied,
     RateLimited,
@@ -118,10 +119,10 @@ def test_retry_after_is_a_number_of_seconds_that_json_can_hold_whatever_the_head
     json.dumps(seconds, allow_nan=False)
 
 
-@pytest.mark.parametrize("kind", [RateLimited, ServerError, ConnectionFailed])
-def test_a_read_that_failed_for_a_while_is_repeated_and_nothing_that_starts_a_run_is(kind) -> None:
+@pytest.mark.parametrize("kind", [RateLimited, NeverSent, ServerError, ConnectionFailed])
+def test_a_read_that_failed_for_a_while_is_repeated_a_start_only_if_it_was_not_carried_out(kind) -> None:
     assert is_repeated(api_error(kind))
-    assert not is_repeated(api_error(kind), POST)
+    assert is_repeated(api_error(kind), POST) == (kind in {RateLimited, NeverSent})
 
 
 @pytest.mark.parametrize(

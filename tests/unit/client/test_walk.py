@@ -85,6 +85,14 @@ def test_portable_gives_an_attempt_once_when_a_new_one_shifts_the_pages() -> Non
     assert [query(request)["offset"] for request in sent] == ["0", "3", "6"]
 
 
+def test_portable_goes_on_behind_what_came_when_that_is_more_than_asked_for() -> None:
+    answers = iter([[5, 4, 3], [2]])
+    pages = PortableApi().get_run_attempts(5, limit=2)
+    items, sent = walked(pages, lambda _: {"data": [{"id": id} for id in next(answers)]})
+    assert ids(items) == ["5", "4", "3", "2"]
+    assert [query(request)["offset"] for request in sent] == ["0", "3"]
+
+
 def test_portable_keeps_its_filters_on_every_page() -> None:
     pages = PortableApi().get_run_attempts(5, limit=1, start_time=T0, end_time=T0 + timedelta(hours=1))
     _, sent = walked(pages, attempts(2))
@@ -316,6 +324,11 @@ def test_tableflow_asks_until_next_offset_is_null(count, offsets) -> None:
 def test_tableflow_ends_when_next_offset_does_not_move(standing_still) -> None:
     items, sent = walked(TableFlowApi().list_flow_runs(limit=3), table(9, next_offset=standing_still))
     assert (len(items), len(sent)) == (3, 1)
+
+
+def test_tableflow_ends_when_next_offset_stands_still_later_on() -> None:
+    items, sent = walked(TableFlowApi().list_flow_runs(limit=3), table(9, next_offset=3))
+    assert (len(items), len(sent)) == (6, 2)
 
 
 def test_tableflow_ends_at_an_empty_page_whatever_its_next_offset() -> None:

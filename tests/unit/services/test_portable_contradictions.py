@@ -122,6 +122,23 @@ def test_p3_attempt_with_nothing_but_the_required_fields_is_in_progress() -> Non
     assert state(bare) == (RUNNING, NONE)
 
 
+@pytest.mark.parametrize(
+    ("fields", "meaning"),
+    [
+        ({"disposition": "SUCCEEDED"}, (NOT_RUNNING, SUCCEEDED)),
+        ({"disposition": "FAILED"}, (NOT_RUNNING, FAILED)),
+        ({"disposition": "FAILED", "completedAt": None}, (NOT_RUNNING, FAILED)),
+        ({"disposition": "SUCCEEDED", "completedAt": None}, (Lifecycle.UNKNOWN, NONE)),
+        ({"disposition": "NONE", "completedAt": None}, (Lifecycle.UNKNOWN, NONE)),
+        ({"disposition": MISSING, "completedAt": MISSING}, (Lifecycle.UNKNOWN, NONE)),
+        ({"disposition": "NEW"}, (Lifecycle.UNKNOWN, NONE)),
+    ],
+)
+def test_p3_status_without_lifecycle_is_legal_and_no_success_unless_it_says_that_it_has_ended(fields, meaning) -> None:
+    """Rule: the schema of a flow's status requires only the id; what is not said is not success."""
+    assert state(status(lifecycle=MISSING, **fields)) == meaning
+
+
 @pytest.mark.parametrize("flow", [568971, "568971", None, MISSING])
 def test_p4_attempt_with_and_without_its_flow(flow) -> None:
     """Rule: ``flow`` is optional; the flow that was asked for stands in."""

@@ -1,0 +1,84 @@
+"""Files for a flow: named by path or object storage URL, checked before anything is sent, never read whole."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
+
+from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.model import Flow, Part
+
+#: One path, or several for a field that takes several files.
+Paths = str | Sequence[str]
+
+
+def file_parts(
+    flow: Flow,
+    files: Mapping[str, Paths],
+    file_metadata: Mapping[str, Mapping[str, Any]],
+    guidance: Mapping[str, str],
+) -> tuple[Part, ...]:
+    """
+    Return the parts of a TableFlow start that stand for files, checked against the flow's configuration.
+
+    :param flow: the flow as TableFlow lists it.
+    :param files: file field key to path or paths (local, or any URL Airflow's object storage knows).
+    :param file_metadata: file field key to a JSON object.
+    :param guidance: file field key to a text.
+    :raises InvalidArgument: a key the flow does not have, a required field without a file, a file that is not there, or
+        one that is larger than the flow takes.
+    """
+    fields = {str(field.get("key")): field for field in _file_fields(flow)}
+    for argument, given in (("files", files), ("file_metadata", file_metadata), ("guidance", guidance)):
+        unknown = sorted(set(given) - set(fields))
+        if unknown:
+            known = ", ".join(fields) or "none"
+            raise InvalidArgument(f"{argument} names {', '.join(unknown)}, but the flow's file fields are: {known}")
+    missing = sorted(key for key, field in fields.items() if field.get("required") and not files.get(key))
+    if missing:
+        raise InvalidArgument(f"files must hold {', '.join(missing)}: the flow requires it")
+    return tuple(_all_parts(fields, files, file_metadata, guidance))
+
+
+def _file_fields(flow: Flow) -> list[Mapping[str, Any]]:
+    config = flow.raw.get("file_input_config")
+    found = config.get("file_fields") if isinstance(config, Mapping) else None
+    return [field for field in found if isinstance(field, Mapping)] if isinstance(found, list) else []
+
+
+def _all_parts(
+    fields: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Paths],
+    file_metadata: Mapping[str, Mapping[str, Any]],
+    guidance: Mapping[str, str],
+) -> Iterator[Part]:
+    for key, paths in files.items():
+        if isinstance(paths, str):
+            yield _file_part(key, key, paths, fields[key])
+        else:
+            # A field of several files takes them as key_1, key_2 and so on.
+            yield from (_file_part(key, f"{key}_{n}", path, fields[key]) for n, path in enumerate(paths, 1))
+    for key, metadata in file_metadata.items():
+        yield Part(f"{key}_metadata", json.dumps(metadata))
+    for key, text in guidance.items():
+        yield Part(f"{key}_guidance", text)
+
+
+def _file_part(key: str, name: str, path: str, field: Mapping[str, Any]) -> Part:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    file = ObjectStoragePath(path)
+    if not file.is_file():
+        raise InvalidArgument(f"files[{key!r}]: there is no file {path!r}")
+    size, most = file.stat().st_size, field.get("max_file_size")
+    if isinstance(most, int) and size > most:
+        raise InvalidArgument(f"files[{key!r}]: {path!r} has {size} bytes, the flow takes at most {most}")
+    content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return Part(
+        name,
+        filename=file.name,
+        content_type=content_type,
+        open=lambda: cast("BinaryIO", file.open("rb")),  # type: ignore[no-untyped-call]
+    )
