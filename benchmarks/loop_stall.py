@@ -7,7 +7,6 @@ Run by ``make bench``. The figure that counts is the longest stall: the triggere
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import tempfile
 import time
@@ -67,9 +66,7 @@ def main() -> None:
     import airflow.sdk.execution_time.cache  # ruff: ignore[unused-import]
 
     with sandbox_process("tableflow", WAITS, 3 * SECONDS, latency=0.05) as sandbox:
-        settings = json.loads(sandbox.connection)
-        settings["extra"]["verify"] = sandbox.ca_file
-        os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = json.dumps(settings)
+        os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = sandbox.connection_with_ca()
         nothing = asyncio.run(idle())
         stall = asyncio.run(waiting(sandbox.run_ids))
         opened = sandbox.connections_opened()

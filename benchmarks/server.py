@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from airflow_provider_flowruns.sandbox import Sandbox
+
+LARGE_FILE = {"key": "document", "name": "Document", "required": True, "max_file_size": 2**30}
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,12 @@ class Running:
     flow_id: str
     run_ids: list[str]
     pipe: Connection
+
+    def connection_with_ca(self) -> str:
+        """Return the connection as JSON, with the CA file that the sandbox's certificate needs."""
+        settings = json.loads(self.connection)
+        settings["extra"]["verify"] = self.ca_file
+        return json.dumps(settings)
 
     def connections_opened(self) -> int:
         """Return the number of TCP connections opened so far."""
@@ -51,7 +60,8 @@ def sandbox_process(service: str, runs: int, seconds: float, latency: float) -> 
 
 def _serve(pipe: Any, service: str, runs: int, seconds: float, latency: float) -> None:
     with Sandbox(tls=True, latency=latency) as sandbox:
-        flow = getattr(sandbox, service).add_flow()
+        fields = {"file_fields": [LARGE_FILE]} if service == "tableflow" else {}
+        flow = getattr(sandbox, service).add_flow(**fields)
         run_ids = [str(flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=seconds).id) for _ in range(runs)]
         pipe.send(
             {

@@ -58,19 +58,49 @@ class StateStore:
 
 
 class TaskInstance:
-    """What a sensor asks of its task instance."""
+    """What a sensor or operator asks of its task instance."""
 
-    def __init__(self, try_number: int = 1) -> None:
+    dag_id, run_id, task_id = "a_dag", "manual__1", "wait"
+
+    def __init__(self, try_number: int = 1, map_index: int = -1) -> None:
         self.try_number = try_number
+        self.map_index = map_index
         self.first_reschedule: datetime | None = None
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_reschedule
 
 
-def task_context(store: StateStore | None = None, try_number: int = 1) -> dict[str, Any]:
-    """Return the parts of a task's context that a sensor uses."""
-    return {"ti": TaskInstance(try_number), "task_state_store": store or StateStore()}
+def task_context(store: StateStore | None = None, try_number: int = 1, map_index: int = -1) -> dict[str, Any]:
+    """Return the parts of a task's context that a sensor or operator uses."""
+    return {"ti": TaskInstance(try_number, map_index), "task_state_store": store or StateStore()}
+
+
+def run_task(make: Callable[[], Any], context: dict[str, Any]) -> End:
+    """Run a sensor or operator to its end, through the triggers it defers to."""
+    method, kwargs = "execute", None
+    while True:
+        try:
+            task = make()
+            result = task.execute(context) if kwargs is None else task.resume_execution(method, kwargs, context)
+            return End("success", xcom=result)
+        except TaskDeferred as deferred:
+            method, kwargs = deferred.method_name, {**(deferred.kwargs or {}), "event": fired_by(deferred)}
+        except AirflowSkipException as skip:
+            return End("skipped", message=str(skip))
+        except Exception as error:
+            return End("failed", type(error).__name__, message=str(error))
+
+
+def fired_by(deferred: TaskDeferred) -> Any:
+    """Return the event of the trigger a task deferred to, which has been through the database."""
+    path, kwargs = deferred.trigger.serialize()
+    event = asyncio.run(first_event(path, json.loads(json.dumps(kwargs))))
+    return json.loads(json.dumps(event))
 
 
 def run_in(mode: str, make: MakeSensor, context: dict[str, Any] | None = None) -> End:
@@ -108,10 +138,8 @@ def _deferrable(make: MakeSensor, context: dict[str, Any]) -> Any:
     try:
         return make(deferrable=True).execute(context)
     except TaskDeferred as deferred:
-        path, kwargs = deferred.trigger.serialize()
-        event = asyncio.run(first_event(path, json.loads(json.dumps(kwargs))))
-        method = deferred.method_name
-    return make(deferrable=True).resume_execution(method, {"event": json.loads(json.dumps(event))}, context)
+        method, event = deferred.method_name, fired_by(deferred)
+    return make(deferrable=True).resume_execution(method, {"event": event}, context)
 
 
 async def first_event(path: str, kwargs: dict[str, Any]) -> Any:

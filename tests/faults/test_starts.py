@@ -1,0 +1,391 @@
+"""Starting runs under faults: exactly one run an intended run, and the task ends with that run's outcome."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.operators import run as run_module
+from airflow_provider_flowruns.operators.activepieces import (
+    ActivepiecesRetryFlowRunOperator,
+    ActivepiecesRunFlowOperator,
+)
+from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator, PortableRunFlowOperator
+from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.services.tableflow import TableFlowApi
+from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from tests.parity.modes import End, StateStore, run_task, task_context
+
+OPERATORS = {
+    "portable": PortableRunFlowOperator,
+    "activepieces": ActivepiecesRunFlowOperator,
+    "tableflow": TableFlowRunFlowOperator,
+}
+SERVICES = tuple(OPERATORS)
+#: Path of the request that starts a run.
+START = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
+
+both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+all_services = pytest.mark.parametrize("service", SERVICES)
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
+    monkeypatch.setattr(run_module, "FIND_INTERVAL", 0.05)
+    for api in (PortableApi, ActivepiecesApi, TableFlowApi):
+        monkeypatch.setattr(api, "info", replace(api.info, appear_within=1.5, not_found_grace=0.5))
+    with Sandbox() as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> str:
+    path = tmp_path / "order.pdf"
+    path.write_bytes(b"%PDF-1.7 made up")
+    return str(path)
+
+
+Make = Callable[..., Callable[[], Any]]
+
+
+@pytest.fixture
+def operator(document: str) -> Make:
+    """Returns a function that makes fresh operators on a flow, as every new process of a task does."""
+
+    def on(service: str, flow: Any, **arguments: Any) -> Callable[[], Any]:
+        files = {"files": {"document": document}} if service == "tableflow" else {}
+        common = {"task_id": "start", "flow_id": str(flow.id), "poll_interval": 0.1, "timeout": 30.0}
+        return lambda: OPERATORS[service](**{**common, **files, **arguments})
+
+    return on
+
+
+def add_flow(sandbox: Sandbox, service: str, **run: Any) -> Any:
+    flow = getattr(sandbox, service).add_flow()
+    flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.1, "running": 0.3, **run}, always=True)
+    return flow
+
+
+def started(sandbox: Sandbox, flow: Any) -> list[str]:
+    return [str(event.run_id) for event in sandbox.ledger.started if str(event.flow_id) == str(flow.id)]
+
+
+# -- the plain way
+
+
+@both_modes
+@all_services
+@pytest.mark.parametrize(("outcome", "error"), [("SUCCEEDED", None), ("FAILED", "FlowRunFailed")])
+def test_a_run_is_started_and_its_outcome_is_the_task_s(
+    service: str, outcome: str, error: str | None, deferrable: bool, sandbox: Sandbox, operator: Make
+) -> None:
+    flow = add_flow(sandbox, service, outcome=outcome)
+    flow.add_run(outcome="SUCCEEDED", ago=100.0)
+    context = task_context()
+
+    end = run_task(operator(service, flow, deferrable=deferrable), context)
+
+    (run_id,) = started(sandbox, flow)
+    assert (end.state, end.error) == (("success", None) if error is None else ("failed", error)), end
+    assert context["ti"].xcoms["run_id"] == run_id
+    if error is None:
+        assert (end.xcom["run_id"], end.xcom["disposition"]) == (run_id, "SUCCEEDED")
+        assert context["task_state_store"].values == {}
+    assert sandbox.ledger.canceled == []
+
+
+@all_services
+def test_without_waiting_the_result_is_the_run_as_first_seen(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service, waiting=0.0, running=60.0)
+    end = run_task(operator(service, flow, wait=False), task_context())
+    assert end.xcom["run_id"] == started(sandbox, flow)[0]
+    assert end.xcom["disposition"] == "NONE"
+
+
+# -- answers that are lost
+
+
+@both_modes
+@all_services
+@pytest.mark.parametrize("fault", ["accept_then_reset", "accept_then_status"])
+def test_a_start_whose_answer_was_lost_is_found_not_repeated(
+    service: str, fault: str, deferrable: bool, sandbox: Sandbox, operator: Make
+) -> None:
+    flow = add_flow(sandbox, service)
+    sandbox.faults.add(fault, method="POST", path=START[service], times=1)
+
+    end = run_task(operator(service, flow, deferrable=deferrable), task_context())
+
+    (run_id,) = started(sandbox, flow)
+    assert (end.state, end.xcom["run_id"]) == ("success", run_id), end
+
+
+@all_services
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 502}])
+def test_a_start_that_was_lost_on_the_way_is_repeated_by_the_next_try_only(
+    service: str, fault: dict[str, Any], sandbox: Sandbox, operator: Make
+) -> None:
+    flow = add_flow(sandbox, service)
+    sandbox.faults.add(**fault, method="POST", path=START[service], times=1)
+    store = StateStore()
+
+    first = run_task(operator(service, flow), task_context(store))
+    assert (first.state, first.error) == ("failed", "FlowRunUnobservable")
+    assert started(sandbox, flow) == []
+
+    second = run_task(operator(service, flow), task_context(store, try_number=2))
+    assert (second.state, started(sandbox, flow)) == ("success", [second.xcom["run_id"]])
+
+
+@all_services
+def test_a_run_that_appears_late_is_found_by_the_next_try(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service, visible_after=2.0, running=3.0)
+    sandbox.faults.add("accept_then_reset", method="POST", path=START[service], times=1)
+    store = StateStore()
+
+    first = run_task(operator(service, flow), task_context(store))
+    assert first.error == "FlowRunUnobservable"
+    time.sleep(1.0)  # by then it is visible
+    second = run_task(operator(service, flow), task_context(store, try_number=2))
+
+    assert (second.state, started(sandbox, flow)) == ("success", [second.xcom["run_id"]])
+
+
+@all_services
+@pytest.mark.parametrize("status", [401, 429])
+def test_a_refused_start_is_no_start(service: str, status: int, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service)
+    sandbox.faults.add("status", status=status, method="POST", path=START[service], times=1)
+    store = StateStore()
+    end = run_task(operator(service, flow), task_context(store))
+    if status == 429:  # provably not accepted, so it is sent again
+        assert (end.state, len(started(sandbox, flow))) == ("success", 1)
+    else:
+        assert (end.error, started(sandbox, flow)) == ("AuthenticationError", [])
+        assert store.values == {}
+
+
+# -- tries
+
+
+@both_modes
+@all_services
+def test_a_retry_waits_for_its_own_live_run(service: str, deferrable: bool, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service, running=1.5)
+    store = StateStore()
+    first = run_task(operator(service, flow, timeout=0.5, deferrable=deferrable), task_context(store))
+    assert first.error == "FlowRunTimeout"
+
+    second = run_task(operator(service, flow, deferrable=deferrable), task_context(store, try_number=2))
+
+    assert (second.state, started(sandbox, flow)) == ("success", [second.xcom["run_id"]])
+
+
+@all_services
+def test_a_retry_takes_the_result_of_its_own_run(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service, running=0.6)
+    store = StateStore()
+    assert run_task(operator(service, flow, timeout=0.3), task_context(store)).error == "FlowRunTimeout"
+    time.sleep(0.7)  # by then it has ended
+    second = run_task(operator(service, flow), task_context(store, try_number=2))
+    assert (second.state, started(sandbox, flow)) == ("success", [second.xcom["run_id"]])
+
+
+@all_services
+def test_a_retry_after_a_failed_run_starts_anew(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = getattr(sandbox, service).add_flow()
+    flow.next_run(outcome="FAILED", waiting=0.0, running=0.2)
+    flow.next_run(outcome="SUCCEEDED", waiting=0.0, running=0.2)
+    store = StateStore()
+    assert run_task(operator(service, flow), task_context(store)).error == "FlowRunFailed"
+    second = run_task(operator(service, flow), task_context(store, try_number=2))
+    runs = started(sandbox, flow)
+    assert (second.state, len(runs), second.xcom["run_id"]) == ("success", 2, runs[1])
+
+
+@all_services
+def test_a_clear_after_success_starts_anew(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service)
+    store = StateStore()
+    ends = [run_task(operator(service, flow), task_context(store, try_number=n)) for n in (1, 2)]
+    assert [end.xcom["run_id"] for end in ends] == started(sandbox, flow)
+    assert len(started(sandbox, flow)) == 2
+
+
+def test_a_failed_activepieces_run_can_be_retried_from_its_failed_step(sandbox: Sandbox, operator: Make) -> None:
+    flow = sandbox.activepieces.add_flow()
+    flow.next_run(outcome="FAILED", waiting=0.0, running=0.2)
+    flow.next_run(outcome="SUCCEEDED", waiting=0.1, running=0.3)
+    store = StateStore()
+    make = operator("activepieces", flow, retry_from_failure=True)
+    assert run_task(make, task_context(store)).error == "FlowRunFailed"
+
+    second = run_task(make, task_context(store, try_number=2))
+
+    assert second.state == "success", second
+    assert {second.xcom["run_id"]} == set(started(sandbox, flow))
+    assert sandbox.ledger.count(method="POST", path="/webhooks/") == 1
+    assert sandbox.ledger.count(method="POST", path="/retry$") == 1
+
+
+# -- company
+
+
+@both_modes
+@pytest.mark.parametrize("service", ["portable", "activepieces"])
+def test_a_scheduled_run_of_the_same_moment_is_not_taken_for_ours(
+    service: str, deferrable: bool, sandbox: Sandbox, operator: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = add_flow(sandbox, service, running=0.8)
+    api = type(operator(service, flow)().hook.api)
+    start = api.run_flow
+
+    def run_flow(self: Any, *arguments: Any) -> Any:
+        call = start(self, *arguments)
+
+        def read(body: Any) -> Any:  # the start was accepted, and nobody has looked for its run yet
+            flow.add_run(outcome="FAILED", waiting=0.0, running=0.1, trigger="SCHEDULED")
+            return call.read(body)
+
+        return replace(call, read=read)
+
+    monkeypatch.setattr(api, "run_flow", run_flow)
+
+    end = run_task(operator(service, flow, deferrable=deferrable), task_context())
+
+    assert len(flow.runs) == 2
+    assert (end.state, started(sandbox, flow)) == ("success", [end.xcom["run_id"]]), end
+
+
+@both_modes
+@pytest.mark.parametrize(
+    ("if_running", "state", "error", "starts"),
+    [
+        ("wait", "success", None, 1),
+        ("join", "success", None, 0),
+        ("fail", "failed", "FlowAlreadyRunning", 0),
+        ("skip", "skipped", None, 0),
+    ],
+)
+def test_a_portable_flow_that_is_running_already(
+    if_running: str,
+    state: str,
+    error: str | None,
+    starts: int,
+    deferrable: bool,
+    sandbox: Sandbox,
+    operator: Make,
+) -> None:
+    flow = add_flow(sandbox, "portable")
+    other = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=1.0, trigger="SCHEDULED")
+
+    end = run_task(operator("portable", flow, if_running=if_running, deferrable=deferrable), task_context())
+
+    assert (end.state, end.error, len(started(sandbox, flow))) == (state, error, starts), end
+    if state == "success":
+        assert end.xcom["run_id"] == (started(sandbox, flow)[0] if starts else str(other.id))
+    assert sandbox.ledger.canceled == []
+
+
+@all_services
+def test_two_tasks_that_start_one_flow_at_once_get_a_run_each(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service)
+    make = operator(service, flow)
+    with ThreadPoolExecutor(2) as threads:
+        ends: list[End] = list(threads.map(lambda n: run_task(make, task_context(map_index=n)), range(2)))
+    assert [end.state for end in ends] == ["success", "success"], ends
+    assert sorted(end.xcom["run_id"] for end in ends) == sorted(started(sandbox, flow))
+    assert len(started(sandbox, flow)) == 2
+
+
+# -- cancelling
+
+
+def test_deadline_cancels_only_if_asked_to(sandbox: Sandbox, operator: Make) -> None:
+    for cancel, count in ((False, 0), (True, 1)):
+        flow = add_flow(sandbox, "portable", outcome="RUNNING")
+        make = operator("portable", flow, timeout=0.5, cancel_on_timeout=cancel)
+        assert run_task(make, task_context()).error == "FlowRunTimeout"
+        assert len(sandbox.ledger.canceled) == count
+
+
+def test_a_killed_task_cancels_its_own_run(sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, "portable", outcome="RUNNING")
+    other = add_flow(sandbox, "portable", outcome="RUNNING").add_run(outcome="RUNNING")
+    task = operator("portable", flow, timeout=0.4)()
+    with pytest.raises(Exception, match="timed out"):
+        task.execute(task_context())
+    task.on_kill()
+    assert [event.run_id for event in sandbox.ledger.canceled] == [flow.runs[-1].id]
+    assert other.canceled is False
+
+
+def test_portable_is_not_cancelled_while_another_run_of_the_flow_is_active(sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, "portable", outcome="RUNNING")
+    task = operator("portable", flow, timeout=0.4)()
+    with pytest.raises(Exception, match="timed out"):
+        task.execute(task_context())
+    flow.add_run(outcome="WAITING", trigger="SCHEDULED")
+    task.on_kill()
+    assert sandbox.ledger.canceled == []
+    assert sandbox.ledger.count(method="POST", path="/cancel$") == 0
+
+
+def test_cancel_operator_returns_the_flow_at_rest(sandbox: Sandbox) -> None:
+    flow = add_flow(sandbox, "portable")
+    flow.add_run(outcome="RUNNING", waiting=0.0)
+    result = PortableCancelFlowOperator(task_id="c", flow_id=flow.id, poll_interval=0.1).execute(task_context())
+    assert result["lifecycle"] == "NOT_RUNNING"
+    assert len(sandbox.ledger.canceled) == 1
+
+
+# -- retrying a run
+
+
+@both_modes
+@pytest.mark.parametrize("strategy", ["FROM_FAILED_STEP", "ON_LATEST_VERSION"])
+def test_the_new_attempt_counts_not_the_old_result(strategy: str, deferrable: bool, sandbox: Sandbox) -> None:
+    flow = add_flow(sandbox, "activepieces", waiting=0.3, running=0.3)
+    failed = flow.add_run(outcome="FAILED", waiting=0.1, running=0.1, ago=10.0)
+
+    def make() -> ActivepiecesRetryFlowRunOperator:
+        return ActivepiecesRetryFlowRunOperator(
+            task_id="again",
+            run_id=failed.id,
+            strategy=strategy,
+            poll_interval=0.1,
+            timeout=30.0,
+            deferrable=deferrable,
+        )
+
+    end = run_task(make, task_context())
+
+    assert (end.state, end.error) == ("success", None), end
+    assert (end.xcom["run_id"] == failed.id) == (strategy == "FROM_FAILED_STEP")
+
+
+# -- secrets
+
+
+@all_services
+def test_no_webhook_call_has_ever_held_the_token(service: str, sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, service)
+    run_task(operator(service, flow), task_context())
+    for record in sandbox.ledger.requests:
+        held = json.dumps(record.headers) + record.path + record.body.decode("latin-1")
+        assert ("token" in record.headers.get("authorization", "")) == ("/webhooks/" not in record.path)
+        if "/webhooks/" in record.path:
+            assert sandbox.activepieces.token not in held
