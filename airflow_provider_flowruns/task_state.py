@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
+def generation(context: Any) -> int:
+    """
+    Return a number that a user's clear changes and a retry does not: the tries that the task is allowed by now.
+
+    :param context: the task's context.
+    """
+    return int(context["ti"].max_tries)
+
+
 class TaskState:
     """
     One JSON value in the task state store of a task instance; remembers nothing where Airflow has no store.

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -20,7 +20,7 @@ from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound, was_refused
 from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, StartMark, Target
 from airflow_provider_flowruns.task import ServiceTask
-from airflow_provider_flowruns.task_state import TaskState
+from airflow_provider_flowruns.task_state import TaskState, generation
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch, WatchPlan
 
@@ -46,12 +46,14 @@ class OwnRun:
     :param run_id: the run's id as soon as it is known.
     :param flow_id: the flow's id.
     :param ended_before: Unix time; an end of the run up to then belongs to an earlier attempt of it.
+    :param delivered: generation of the task (see ``task_state.generation``) that has had this run's result.
     """
 
     flow_id: str | None
     mark: dict[str, Any] | None = None
     run_id: str | None = None
     ended_before: float | None = None
+    delivered: int | None = None
 
 
 class RunOperator(ServiceTask, BaseOperator):
@@ -286,7 +288,11 @@ class RunOperator(ServiceTask, BaseOperator):
 
     def _load(self, context: Context) -> OwnRun | None:
         saved = TaskState(context, _STATE_KEY).load()
-        return OwnRun(**saved) if saved else None
+        if not saved:
+            return None
+        own = OwnRun(**saved)
+        # Cleared after it had its result, a task starts a new run; one that died on the way to success does not.
+        return None if own.delivered not in {None, generation(context)} else own
 
     # -- waiting
 
@@ -394,8 +400,8 @@ class RunOperator(ServiceTask, BaseOperator):
         return self._delivered(settle(verdict, timeout_error=FlowRunTimeout), context)
 
     def _delivered(self, summary: dict[str, Any], context: Context) -> dict[str, Any]:
-        # A cleared task whose result was delivered starts a new run.
-        TaskState(context, _STATE_KEY).forget()
+        if self._own:
+            self.note(replace(self._own, delivered=generation(context)), context)
         return summary
 
     def _cancel(self, own: OwnRun) -> None:

@@ -16,7 +16,7 @@ from airflow_provider_flowruns.outcomes import settle
 from airflow_provider_flowruns.services.model import Target
 from airflow_provider_flowruns.services.reading import checked_time, time_of
 from airflow_provider_flowruns.task import ServiceTask
-from airflow_provider_flowruns.task_state import TaskState
+from airflow_provider_flowruns.task_state import TaskState, generation
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, WatchPlan
 
@@ -126,7 +126,7 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
         """Go on with the wait this try began before it was rescheduled, or plan a new one."""
         target = self.target()
         info = self.hook.api.info  # a connection that cannot work fails here, whatever silent_fail says
-        saved = TaskState(context, _STATE_KEY).load() if self._is_kept else {}
+        saved = self._load(context)
         if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
             return Watch.from_json(saved["watch"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
@@ -163,6 +163,10 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     def _clock(self) -> Clock:
         return Clock()
 
+    def _load(self, context: Context) -> dict[str, Any]:
+        saved = TaskState(context, _STATE_KEY).load() if self._is_kept else {}
+        return saved if saved.get("generation") == generation(context) else {}  # a cleared task waits anew
+
     @property
     def _is_kept(self) -> bool:
         return self.reschedule or self.is_guarded
@@ -180,6 +184,7 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
             plan = watch.plan
             TaskState(context, _STATE_KEY).save(
                 {
+                    "generation": generation(context),
                     "try_number": context["ti"].try_number,
                     "guards": [plan.completed_after, plan.started_after],
                     "watch": watch.to_json(),
@@ -198,8 +203,6 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
 
     def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         summary = settle(verdict, soft_fail=self.soft_fail, never_fail=self.never_fail)
-        if self._is_kept:
-            TaskState(context, _STATE_KEY).forget()
         self._warn_if_old(summary, context)
         return summary
 

@@ -62,8 +62,9 @@ class TaskInstance:
 
     dag_id, run_id, task_id = "a_dag", "manual__1", "wait"
 
-    def __init__(self, try_number: int = 1, map_index: int = -1) -> None:
+    def __init__(self, try_number: int = 1, map_index: int = -1, max_tries: int = 3) -> None:
         self.try_number = try_number
+        self.max_tries = max_tries
         self.map_index = map_index
         self.first_reschedule: datetime | None = None
         self.xcoms: dict[str, Any] = {}
@@ -75,9 +76,9 @@ class TaskInstance:
         return self.first_reschedule
 
 
-def task_context(store: StateStore | None = None, try_number: int = 1, map_index: int = -1) -> dict[str, Any]:
+def task_context(store: StateStore | None = None, try_number: int = 1, **instance: int) -> dict[str, Any]:
     """Return the parts of a task's context that a sensor or operator uses."""
-    return {"ti": TaskInstance(try_number, map_index), "task_state_store": store or StateStore()}
+    return {"ti": TaskInstance(try_number, **instance), "task_state_store": store or StateStore()}
 
 
 def run_task(make: Callable[[], Any], context: dict[str, Any]) -> End:
