@@ -225,19 +225,20 @@ def test_an_activepieces_run_needs_no_project(connect, wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "url"),
     [
-        {"host": "flows.example.com"},
-        {"host": "https://flows.example.com/api/v1/"},
-        {"host": "flows.example.com", "schema": "https", "extra": {"timeout": "5"}},
-        {"host": "flows.example.com", "extra": '{"verify": "true"}'},
+        ({"host": "flows.example.com"}, "https://flows.example.com"),
+        ({"host": "https://flows.example.com/api/v1/"}, "https://flows.example.com"),
+        ({"host": "flows.example.com", "schema": "http", "port": 8080}, "http://flows.example.com:8080"),
+        ({"host": "flows.example.com", "extra": {"timeout": "5"}}, "https://flows.example.com"),
+        ({"host": "flows.example.com", "extra": '{"verify": "true"}'}, "https://flows.example.com"),
     ],
 )
-def test_a_self_hosted_activepieces_under_another_connection_id(connect, wire, fields) -> None:
+def test_a_self_hosted_activepieces_under_another_connection_id(connect, wire, fields, url) -> None:
     connect("our_flows", conn_type="activepieces", password=TOKEN, **fields)
-    wire.get(f"https://flows.example.com/api/v1/flow-runs/{RUN_ID}", json=RUN)
+    wire.get(f"{url}/api/v1/flow-runs/{RUN_ID}", json=RUN)
     run = ActivepiecesHook("our_flows").get_flow_run(RUN_ID)
-    assert run.url == f"https://flows.example.com/projects/{PROJECT_ID}/runs/{RUN_ID}"
+    assert run.url == f"{url}/projects/{PROJECT_ID}/runs/{RUN_ID}"
 
 
 def test_a_connection_given_as_a_uri(monkeypatch, wire) -> None:

@@ -278,9 +278,15 @@ def test_tableflow_goes_on_to_the_next_page_for_runs_that_the_filter_leaves(wire
         (
             ActivepiecesListFlowRunsOperator,
             RUNS_URL,
-            {"flow_id": FLOW_ID, "status": ["FAILED", "TIMEOUT"], "created_after": "2026-01-31", "limit": 10},
+            {
+                "flow_id": FLOW_ID,
+                "status": ["FAILED", "TIMEOUT"],
+                "created_after": "2026-01-31",
+                "created_before": "2026-02-01",
+                "limit": 10,
+            },
             f"projectId={PROJECT_ID}&flowId={FLOW_ID}&status=FAILED&status=TIMEOUT"
-            "&createdAfter=2026-01-31T00%3A00%3A00Z&limit=10",
+            "&createdAfter=2026-01-31T00%3A00%3A00Z&createdBefore=2026-02-01T00%3A00%3A00Z&limit=10",
         ),
         (
             TableFlowListFlowRunsOperator,

@@ -42,7 +42,7 @@ def test_a_row_that_is_still_in_the_write_ahead_log(tmp_path: Path, database: sq
 
 
 def test_long_rows_wherever_sqlite_cuts_them(tmp_path: Path, database: sqlite3.Connection) -> None:
-    secrets = {f"{SECRET}-{shift}-end": shift for shift in range(0, 4096, 16)}
+    secrets = {f"{SECRET}-{shift}-end": shift for shift in range(0, 4096, 128)}
     for secret, shift in secrets.items():
         database.execute("INSERT INTO xcom VALUES (?)", ("x" * (10_000 + shift) + secret + "x" * 5_000,))
     database.commit()
