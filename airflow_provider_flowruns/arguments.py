@@ -17,7 +17,7 @@ def check_when_known(value: Any, check: Callable[[Any], object]) -> None:
 
     :raises InvalidArgument: the value is final and wrong.
     """
-    if value is not None and _is_known(value):
+    if _is_known(value):
         check(value)
 
 

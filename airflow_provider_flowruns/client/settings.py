@@ -98,7 +98,10 @@ def _base_url(info: ServiceInfo, where: str, host: str | None, schema: str | Non
     except ValueError as error:
         raise ConfigurationError(f"{where}: host {host!r} is no URL: {error}") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(f"{where}: host must be an http or https URL such as {info.default_url}, got {host!r}")
+        raise ConfigurationError(
+            f"{where}: host (and schema, if set) must make an http or https URL such as {info.default_url}, "
+            f"got {host!r} and schema {schema!r}"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
             f"{where}: host must hold no user, password, query or fragment; the token goes to password"

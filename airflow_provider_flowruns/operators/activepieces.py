@@ -17,6 +17,7 @@ from airflow_provider_flowruns.services.activepieces import (
     MAX_LIMIT,
     checked_flow_id,
     checked_run_id,
+    checked_statuses,
     checked_strategy,
 )
 from airflow_provider_flowruns.services.model import Disposition, FlowRun
@@ -98,7 +99,10 @@ class ActivepiecesListFlowRunsOperator(ReadOperator):
         self.created_before = created_before
         self.limit = limit
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        if flow_id is not None:
+            check_when_known(flow_id, checked_flow_id)
+        if status is None or isinstance(status, str):
+            check_when_known(status, checked_statuses)
         check_when_known(limit, partial(checked_limit, most=MAX_LIMIT))
         check_range_when_known(created_after, created_before, "created_after", "created_before")
 

@@ -85,7 +85,8 @@ class TableFlowListFlowRunsOperator(ReadOperator):
         self.status = status
         self.limit = limit
         self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        if flow_id is not None:
+            check_when_known(flow_id, checked_flow_id)
         check_when_known(status, checked_status)
         check_when_known(limit, partial(checked_limit, most=MAX_LIMIT))
 

@@ -36,6 +36,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_id,
     checked_limit,
     checked_range,
+    record_about,
     record_of,
     records_of,
     rfc3339,
@@ -119,7 +120,8 @@ class ActivepiecesApi:
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
-        return self._call(f"/api/v1/flow-runs/{checked_run_id(run_id)}", lambda body: self._read_run(record_of(body)))
+        checked = checked_run_id(run_id)
+        return self._call(f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(record_about(body, checked)))
 
     def list_flow_runs(
         self,
@@ -375,6 +377,19 @@ def checked_flow_id(value: Any) -> str:
     return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
 
 
+def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
+    """
+    Return the statuses a filter names, in the service's spelling; None names none.
+
+    :raises InvalidArgument: the service has no such status.
+    """
+    wanted = [value] if isinstance(value, str) else list(value or ())
+    unknown = [one for one in wanted if word(one) not in STATUSES]
+    if unknown:
+        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {unknown}")
+    return tuple(word(one) for one in wanted)
+
+
 def checked_strategy(value: Any) -> str:
     """
     Return a retry strategy.
@@ -400,11 +415,7 @@ def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str], ...]:
-    wanted = [status] if isinstance(status, str) else list(status or ())
-    unknown = [one for one in wanted if word(one) not in STATUSES]
-    if unknown:
-        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {unknown}")
-    return tuple(("status", word(one)) for one in wanted)
+    return tuple(("status", one) for one in checked_statuses(status))
 
 
 def _params_text(params: Mapping[str, Any]) -> str | None:

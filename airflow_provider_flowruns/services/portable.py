@@ -37,7 +37,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_limit,
     checked_range,
     count_of,
-    record_of,
+    record_about,
     records_of,
     rfc3339,
     text_of,
@@ -62,6 +62,8 @@ _DISPOSITIONS = {
     "CANCELED": Disposition.CANCELED,
     "CANCELLED": Disposition.CANCELED,
 }
+#: Seconds by which the server's clock may be behind ours.
+_CLOCK_SKEW = 120.0
 #: So many of a flow's newest attempts decide a wait with a freshness guard.
 _NEWEST = 50
 
@@ -92,13 +94,13 @@ class PortableApi:
 
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
-        return self._call(f"/v2/flows/{checked_flow_id(flow_id)}/status", lambda body: _read_status(body, Kind.FLOW))
+        checked = checked_flow_id(flow_id)
+        return self._call(f"/v2/flows/{checked}/status", lambda body: _read_status(body, checked, Kind.FLOW))
 
     def get_workflow_status(self, workflow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/workflows/{id}/status``: the workflow's last run; it has no run id."""
-        return self._call(
-            f"/v2/workflows/{checked_workflow_id(workflow_id)}/status", lambda body: _read_status(body, Kind.WORKFLOW)
-        )
+        checked = checked_workflow_id(workflow_id)
+        return self._call(f"/v2/workflows/{checked}/status", lambda body: _read_status(body, checked, Kind.WORKFLOW))
 
     def get_run_attempts(
         self,
@@ -165,8 +167,13 @@ class PortableApi:
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
-        page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
-        newer = takewhile(lambda run: run.run_id != mark.after_run_id, page.items)
+        newer: list[FlowRun] = []
+        call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=_NEWEST).first
+        while call:
+            page: Page[FlowRun] = yield call
+            fresh = list(takewhile(lambda run: not _is_before(run, mark), page.items))
+            newer += fresh
+            call = page.next if len(fresh) == len(page.items) else None
         # Scheduled and manual runs may have begun at the same moment; the oldest one of ours is the one we started.
         return tuple(run for run in newer if run.trigger == "API")[-1:]
 
@@ -259,6 +266,12 @@ def checked_sort(value: Any) -> str:
     return order
 
 
+def _is_before(run: FlowRun, mark: StartMark) -> bool:
+    if run.run_id == mark.after_run_id:
+        return True
+    return run.created_at is not None and run.created_at.timestamp() < mark.since - _CLOCK_SKEW
+
+
 def _required(value: str | None) -> str:
     if value is None:
         raise InvalidArgument("this wait on Portable needs a flow_id (and a run_id for a single run)")
@@ -270,8 +283,8 @@ def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]
     return tuple((name, rfc3339(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
 
 
-def _read_status(body: Any, kind: Kind) -> FlowRun:
-    record = record_of(body)
+def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
+    record = record_about(body, str(int(asked_id)))
     completed_at = time_of(record.get("completedAt"))
     lifecycle, disposition = _state(
         lifecycle=word(record.get("lifecycle")),

@@ -85,6 +85,14 @@ def record_of(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
+    """Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id."""
+    record = record_of(value)
+    if text_of(record.get("id")) != record_id:
+        raise ValueError(f"asked about {record_id}, got an answer about {_shown(record.get('id'))}")
+    return record
+
+
 def records_of(value: Any, *names: str) -> list[Mapping[str, Any]]:
     """Return a bare JSON list of objects, or the one under the first of ``names``; raises ValueError otherwise."""
     if isinstance(value, Mapping):
@@ -108,7 +116,8 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
     """
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID:
         value = str(value)
-    if isinstance(value, str) and pattern.fullmatch(value.strip()):
+    # The text "None" is what a template renders when it finds nothing.
+    if isinstance(value, str) and pattern.fullmatch(value.strip()) and value.strip() != "None":
         return value.strip()
     raise InvalidArgument(f"{argument} must look like {example}, got {_shown(value)}")
 

@@ -33,6 +33,7 @@ from airflow_provider_flowruns.services.model import (
 from airflow_provider_flowruns.services.reading import (
     checked_id,
     checked_limit,
+    record_about,
     record_of,
     records_of,
     text_of,
@@ -84,7 +85,8 @@ class TableFlowApi:
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /v2/flows/runs/{id}``: one flow run."""
-        return self._call(f"/v2/flows/runs/{checked_run_id(run_id)}", lambda body: _read_run(record_of(body)))
+        checked = checked_run_id(run_id)
+        return self._call(f"/v2/flows/runs/{checked}", lambda body: _read_run(record_about(body, checked)))
 
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT

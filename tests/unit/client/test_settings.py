@@ -227,8 +227,8 @@ def test_project_id_goes_to_the_service_that_has_projects() -> None:
 
 def test_a_self_hosted_server_is_where_links_to_its_runs_lead() -> None:
     service = settings("activepieces", host="https://flows.example.com/api/v1").service
-    run = service.get_flow_run("A" * 21).read({"id": "r", "projectId": "p", "status": "RUNNING"})
-    assert run.url == "https://flows.example.com/projects/p/runs/r"
+    run = service.get_flow_run("A" * 21).read({"id": "A" * 21, "projectId": "p", "status": "RUNNING"})
+    assert run.url == f"https://flows.example.com/projects/p/runs/{'A' * 21}"
 
 
 def test_no_secret_shows_when_settings_are_printed() -> None:

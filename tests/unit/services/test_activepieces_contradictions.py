@@ -172,12 +172,14 @@ def test_a7_the_ids_of_the_documentations_examples_are_refused_before_any_reques
 @pytest.mark.parametrize("retried_id", [RUN_ID, "NEWrunNEWrunNEWrun123"])
 def test_a8_retried_run_with_the_same_and_with_a_new_id(retried_id) -> None:
     """Rule: FROM_FAILED_STEP keeps the id and the old failedStep, ON_LATEST_VERSION makes a new id; both wait."""
-    run = read(
-        id=retried_id,
-        status="QUEUED",
-        finishTime="2026-11-22T05:51:14.507Z",
-        failedStep={"name": "step_1", "displayName": "Fetch orders", "message": "old"},
-    )
+    answer = {
+        **RUN,
+        "id": retried_id,
+        "status": "QUEUED",
+        "finishTime": "2026-11-22T05:51:14.507Z",
+        "failedStep": {"name": "step_1", "displayName": "Fetch orders", "message": "old"},
+    }
+    run = ActivepiecesApi(project_id="P" * 21).retry_flow_run(RUN_ID).read(answer)
     assert (run.run_id, run.lifecycle, run.disposition) == (retried_id, Lifecycle.PENDING, Disposition.NONE)
     assert (run.errors, run.completed_at) == ((), None)
 

@@ -344,3 +344,17 @@ def test_any_json_of_an_error_gives_words_or_none(api, body) -> None:
 def test_a_body_that_is_no_json_is_refused_as_a_value(body) -> None:
     with pytest.raises(ValueError, match=r"."):
         Response(200, {}, body).json()
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (PortableApi().get_flow_status(5), {"id": 6, "lifecycle": "NOT_RUNNING", "disposition": "SUCCEEDED"}),
+        (PortableApi().get_workflow_status("05"), {"lifecycle": "NOT_RUNNING", "disposition": "SUCCEEDED"}),
+        (ActivepiecesApi().get_flow_run("A" * 21), {"id": "B" * 21, "status": "SUCCEEDED"}),
+        (TableFlowApi().get_flow_run("A"), {"status": "completed"}),
+    ],
+)
+def test_an_answer_about_something_else_is_no_answer(call, body) -> None:
+    with pytest.raises(ValueError, match="asked about"):
+        call.read(body)

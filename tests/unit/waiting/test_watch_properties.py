@@ -177,7 +177,8 @@ def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WatchPlan, S
     # errors, and the grace of a row of failures that may recover.
     blind = [isinstance(seen, FlowRunsError) for _, seen, _ in story.decisions]
     failing = [may_recover(seen) for _, seen, _ in story.decisions]
-    cut = sum(decision.wait < plan.interval for _, _, decision in story.decisions[:-1])
+    shortest = min(plan.interval, plan.longest_interval or plan.interval) if plan.backoff else plan.interval
+    cut = sum(decision.wait < shortest for _, _, decision in story.decisions[:-1])
     assert cut <= 1 + changes(blind) + changes(failing)
 
 
