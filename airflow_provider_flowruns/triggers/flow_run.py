@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,6 +21,15 @@ from airflow_provider_flowruns.waiting.watch import Verdict, Watch
 
 #: Seconds for cancelling; Airflow allows 30.
 _KILL_SECONDS = 20.0
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await a piece of work of bounded length through cancellations: core repeats its own at every turn, about 1 s."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 class FlowRunTrigger(BaseTrigger):
@@ -60,8 +70,10 @@ class FlowRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the run if the task started it and is not waiting any more; says what was done."""
-        if not self.cancel_on_kill:
-            return
+        if self.cancel_on_kill:
+            await _to_its_end(self._cancel_run())
+
+    async def _cancel_run(self) -> None:
         if await task_state(self.task_instance) == "deferred":
             self.log.info("The task is still waiting, another triggerer has taken over; its run is left alone")
             return
