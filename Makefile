@@ -1,0 +1,68 @@
+# Needs Python 3.11 or newer, and make. Everything else is installed into .venv by the first target that needs it.
+
+PYTHON ?= python3
+AIRFLOW_VERSION ?= 3.3.2
+
+VENV := .venv
+BIN := $(VENV)/bin
+# One stamp per Airflow version, so that asking for another version installs it.
+STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12 and AIRFLOW_VERSION=3.3.2 choose what 'make venv' builds with."
+
+.PHONY: demo
+demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandbox
+	$(BIN)/python -m tools.demo
+
+# Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
+.PHONY: test
+test: lint types ## Lint, types and all tests, those in a real Airflow included
+	$(BIN)/pytest --ignore tests/airflow -n 6
+	$(BIN)/pytest tests/airflow
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## Lint, types and unit tests, side by side
+	@$(MAKE) --no-print-directory -j 3 lint types unit
+
+.PHONY: unit
+unit: $(STAMP) ## Unit tests
+	$(BIN)/pytest tests/unit -n 2
+
+.PHONY: lint
+lint: $(STAMP) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(STAMP) ## Fix style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+.PHONY: venv
+venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
+
+.PHONY: clean
+clean: ## Remove .venv, caches and what the demo left
+	rm -rf $(VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
+# may not write it later (PYTHONDONTWRITEBYTECODE).
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is missing or older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[dev]" "apache-airflow==$(AIRFLOW_VERSION)"
+	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@

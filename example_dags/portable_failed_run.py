@@ -1,0 +1,33 @@
+"""A Portable flow that fails: the sensor fails with Portable's own error text."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+
+with DAG(
+    "portable_failed_run",
+    schedule=None,
+    params={"flow_id": 568102},
+    tags=["flowruns", "portable"],
+    doc_md="""
+### A run that fails
+
+The flow's run fails, so the sensor does, with the error that Portable gives; nothing is built on data that did not
+arrive. **This DAG is meant to end as failed.**
+""",
+):
+    contacts_loaded = PortableFlowSensor(
+        task_id="contacts_loaded",
+        flow_id="{{ params.flow_id }}",
+        mode="reschedule",
+        poke_interval=15,
+        timeout=3600,
+    )
+
+    @task
+    def build_report() -> None:
+        """Stand for the work that needs the data."""
+
+    contacts_loaded >> build_report()

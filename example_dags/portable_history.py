@@ -1,0 +1,52 @@
+"""Read the history of a Portable flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
+
+with DAG(
+    "portable_history",
+    schedule=None,
+    params={"flow_id": 568101},
+    tags=["flowruns", "portable"],
+    doc_md="""
+### History of a Portable flow
+
+Finds the flow's newest run attempt, waits until it has ended, and then reads all attempts of the last day, so that the
+newest one is in the history with its result.
+""",
+):
+    newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
+
+    ended = PortableFlowRunSensor(
+        task_id="ended",
+        flow_id="{{ params.flow_id }}",
+        run_id="{{ ti.xcom_pull('newest')[0]['run_id'] }}",
+        mode="reschedule",
+        poke_interval=15,
+        timeout=3600,
+    )
+
+    attempts = PortableGetRunAttemptsOperator(
+        task_id="attempts",
+        flow_id="{{ params.flow_id }}",
+        start_time="{{ (dag_run.run_after - macros.timedelta(days=1)).isoformat() }}",
+        sort="DESC",
+        limit=100,
+    )
+
+    @task(multiple_outputs=False)
+    def count_by_disposition(attempts: list[dict[str, Any]]) -> dict[str, int]:
+        """Count how the attempts ended."""
+        counts: dict[str, int] = {}
+        for attempt in attempts:
+            counts[attempt["disposition"]] = counts.get(attempt["disposition"], 0) + 1
+        return counts
+
+    newest >> ended >> attempts
+    count_by_disposition(attempts.output)

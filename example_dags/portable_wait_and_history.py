@@ -1,0 +1,44 @@
+"""Wait for a Portable flow, then judge the load by its history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+
+with DAG(
+    "portable_wait_and_history",
+    schedule=None,
+    params={"flow_id": 568101},
+    tags=["flowruns", "portable"],
+    doc_md="""
+### Wait for a Portable flow, then read its history
+
+Waits for the flow's run without holding a worker, pulls its newest run attempts, and computes from XCom how many rows
+the last one loaded and how many of them succeeded.
+""",
+):
+    loaded = PortableFlowSensor(
+        task_id="loaded",
+        flow_id="{{ params.flow_id }}",
+        mode="reschedule",
+        poke_interval=15,
+        timeout=3600,
+    )
+
+    attempts = PortableGetRunAttemptsOperator(task_id="attempts", flow_id="{{ params.flow_id }}", limit=20)
+
+    @task(multiple_outputs=False)
+    def judge(run: dict[str, Any], attempts: list[dict[str, Any]]) -> dict[str, float]:
+        """Return the rows that the run loaded, and the share of the attempts that succeeded."""
+        succeeded = [attempt for attempt in attempts if attempt["disposition"] == "SUCCEEDED"]
+        return {
+            "rows_loaded": sum(resource["loaded"] for resource in run["resources"]),
+            "success_rate": len(succeeded) / len(attempts),
+        }
+
+    loaded >> attempts
+    judge(loaded.output, attempts.output)

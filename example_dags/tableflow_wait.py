@@ -1,0 +1,39 @@
+"""Wait for the newest run of a TableFlow flow."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_flowruns.operators.tableflow import (
+    TableFlowGetFlowRunOperator,
+    TableFlowListFlowRunsOperator,
+)
+from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
+
+NEWEST_RUN_ID = "{{ ti.xcom_pull('newest')[0]['run_id'] }}"
+
+with DAG(
+    "tableflow_wait",
+    schedule=None,
+    params={"flow_id": "InvoicesRead0001"},
+    tags=["flowruns", "tableflow"],
+    doc_md="""
+### Wait for a run of a TableFlow flow
+
+Lists the flow's runs, waits until the documents of the newest one are read, and reads the run once more. A run in
+review is waited for, too; `on_paused` says otherwise.
+""",
+):
+    newest = TableFlowListFlowRunsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
+
+    ended = TableFlowFlowRunSensor(
+        task_id="ended",
+        run_id=NEWEST_RUN_ID,
+        mode="reschedule",
+        poke_interval=15,
+        timeout=3600,
+    )
+
+    run = TableFlowGetFlowRunOperator(task_id="run", run_id=NEWEST_RUN_ID)
+
+    newest >> ended >> run

@@ -1,0 +1,134 @@
+"""Tasks that are killed or marked while they start a run or wait for it: one run each, and no other is touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from tools.real_airflow import RealAirflow
+
+pytestmark = pytest.mark.airflow
+
+SERVICES = ("portable", "activepieces", "tableflow")
+START = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
+
+
+class Starts:
+    """A DAG run that starts a run on each service, and what the sandbox saw of it."""
+
+    def __init__(
+        self,
+        airflow: RealAirflow,
+        sandbox: Sandbox,
+        document: Path,
+        dag_id: str,
+        *,
+        linger: bool = False,
+        activepieces: dict[str, Any] | None = None,
+        **run: Any,
+    ) -> None:
+        self.airflow, self.sandbox, self.dag_id = airflow, sandbox, dag_id
+        self.flows = {service: getattr(sandbox, service).add_flow() for service in SERVICES}
+        for service, flow in self.flows.items():
+            own = activepieces or {} if service == "activepieces" else {}
+            flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.5, "running": 8.0, **run, **own}, always=True)
+        conf = {service: str(flow.id) for service, flow in self.flows.items()}
+        self.run_id = airflow.trigger(dag_id, {**conf, "document": str(document), "linger": linger})
+
+    def wait(self, service: str, *states: str) -> None:
+        self.airflow.wait_task(self.dag_id, self.run_id, service, states, timeout=180)
+
+    def started(self, service: str) -> list[str]:
+        flow_id = str(self.flows[service].id)
+        return [str(event.run_id) for event in self.sandbox.ledger.started if str(event.flow_id) == flow_id]
+
+    def canceled(self, service: str) -> list[str]:
+        flow_id = str(self.flows[service].id)
+        return [str(event.run_id) for event in self.sandbox.ledger.canceled if str(event.flow_id) == flow_id]
+
+    def kill(self, service: str) -> None:
+        """End a task's process at once, as a lost node would."""
+        path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{service}"
+        os.kill(int(self.airflow.get(path)["pid"]), signal.SIGKILL)
+
+    def check_one_run_each(self) -> None:
+        """Every task has succeeded in a later try, with the only run that was ever started for it."""
+        assert self.airflow.wait_run(self.dag_id, self.run_id, timeout=240) == "success"
+        for task in self.airflow.task_instances(self.dag_id, self.run_id):
+            assert (task.state, task.try_number) == ("success", 2)
+            result = self.airflow.xcom(self.dag_id, self.run_id, task.task_id)
+            assert self.started(task.task_id) == [result["run_id"]]
+            assert self.canceled(task.task_id) == []
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "order.pdf"
+    path.write_bytes(b"%PDF-1.7 made up")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_faults(live_sandbox: Sandbox) -> Iterator[None]:
+    yield
+    live_sandbox.faults.clear()
+
+
+def test_worker_killed_between_start_and_defer(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
+    for service in SERVICES:  # the start is carried out, its answer keeps the worker waiting
+        live_sandbox.faults.add("hang", service=service, method="POST", path=START[service], seconds=60, processed=True)
+    starts = Starts(airflow, live_sandbox, document, "deferred_starts")
+    for service in SERVICES:
+        airflow.wait_for(f"a start on {service}", lambda service=service: bool(starts.started(service)), 120)
+        starts.kill(service)
+    starts.check_one_run_each()
+
+
+def test_worker_killed_during_the_wait(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
+    starts = Starts(airflow, live_sandbox, document, "starts", running=25.0)
+    for service in SERVICES:
+        airflow.wait_log("starts", starts.run_id, service, "is RUNNING")
+        starts.kill(service)
+    starts.check_one_run_each()
+
+
+def test_worker_killed_between_result_and_success(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
+    starts = Starts(airflow, live_sandbox, document, "starts", running=1.0, linger=True)
+    for service in SERVICES:
+        airflow.wait_log("starts", starts.run_id, service, "holding on to the result")
+        starts.kill(service)
+    starts.check_one_run_each()
+
+
+@pytest.mark.parametrize("dag_id", ["deferred_starts", "starts"])
+def test_marking_tasks_failed_cancels_exactly_their_own_runs(
+    dag_id: str, airflow: RealAirflow, live_sandbox: Sandbox, document: Path
+) -> None:
+    others = [live_sandbox.portable.add_flow().add_run(outcome="RUNNING")]
+    others.append(live_sandbox.activepieces.add_flow().add_run(outcome="PAUSED"))
+    starts = Starts(
+        airflow, live_sandbox, document, dag_id, activepieces={"outcome": "PAUSED", "running": 1.0}, running=300.0
+    )
+    for service, seen in (("portable", "is RUNNING"), ("activepieces", "is PAUSED"), ("tableflow", "is RUNNING")):
+        airflow.wait_log(dag_id, starts.run_id, service, seen)
+        starts.wait(service, "deferred" if dag_id == "deferred_starts" else "running")
+
+    for service in SERVICES:
+        airflow.set_state(dag_id, starts.run_id, service, "failed")
+
+    for service in ("portable", "activepieces"):
+        airflow.wait_for(f"the cancel on {service}", lambda service=service: bool(starts.canceled(service)), 90)
+        assert starts.canceled(service) == starts.started(service)
+    airflow.wait_for(
+        "the word that TableFlow goes on",
+        lambda: "goes on: TableFlow cannot cancel a run" in airflow.log(dag_id, starts.run_id, "tableflow"),
+        90,
+    )
+    assert not any(run.canceled for run in others)
+    assert airflow.wait_run(dag_id, starts.run_id) == "failed"

@@ -1,0 +1,82 @@
+"""What Airflow itself says about the package: its command line and the form for connections."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tools.real_airflow import RealAirflow
+
+pytestmark = pytest.mark.airflow
+
+PACKAGE = "airflow-provider-flowruns"
+HOOKS = {
+    "portable": "airflow_provider_flowruns.hooks.portable.PortableHook",
+    "activepieces": "airflow_provider_flowruns.hooks.activepieces.ActivepiecesHook",
+    "tableflow": "airflow_provider_flowruns.hooks.tableflow.TableFlowHook",
+}
+FIELDS = {"timeout", "verify", "proxies", "headers"}
+OWN_FIELDS = {"portable": FIELDS, "activepieces": FIELDS | {"project_id"}, "tableflow": FIELDS}
+COMMANDS = {
+    "get": ["get", PACKAGE],
+    "hooks": ["hooks"],
+    "behaviours": ["behaviours"],
+    "widgets": ["widgets"],
+}
+
+
+@pytest.fixture(scope="module")
+def providers(airflow: RealAirflow) -> dict[str, Any]:
+    """What ``airflow providers`` says, by command; none of them may warn."""
+
+    def ask(arguments: list[str]) -> Any:
+        done = airflow.cli("providers", *arguments, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        assert "warn" not in (done.stdout + done.stderr).lower()
+        return json.loads(done.stdout)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(COMMANDS, pool.map(ask, COMMANDS.values()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def forms(airflow: RealAirflow) -> dict[str, Any]:
+    """What the connection form is made of, by connection type."""
+    return {form["connection_type"]: form for form in airflow.get("/ui/connections/hook_meta")}
+
+
+def test_get_knows_the_package(providers: dict[str, Any]) -> None:
+    assert [provider["Provider"] for provider in providers["get"]] == [PACKAGE]
+
+
+def test_hooks_lists_the_connection_types(providers: dict[str, Any]) -> None:
+    ours = {hook["connection_type"]: hook for hook in providers["hooks"] if hook["package_name"] == PACKAGE}
+    assert {kind: hook["class"] for kind, hook in ours.items()} == HOOKS
+    assert {kind: hook["conn_id_attribute_name"] for kind, hook in ours.items()} == {
+        kind: f"{kind}_conn_id" for kind in HOOKS
+    }
+
+
+def test_behaviours_lists_the_connection_types(providers: dict[str, Any]) -> None:
+    assert {behaviour["field_behaviours"] for behaviour in providers["behaviours"]} >= HOOKS.keys()
+
+
+def test_widgets_lists_each_types_own_fields(providers: dict[str, Any]) -> None:
+    listed = {
+        widget["connection_parameter_name"] for widget in providers["widgets"] if widget["package_name"] == PACKAGE
+    }
+    assert listed == {f"extra__{kind}__{name}" for kind, names in OWN_FIELDS.items() for name in names}
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+def test_form_shows_the_types_own_fields(forms: dict[str, Any], kind: str) -> None:
+    form = forms[kind]
+    assert form["hook_class_name"] == HOOKS[kind]
+    assert form["extra_fields"].keys() == OWN_FIELDS[kind]
+    standard = form["standard_fields"]
+    assert not standard["host"]["hidden"]
+    assert not standard["password"]["hidden"]
+    assert "token" in standard["password"]["title"].lower()

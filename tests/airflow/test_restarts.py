@@ -1,0 +1,70 @@
+"""A triggerer that is killed in the middle of waits: each ends as it should, with its baseline and deadline intact."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from tools.real_airflow import RealAirflow
+
+pytestmark = pytest.mark.airflow
+
+SERVICES = ("portable", "workflow", "activepieces", "tableflow")
+
+
+def saved_plans(airflow: RealAirflow) -> list[dict[str, Any]]:
+    """Return the plans of all waits as the database holds them."""
+    with closing(sqlite3.connect(f"file:{airflow.database}?mode=ro", uri=True, timeout=30)) as database:
+        rows = database.execute("select kwargs from trigger where classpath like '%FlowRunTrigger'").fetchall()
+    texts = [row[0] for row in rows]
+    plans = [json.loads(_watch_of(json.loads(text)))["plan"] for text in texts]
+    return sorted(plans, key=lambda plan: (plan["service"], plan["kind"], plan["flow_id"]))
+
+
+def _watch_of(kwargs: Any) -> str:
+    # Airflow wraps mappings in its own encoding.
+    while "watch" not in kwargs:
+        kwargs = kwargs.get("__var", kwargs.get("__data__"))
+    return str(kwargs["watch"])
+
+
+def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
+    sandbox = live_sandbox
+    flows = {
+        "portable": sandbox.portable.add_flow(),
+        "workflow": sandbox.portable.add_workflow(),
+        "activepieces": sandbox.activepieces.add_flow(),
+        "tableflow": sandbox.tableflow.add_flow(),
+        "never": sandbox.portable.add_flow(),
+    }
+    for flow in flows.values():
+        flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0, ago=3.1)  # ended two seconds ago
+    conf = {name: str(flow.id) for name, flow in flows.items()}
+    dag = "deferred_waits"
+    run_id = airflow.trigger(dag, {**conf, "completed_after": datetime.now(UTC).isoformat()})
+    for task_id in flows:
+        airflow.wait_task(dag, run_id, task_id, ["deferred"])
+    looks = sandbox.ledger.count()
+    airflow.wait_for("looks by the triggerer", lambda: sandbox.ledger.count() > looks + 10, 120)
+    before = saved_plans(airflow)
+
+    airflow.kill("triggerer")
+    fresh = {name: flows[name].add_run(outcome="SUCCEEDED", waiting=1.0, running=2.0) for name in SERVICES}
+    airflow.start("triggerer")
+    assert saved_plans(airflow) == before
+
+    assert airflow.wait_run(dag, run_id, timeout=240) == "failed"  # by the one whose run never comes
+    states = {task.task_id: task.state for task in airflow.task_instances(dag, run_id)}
+    assert states == {**dict.fromkeys(SERVICES, "success"), "never": "failed"}
+    for task_id in ("portable", "activepieces", "tableflow"):
+        assert airflow.xcom(dag, run_id, task_id)["run_id"] == str(fresh[task_id].id)
+    completed = datetime.fromisoformat(airflow.xcom(dag, run_id, "workflow")["completed_at"])
+    assert completed.timestamp() >= fresh["workflow"].created
+    log = airflow.log(dag, run_id, "never")
+    assert "AirflowSensorTimeout: timed out after 45 s: no run that is fresh enough yet" in log
