@@ -29,7 +29,7 @@ connection's project id.
     ended = ActivepiecesFlowRunSensor(
         task_id="ended",
         run_id=NEWEST_RUN_ID,
-        mode="reschedule",
+        deferrable=True,
         poke_interval=15,
         timeout=3600,
     )

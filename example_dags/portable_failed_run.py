@@ -21,7 +21,7 @@ arrive. **This DAG is meant to end as failed.**
     contacts_loaded = PortableFlowSensor(
         task_id="contacts_loaded",
         flow_id="{{ params.flow_id }}",
-        mode="reschedule",
+        deferrable=True,
         poke_interval=15,
         timeout=3600,
     )

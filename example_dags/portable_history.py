@@ -27,7 +27,7 @@ newest one is in the history with its result.
         task_id="ended",
         flow_id="{{ params.flow_id }}",
         run_id="{{ ti.xcom_pull('newest')[0]['run_id'] }}",
-        mode="reschedule",
+        deferrable=True,
         poke_interval=15,
         timeout=3600,
     )

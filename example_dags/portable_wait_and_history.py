@@ -17,14 +17,14 @@ with DAG(
     doc_md="""
 ### Wait for a Portable flow, then read its history
 
-Waits for the flow's run without holding a worker, pulls its newest run attempts, and computes from XCom how many rows
+Waits for the flow's run in the triggerer, pulls its newest run attempts, and computes from XCom how many rows
 the last one loaded and how many of them succeeded.
 """,
 ):
     loaded = PortableFlowSensor(
         task_id="loaded",
         flow_id="{{ params.flow_id }}",
-        mode="reschedule",
+        deferrable=True,
         poke_interval=15,
         timeout=3600,
     )

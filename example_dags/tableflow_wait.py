@@ -29,7 +29,7 @@ review is waited for, too; `on_paused` says otherwise.
     ended = TableFlowFlowRunSensor(
         task_id="ended",
         run_id=NEWEST_RUN_ID,
-        mode="reschedule",
+        deferrable=True,
         poke_interval=15,
         timeout=3600,
     )

@@ -10,7 +10,7 @@ from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowSenso
 from airflow_provider_flowruns.sensors.portable import PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowSensor
 
-WAITING = {"mode": "reschedule", "poke_interval": 15, "timeout": 3600}
+WAITING = {"deferrable": True, "poke_interval": 15, "timeout": 3600}
 
 with DAG(
     "three_services",

@@ -20,8 +20,10 @@ from typing import Any
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from airflow_provider_flowruns.sandbox.scenario import (
     ACTIVEPIECES_FLOW_ID,
+    ACTIVEPIECES_PAUSING_FLOW_ID,
     PORTABLE_FAILING_FLOW_ID,
     PORTABLE_FLOW_ID,
+    PORTABLE_SLOW_FLOW_ID,
     PORTABLE_WORKFLOW_ID,
     TABLEFLOW_FLOW_ID,
     seed,
@@ -42,21 +44,38 @@ EXPECTED: dict[str, dict[str, str]] = {
     "portable_failed_run": {"contacts_loaded": "failed", "build_report": "upstream_failed"},
     "activepieces_wait": {"newest": DONE, "ended": DONE, "run": DONE},
     "tableflow_wait": {"newest": DONE, "ended": DONE, "run": DONE},
+    "portable_run_flow": {"load": DONE, "rows_loaded": DONE},
+    "activepieces_run_flow": {"notify": DONE, "seconds_taken": DONE},
+    "tableflow_run_flow": {"fetch_invoice": DONE, "read_invoice": DONE, "run_id_of": DONE},
     "three_services": {"nightly_load": DONE, "orders_synced": DONE, "invoices_read": DONE, "report": DONE},
 }
 FAILING = ("portable_failed_run", "contacts_loaded")
 JUDGE = ("portable_wait_and_history", "judge")
 
-SENSORS_WITH_PENDING = [
+# The DAG that starts a run, and how it starts and waits.
+STARTING = {
+    "portable_run_flow": ("load", PORTABLE_SLOW_FLOW_ID),
+    "activepieces_run_flow": ("notify", ACTIVEPIECES_PAUSING_FLOW_ID),
+    "tableflow_run_flow": ("read_invoice", TABLEFLOW_FLOW_ID),
+}
+
+WAITING_WITH_PENDING = [
     ("portable_wait_and_history", "loaded"),
     ("portable_history", "ended"),
     FAILING,
     ("activepieces_wait", "ended"),
     ("three_services", "nightly_load"),
     ("three_services", "orders_synced"),
+    ("portable_run_flow", "load"),
+    ("activepieces_run_flow", "notify"),
 ]
 # TableFlow has no word for a run that has not begun.
-SENSORS = [*SENSORS_WITH_PENDING, ("tableflow_wait", "ended"), ("three_services", "invoices_read")]
+WAITING_TASKS = [
+    *WAITING_WITH_PENDING,
+    ("tableflow_wait", "ended"),
+    ("three_services", "invoices_read"),
+    ("tableflow_run_flow", "read_invoice"),
+]
 
 ENDPOINTS = {
     "Portable, status of a flow": r"/portable/v2/flows/\d+/status",
@@ -153,28 +172,32 @@ def start_runs(scene: Scene) -> None:
     )
     flow_of(activepieces.flows, ACTIVEPIECES_FLOW_ID).add_run(waiting=WAITING, running=RUNNING)
     flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).add_run(waiting=0, running=WAITING + RUNNING)
+    # Those that DAGs start themselves.
+    flow_of(portable.flows, PORTABLE_SLOW_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
+    flow_of(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
+    flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=WAITING + RUNNING)
     scene.runs.update({dag_id: scene.airflow.trigger(dag_id) for dag_id in EXPECTED})
     say("DAGs", f"{len(scene.runs)} triggered")
 
 
 def play_runs(scene: Scene) -> None:
     """Let the runs go on, but only when every sensor has seen where they stand."""
-    see(scene, "PENDING", SENSORS_WITH_PENDING)
+    see(scene, "PENDING", WAITING_WITH_PENDING)
     scene.clock.advance(INTO_RUNNING)
-    see(scene, "RUNNING", SENSORS)
+    see(scene, "RUNNING", WAITING_TASKS)
     scene.clock.advance(TO_THE_END)
 
 
-def see(scene: Scene, state: str, sensors: Collection[tuple[str, str]]) -> None:
-    """Wait until the sensors have logged a run in this state."""
+def see(scene: Scene, state: str, waiting: Collection[tuple[str, str]]) -> None:
+    """Wait until the waiting tasks have logged a run in this state."""
     problems = []
-    for dag_id, task_id in sensors:
+    for dag_id, task_id in waiting:
         try:
             scene.airflow.wait_log(dag_id, scene.runs[dag_id], task_id, f"is {state}", timeout=PATIENCE)
         except (AirflowBroken, TimeoutError) as problem:
             problems.append(str(problem))
-    say(state, f"seen by {len(sensors) - len(problems)} of {len(sensors)} sensors")
-    scene.checks.that(not problems, f"{len(sensors)} sensors see their run {state}", "; ".join(problems))
+    say(state, f"seen by {len(waiting) - len(problems)} of {len(waiting)} waiting tasks")
+    scene.checks.that(not problems, f"{len(waiting)} waiting tasks see their run {state}", "; ".join(problems))
 
 
 def wait_dags(scene: Scene) -> None:
@@ -199,6 +222,8 @@ def check_tasks(scene: Scene) -> None:
         scene.checks.that(states == EXPECTED[dag_id], f"{dag_id}: every task ends as it should", states)
     check_failure(scene)
     check_judgement(scene)
+    check_starts(scene)
+    check_deferred(scene)
 
 
 def row_of(scene: Scene, dag_id: str, instance: TaskInstance) -> str:
@@ -225,6 +250,24 @@ def check_judgement(scene: Scene) -> None:
     judgement = scene.airflow.xcoms(dag_id, scene.runs[dag_id], task_id).get("return_value")
     expected = {"rows_loaded": ROWS_LOADED, "success_rate": SUCCESS_RATE}
     scene.checks.that(judgement == expected, f"the downstream task computes {expected} from XCom", judgement)
+
+
+def check_starts(scene: Scene) -> None:
+    """Check in the sandbox's own ledger that each start made one run, and that the task ended with that run."""
+    for dag_id, (task_id, flow_id) in STARTING.items():
+        result = scene.airflow.xcoms(dag_id, scene.runs[dag_id], task_id).get("return_value") or {}
+        started = [str(event.run_id) for event in scene.sandbox.ledger.started if event.flow_id == flow_id]
+        scene.checks.that(
+            [result.get("run_id")] == started, f"{dag_id}: one run started, and it is the result", started
+        )
+
+
+def check_deferred(scene: Scene) -> None:
+    """Check that every wait went through the triggerer."""
+    in_worker = [
+        f"{dag}.{task}" for dag, task in WAITING_TASKS if "Pausing task as DEFERRED" not in scene.log(dag, task)
+    ]
+    scene.checks.that(not in_worker, f"{len(WAITING_TASKS)} tasks waited in the triggerer", in_worker)
 
 
 def check_endpoints(scene: Scene) -> None:

@@ -45,9 +45,10 @@ GRACE_SECONDS = 3.0
 FOREIGN_SETTINGS = ("AIRFLOW", "OPENLINEAGE_")
 
 # A cluster policy, Airflow's own way to change the tasks of all DAGs.
-IMPATIENT_SENSORS = """def task_policy(task):
-    if hasattr(task, "poke_interval"):
-        task.poke_interval = {seconds}
+IMPATIENT_TASKS = """def task_policy(task):
+    for name in ("poke_interval", "poll_interval"):
+        if hasattr(task, name):
+            setattr(task, name, {seconds})
 """
 
 
@@ -58,7 +59,7 @@ class RealAirflow(AirflowApi):
     :param env: environment variables of all components, for example ``AIRFLOW_CONN_*``.
     :param home: the ``AIRFLOW_HOME`` to use and keep. Without it, a temporary one that is removed at the end.
     :param parallelism: how many tasks run at a time, each of them a process.
-    :param poke_interval: seconds between two looks of every sensor, whatever its DAG file says.
+    :param poke_interval: seconds between two looks of every waiting task, whatever its DAG file says.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class RealAirflow(AirflowApi):
         (self.home / "airflow.cfg").write_text("# Settings come from the environment.\n")
         if self._poke_interval is not None:
             (self.home / "config").mkdir(exist_ok=True)
-            policy = IMPATIENT_SENSORS.format(seconds=self._poke_interval)
+            policy = IMPATIENT_TASKS.format(seconds=self._poke_interval)
             (self.home / "config" / "airflow_local_settings.py").write_text(policy)
         cached = CACHE / f"airflow-{_installation()}.db"
         if not cached.exists():

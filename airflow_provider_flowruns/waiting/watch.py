@@ -409,7 +409,8 @@ class Watch:
 
 def describe(run: FlowRun) -> str:
     """Return a run's state in a few words: which one, where it stands, how far it got."""
-    what = f"run {run.run_id}" if run.run_id else f"{run.kind} {run.flow_id}"
+    kind = Kind.FLOW if run.kind is Kind.RUN else run.kind
+    what = f"run {run.run_id}" if run.run_id else f"{kind} {run.flow_id}"
     state = run.lifecycle if run.disposition is Disposition.NONE else run.disposition
     vendor = f" ({run.vendor_status})" if state not in run.vendor_status.upper() else ""
     rows = run.rows()
