@@ -26,6 +26,11 @@ test: lint types ## Lint, types and all tests, those in a real Airflow included
 	$(BIN)/pytest --ignore tests/airflow -n 6
 	$(BIN)/pytest tests/airflow
 
+.PHONY: bench
+bench: $(STAMP) ## Measure the figures in benchmarks/
+	$(BIN)/python -m benchmarks.loop_stall
+	$(BIN)/python -m benchmarks.upload
+
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side
 	@$(MAKE) --no-print-directory -j 3 lint types unit

@@ -186,7 +186,9 @@ async def shared_client(service: str, conn_id: str, lookup: Lookup) -> AsyncGene
     """
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     key = (service, conn_id)
-    pool = pools.setdefault(key, _Pool(lookup))
+    pool = pools.get(key)
+    if pool is None:
+        pool = pools[key] = _Pool(lookup)
     pool.users += 1
     try:
         yield pool.client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from airflow_provider_flowruns.sandbox.runs import RunOptions
 from airflow_provider_flowruns.sandbox.server import Sandbox
 
 PORTABLE_FLOW_ID = 568101
@@ -51,20 +52,21 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
     orders.schedule(every=20.0, waiting=1.0, running=5.0, ago=HISTORY)
     orders.next_run(waiting=1.0, running=5.0, always=True)
     contacts = portable.add_flow("Contacts to warehouse", PORTABLE_FAILING_FLOW_ID)
-    contacts.next_run(
-        outcome="FAILED",
-        waiting=1.0,
-        running=3.0,
-        errors=["Destination rejected table contacts: column email is too narrow"],
-        always=True,
-    )
+    failing: RunOptions = {
+        "outcome": "FAILED",
+        "waiting": 1.0,
+        "running": 3.0,
+        "errors": ["Destination rejected table contacts: column email is too narrow"],
+    }
+    contacts.next_run(always=True, **failing)
+    contacts.schedule(every=20.0, **{**failing, "ago": HISTORY})
     clicks = portable.add_flow("Clicks to warehouse", PORTABLE_SLOW_FLOW_ID)
     clicks.next_run(waiting=2.0, running=60.0, always=True)
     nightly = portable.add_workflow("Nightly", PORTABLE_WORKFLOW_ID)
     nightly.schedule(every=30.0, waiting=1.0, running=8.0, ago=HISTORY)
     return [
         SeededFlow("portable", PORTABLE_FLOW_ID, "runs every 20 s; a run takes 6 s and succeeds"),
-        SeededFlow("portable", PORTABLE_FAILING_FLOW_ID, "fails after 4 s"),
+        SeededFlow("portable", PORTABLE_FAILING_FLOW_ID, "runs every 20 s; a run fails after 4 s"),
         SeededFlow("portable", PORTABLE_SLOW_FLOW_ID, "succeeds after a minute"),
         SeededFlow("portable", PORTABLE_WORKFLOW_ID, "a workflow; runs every 30 s and succeeds"),
     ]

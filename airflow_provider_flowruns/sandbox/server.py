@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -154,8 +155,9 @@ class Sandbox:
         """Close all connections, hanging ones too, and end the thread. Stopping twice does no harm."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            if self._loop is not None and thread.is_alive():
-                self._loop.call_soon_threadsafe(self._stop.set)
+            if self._loop is not None:
+                with suppress(RuntimeError):  # a server that could not start has closed its loop by itself
+                    self._loop.call_soon_threadsafe(self._stop.set)
             thread.join(STOP_TIMEOUT)
         self.world.address = None
         if self._certificate is not None:

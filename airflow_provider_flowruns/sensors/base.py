@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
 from airflow_provider_flowruns.outcomes import settle
-from airflow_provider_flowruns.services.model import Target
+from airflow_provider_flowruns.services.model import Kind, Target
 from airflow_provider_flowruns.services.reading import checked_time, time_of
 from airflow_provider_flowruns.task import ServiceTask
 from airflow_provider_flowruns.task_state import TaskState, generation
@@ -146,7 +146,8 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
             on_canceled=self.on_canceled,
             keep_waiting=self.silent_fail,
             recovery_grace=self.recovery_grace,
-            not_found_grace=info.not_found_grace,
+            # Only a run's id can be too new to be known; a flow's or a project's is right or wrong.
+            not_found_grace=info.not_found_grace if target.kind is Kind.RUN else 0.0,
             backoff=self.exponential_backoff,
             longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
         )

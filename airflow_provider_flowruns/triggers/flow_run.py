@@ -44,9 +44,9 @@ class FlowRunTrigger(BaseTrigger):
         task itself started.
     """
 
-    #: Seconds before the first look, at random: all waits start together after a triggerer restart, and an event
-    #: that comes before the scheduler has noticed the deferral can fail the task.
-    first_wait: ClassVar[tuple[float, float]] = (2.0, 4.0)
+    #: Seconds before the first look, at random: all waits start together after a triggerer restart, and an event that
+    #: comes before the scheduler has noticed the deferral, which takes up to 5 s, can fail the task.
+    first_wait: ClassVar[tuple[float, float]] = (5.5, 8.0)
 
     def __init__(self, conn_id: str, watch: str, cancel_on_kill: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
