@@ -59,7 +59,8 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
         "errors": ["Destination rejected table contacts: column email is too narrow"],
     }
     contacts.next_run(always=True, **failing)
-    contacts.schedule(every=20.0, **{**failing, "ago": HISTORY})
+    scheduled: RunOptions = {**failing, "ago": HISTORY}
+    contacts.schedule(every=20.0, **scheduled)
     clicks = portable.add_flow("Clicks to warehouse", PORTABLE_SLOW_FLOW_ID)
     clicks.next_run(waiting=2.0, running=60.0, always=True)
     nightly = portable.add_workflow("Nightly", PORTABLE_WORKFLOW_ID)
