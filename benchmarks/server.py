@@ -31,6 +31,11 @@ class Running:
         settings["extra"]["verify"] = self.ca_file
         return json.dumps(settings)
 
+    def bytes_uploaded(self) -> int:
+        """Return the size of all files that have arrived so far (TableFlow)."""
+        self.pipe.send("bytes")
+        return int(self.pipe.recv())
+
     def connections_opened(self) -> int:
         """Return the number of TCP connections opened so far."""
         self.pipe.send("connections")
@@ -71,5 +76,9 @@ def _serve(pipe: Any, service: str, runs: int, seconds: float, latency: float) -
                 "run_ids": run_ids,
             }
         )
-        while pipe.recv() != "stop":
-            pipe.send(sandbox.ledger.connections_opened)
+        answers = {
+            "connections": lambda: sandbox.ledger.connections_opened,
+            "bytes": lambda: sum(part.size for run in flow.runs for part in run.parts if part.filename),
+        }
+        while (question := pipe.recv()) != "stop":
+            pipe.send(answers[question]())

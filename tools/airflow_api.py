@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,10 @@ FINISHED_RUN = frozenset({"success", "failed"})
 FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 POLL_SECONDS = 0.2
 PAGE = 100
+
+INTERNAL_ERROR, CONFLICT = 500, 409
+DATABASE_BUSY = "Database error"
+BUSY_TRIES, BUSY_SECONDS = 40, 0.5
 
 
 class AirflowBroken(Exception):
@@ -60,8 +65,11 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> str:
         """Start a DAG run and return its id; ``conf`` overrides the DAG's params."""
-        body = {"conf": dict(conf or {}), "logical_date": logical_date}
-        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        # An id of our own, so that a repeated request cannot make a second DAG run.
+        run_id = f"manual__{uuid.uuid4()}"
+        body = {"dag_run_id": run_id, "conf": dict(conf or {}), "logical_date": logical_date}
+        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
+        return run_id
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
@@ -175,9 +183,14 @@ class AirflowApi:
         answer = self._call("GET", path, params={"map_index": map_index, "full_content": True})
         return list(answer["content"])
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        answer = self._http.request(method, path, headers={"Accept": "application/json"}, **arguments)
-        if answer.is_error:
+    def _call(self, method: str, path: str, *, done_if: int | None = None, **arguments: Any) -> Any:
+        """Ask Airflow; every request here may be repeated, and is while the sqlite database is too busy to answer."""
+        for _ in range(BUSY_TRIES):
+            answer = self._http.request(method, path, headers={"Accept": "application/json"}, **arguments)
+            if answer.status_code != INTERNAL_ERROR or DATABASE_BUSY not in answer.text:
+                break
+            time.sleep(BUSY_SECONDS)
+        if answer.is_error and answer.status_code != done_if:
             raise AirflowBroken(f"{method} {path} answered {answer.status_code}: {answer.text[:2000]}")
         return answer.json()
 

@@ -221,7 +221,8 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         # No encryption, so that a secret which reached the database can be found there by a test.
         "CORE__FERNET_KEY": "",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        # Four processes and their tasks write to one sqlite file: they wait for each other longer than 5 s if need be.
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "API__HOST": "127.0.0.1",
         "API__PORT": url.rpartition(":")[2],
         "API__BASE_URL": url,

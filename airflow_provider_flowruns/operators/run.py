@@ -74,7 +74,7 @@ class RunOperator(ServiceTask, BaseOperator):
     :param on_paused: what a paused run (or one in review) means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
     :param cancel_on_timeout: cancel the run when it does not end in time, where the service can.
-    :param cancel_on_kill: cancel the run when the task is killed, cleared or marked, where the service can.
+    :param cancel_on_kill: cancel the run when the task is killed or marked failed or succeeded, where the service can.
     """
 
     ui_color = "#c9e9e3"
@@ -139,7 +139,7 @@ class RunOperator(ServiceTask, BaseOperator):
         """
         verdict = Verdict.from_dict(event)
         with self.hook:
-            self._own = self._load(context)
+            self._own = self._load(context) or _own_run_of(verdict)
             if verdict.run:
                 self._know(verdict.run["run_id"], verdict.run["url"], context)
             return self._settle(verdict, context)
@@ -290,7 +290,7 @@ class RunOperator(ServiceTask, BaseOperator):
         saved = TaskState(context, _STATE_KEY).load()
         if not saved:
             return None
-        own = OwnRun(**saved)
+        own = OwnRun(**{name: value for name, value in saved.items() if name in OwnRun.__dataclass_fields__})
         # Cleared after it had its result, a task starts a new run; one that died on the way to success does not.
         return None if own.delivered not in {None, generation(context)} else own
 
@@ -416,6 +416,11 @@ class RunOperator(ServiceTask, BaseOperator):
                 self.log.info("%s", client.run(cancel_run(client.settings.service, self._target_of(own))))
         except FlowRunsError as error:
             self.log.warning("Run %s could not be cancelled and may go on: %s", own.run_id or "", error)
+
+
+def _own_run_of(verdict: Verdict) -> OwnRun | None:
+    """Return the own run as the trigger saw it, for an Airflow that keeps nothing between a task's processes."""
+    return OwnRun(verdict.run["flow_id"], run_id=verdict.run["run_id"]) if verdict.run else None
 
 
 def _is_earlier_end(run: FlowRun, own: OwnRun) -> bool:

@@ -21,6 +21,8 @@ from airflow_provider_flowruns.waiting.watch import Verdict, Watch
 
 #: Seconds for cancelling; Airflow allows 30.
 _KILL_SECONDS = 20.0
+#: States in which nobody will wait for the run any more.
+_ENDED = frozenset({"failed", "success", "skipped", "upstream_failed", "removed"})
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
@@ -40,7 +42,7 @@ class FlowRunTrigger(BaseTrigger):
 
     :param conn_id: Airflow connection of the watched service; never its secrets.
     :param watch: the wait so far, as JSON text (``waiting.watch.Watch.to_json``).
-    :param cancel_on_kill: cancel the run when the waiting task is killed, cleared or marked; only for a run that the
+    :param cancel_on_kill: cancel the run when the waiting task is marked failed or succeeded; only for a run that the
         task itself started.
     """
 
@@ -69,13 +71,15 @@ class FlowRunTrigger(BaseTrigger):
         yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Cancel the run if the task started it and is not waiting any more; says what was done."""
+        """Cancel the run if the task started it and is over; says what was done."""
         if self.cancel_on_kill:
             await _to_its_end(self._cancel_run())
 
     async def _cancel_run(self) -> None:
-        if await task_state(self.task_instance) == "deferred":
-            self.log.info("The task is still waiting, another triggerer has taken over; its run is left alone")
+        state = await task_state(self.task_instance)
+        if state not in _ENDED:
+            # Cleared, or moved to another triggerer: whoever goes on with the task goes on with its run.
+            self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")
             return
         service, target = self._wait_so_far.plan.service, self._wait_so_far.target
         try:

@@ -132,3 +132,22 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
     )
     assert not any(run.canceled for run in others)
     assert airflow.wait_run(dag_id, starts.run_id) == "failed"
+
+
+def test_a_clear_goes_on_with_a_live_run_and_starts_anew_after_a_result(
+    airflow: RealAirflow, live_sandbox: Sandbox, document: Path
+) -> None:
+    starts = Starts(airflow, live_sandbox, document, "deferred_starts", running=20.0)
+    for service in SERVICES:
+        airflow.wait_log("deferred_starts", starts.run_id, service, "is RUNNING")
+        starts.wait(service, "deferred")
+    airflow.clear("deferred_starts", starts.run_id, SERVICES)
+    starts.check_one_run_each()
+
+    airflow.clear("deferred_starts", starts.run_id, SERVICES)
+    for service in SERVICES:
+        airflow.wait_for(f"a second run on {service}", lambda service=service: len(starts.started(service)) == 2, 120)
+    assert airflow.wait_run("deferred_starts", starts.run_id, timeout=240) == "success"
+    for service in SERVICES:
+        result = airflow.xcom("deferred_starts", starts.run_id, service)
+        assert (starts.started(service)[1], starts.canceled(service)) == (result["run_id"], [])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesRetryFlowRunOperator,
@@ -21,6 +22,7 @@ from airflow_provider_flowruns.operators.portable import PortableCancelFlowOpera
 from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
@@ -399,3 +401,13 @@ def test_no_webhook_call_has_ever_held_the_token(service: str, sandbox: Sandbox,
         assert ("token" in record.headers.get("authorization", "")) == ("/webhooks/" not in record.path)
         if "/webhooks/" in record.path:
             assert sandbox.activepieces.token not in held
+
+
+def test_an_empty_list_of_runs_to_cancel_is_refused_before_any_request(sandbox: Sandbox) -> None:
+    flow = sandbox.activepieces.add_flow()
+    paused = flow.add_run(outcome="PAUSED", waiting=0.0, running=0.0)
+    for none in ([], (), iter(())):
+        with pytest.raises(InvalidArgument, match="run_ids must not be empty"):
+            ActivepiecesHook().cancel_flow_runs(none)
+    assert sandbox.ledger.count() == 0
+    assert paused.canceled is False
