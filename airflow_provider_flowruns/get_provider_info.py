@@ -65,6 +65,10 @@ def get_provider_info() -> dict[str, object]:
         "hooks": _modules("hooks"),
         "operators": _modules("operators"),
         "sensors": _modules("sensors"),
+        "triggers": [
+            {"integration-name": title, "python-modules": ["airflow_provider_flowruns.triggers.flow_run"]}
+            for title in _TITLES.values()
+        ],
         "connection-types": [_connection_type(kind) for kind in _TITLES],
     }
 
