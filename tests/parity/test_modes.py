@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +10,6 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
-from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.parity.cases import CASES, KINDS, Case, Kind
 from tests.parity.modes import End, run_in_all
 
@@ -24,23 +20,6 @@ TABLE = [
     if case.applies(kind)
     for soft_fail in (False, True)
 ]
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        for name, value in running.connections().items():
-            monkeypatch.setenv(name, value)
-            bad = {**json.loads(value), "password": "made-up-wrong-token"}
-            monkeypatch.setenv(name.replace("_DEFAULT", "_BAD"), json.dumps(bad))
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds that only make a test long."""
-    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
-    monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.3))
 
 
 @pytest.mark.parametrize(("case", "kind", "soft_fail"), TABLE)

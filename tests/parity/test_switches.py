@@ -1,0 +1,48 @@
+"""The other switches of a sensor mean the same in every mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from tests.parity.cases import CASES, KINDS, Case, Kind
+from tests.parity.modes import End, run_in_all
+
+#: One sensor a service: a status, a run by id, and a flow's newest runs.
+SENSORS = [
+    kind for kind in KINDS if kind.name in {"PortableFlowSensor", "ActivepiecesFlowRunSensor", "TableFlowFlowSensor"}
+]
+FAILING = [case for case in CASES if case.error and all(map(case.applies, SENSORS))]
+
+
+def ends_of(kind: Kind, arguments: dict[str, Any], **switches: Any) -> dict[str, End]:
+    def make(**mode: Any) -> FlowRunSensor:
+        common = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20.0}
+        return kind.sensor(**{**common, **arguments, **switches, **mode})
+
+    return run_in_all(make)
+
+
+@pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("case", FAILING, ids=lambda case: case.name)
+def test_never_fail_skips_whatever_happened(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+    ends = ends_of(kind, case.prepare(kind, sandbox), never_fail=True)
+    assert {mode: end.state for mode, end in ends.items()} == dict.fromkeys(ends, "skipped"), ends
+
+
+@pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("case", FAILING, ids=lambda case: case.name)
+def test_silent_fail_waits_on_until_the_timeout(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+    ends = ends_of(kind, {**case.prepare(kind, sandbox), "timeout": 1.2}, silent_fail=True)
+    found = {mode: (end.state, end.error) for mode, end in ends.items()}
+    assert found == dict.fromkeys(ends, ("failed", "AirflowSensorTimeout")), ends
+
+
+@pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
+def test_backoff_looks_less_often_and_ends_the_same(kind: Kind, sandbox: Sandbox) -> None:
+    succeeded = next(case for case in CASES if case.name == "succeeded")
+    ends = ends_of(kind, succeeded.prepare(kind, sandbox), exponential_backoff=True, max_wait=0.4)
+    assert {end.state for end in ends.values()} == {"success"}, ends
