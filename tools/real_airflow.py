@@ -221,8 +221,9 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         # No encryption, so that a secret which reached the database can be found there by a test.
         "CORE__FERNET_KEY": "",
-        # Four processes and their tasks write to one sqlite file: they wait for each other longer than 5 s if need be.
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
+        # The wait for sqlite's lock stays short: requests of the api-server can wait for each other until it is over.
+        # Whoever is told that the database is busy asks again: tasks by themselves, the harness in airflow_api.
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=3",
         "API__HOST": "127.0.0.1",
         "API__PORT": url.rpartition(":")[2],
         "API__BASE_URL": url,
