@@ -4,8 +4,6 @@ _TITLES = {"portable": "Portable", "activepieces": "Activepieces", "tableflow": 
 
 _HOOKS = {"portable": "PortableHook", "activepieces": "ActivepiecesHook", "tableflow": "TableFlowHook"}
 
-_TAGS = {"portable": ["service"], "activepieces": ["service"], "tableflow": ["service"]}
-
 _SITES = {
     "portable": "https://developer.portable.io/",
     "activepieces": "https://www.activepieces.com/docs/endpoints/overview",
@@ -59,7 +57,7 @@ def get_provider_info() -> dict[str, object]:
         "name": "Flow Runs",
         "description": "Waits for flow runs on Portable, Activepieces and TableFlow and reads their history.",
         "integrations": [
-            {"integration-name": title, "external-doc-url": _SITES[kind], "tags": _TAGS[kind]}
+            {"integration-name": title, "external-doc-url": _SITES[kind], "tags": ["service"]}
             for kind, title in _TITLES.items()
         ],
         "hooks": _modules("hooks"),

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_flowruns.exceptions import FlowRunCanceled, FlowRunFailed, FlowRunUnobservable
 from airflow_provider_flowruns.services.errors import from_record
-from airflow_provider_flowruns.waiting.watch import Outcome, Verdict
+from airflow_provider_flowruns.waiting.watch import News, Outcome, Verdict
 
 #: What a run came to, as opposed to not being able to look: only this is softened by ``soft_fail``.
 _SOFT = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
+
+
+def tell(log: Any, news: Iterable[News]) -> None:
+    """
+    Write what a wait has to tell to a task's log.
+
+    :param log: the logger of the sensor, operator or trigger that drives the wait.
+    :param news: the lines, see ``waiting.watch.Decision``.
+    """
+    for line in news:
+        log.log(logging.WARNING if line.is_warning else logging.INFO, "%s", line.text)
 
 
 def error_for(verdict: Verdict, timeout_error: type[Exception] = AirflowSensorTimeout) -> Exception:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from abc import abstractmethod
@@ -15,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
-from airflow_provider_flowruns.outcomes import error_for, settle
+from airflow_provider_flowruns.outcomes import error_for, settle, tell
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound, was_refused
 from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, StartMark, Target
@@ -358,8 +357,7 @@ class RunOperator(ServiceTask, BaseOperator):
 
     def _step(self, watch: Watch) -> Decision:
         decision = watch.step(self.hook.client.look(watch.target), self.clock.now())
-        for news in decision.news:
-            self.log.log(logging.WARNING if news.is_warning else logging.INFO, "%s", news.text)
+        tell(self.log, decision.news)
         return decision
 
     _last_run: FlowRun | None = None

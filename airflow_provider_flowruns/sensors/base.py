@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
-from airflow_provider_flowruns.outcomes import settle
+from airflow_provider_flowruns.outcomes import settle, tell
 from airflow_provider_flowruns.services.model import Kind, Target
 from airflow_provider_flowruns.services.reading import checked_time, time_of
 from airflow_provider_flowruns.task import ServiceTask
@@ -194,8 +193,7 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
 
     def _look(self, watch: Watch) -> Verdict | None:
         self._decision = watch.step(self.hook.client.look(watch.target), self._clock.now())
-        for news in self._decision.news:
-            self.log.log(logging.WARNING if news.is_warning else logging.INFO, "%s", news.text)
+        tell(self.log, self._decision.news)
         return self._decision.verdict
 
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:

@@ -22,7 +22,6 @@ class ServiceInfo:
     :param hints: what to do about an error, by error class.
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
-    :param can_cancel: whether the service can cancel a run at all.
     """
 
     name: str
@@ -32,7 +31,6 @@ class ServiceInfo:
     hints: Mapping[type[ApiError], str]
     not_found_grace: float = 0.0
     appear_within: float = 60.0
-    can_cancel: bool = False
 
 
 class Service(Protocol):

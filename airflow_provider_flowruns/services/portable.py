@@ -84,7 +84,6 @@ class PortableApi:
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
         appear_within=180.0,
-        can_cancel=True,
     )
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
@@ -14,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_flowruns.client.aio import shared_client
 from airflow_provider_flowruns.compat import task_state
+from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.waiting.clock import Clock
@@ -97,8 +97,7 @@ class FlowRunTrigger(BaseTrigger):
             await asyncio.sleep(self._first_wait(watch, clock.now()))
             while True:
                 decision = watch.step(await client.look(watch.target), clock.now())
-                for news in decision.news:
-                    self.log.log(logging.WARNING if news.is_warning else logging.INFO, "%s", news.text)
+                tell(self.log, decision.news)
                 if decision.verdict:
                     return decision.verdict
                 await asyncio.sleep(decision.wait)
