@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_flowruns.services.errors import ApiError
-from airflow_provider_flowruns.services.model import FlowRun, Response, Steps, Target
+from airflow_provider_flowruns.services.model import FlowRun, Response, Sighting, Steps, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class ServiceInfo:
     :param hints: what to do about an error, by error class.
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
+    :param fewest_together: so many targets that can be looked at together are worth it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ServiceInfo:
     hints: Mapping[type[ApiError], str]
     not_found_grace: float = 0.0
     appear_within: float = 60.0
+    fewest_together: int = 2
 
 
 class Service(Protocol):
@@ -44,6 +46,18 @@ class Service(Protocol):
 
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
+
+    @staticmethod
+    def shared_by(target: Target) -> Hashable | None:
+        """Return what targets that can be looked at together have in common; None for one that is looked at alone."""
+
+    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+        """
+        Return the steps that read several targets at once; one that was not found may still be found alone.
+
+        :param targets: targets with the same :meth:`shared_by`.
+        :param most: so many runs may come in one answer.
+        """
 
     def check(self) -> Steps[str]:
         """Return the read-only steps that try a connection; their result says which account it sees."""

@@ -198,6 +198,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """
+    What one look at several targets brought.
+
+    :param found: the runs of each target that was found, newest first.
+    :param runs: all runs that were read on the way, those that nobody waits for too.
+    :param bytes_per_run: about how large one run is in such an answer, 0 when nothing was read.
+    """
+
+    found: Mapping[Target, tuple[FlowRun, ...]]
+    runs: tuple[FlowRun, ...] = ()
+    bytes_per_run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """
     One part of a multipart body: a text, or a file that is opened when it is sent and never read whole.
@@ -236,7 +251,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer as data: header names are lower case."""
+    """An HTTP answer as data: headers are found by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]

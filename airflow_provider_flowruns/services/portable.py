@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, ClassVar, Self
@@ -28,6 +28,7 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Request,
     ResourceCounts,
+    Sighting,
     StartMark,
     Steps,
     Target,
@@ -84,6 +85,8 @@ class PortableApi:
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
         appear_within=180.0,
+        # One run is looked for among its flow's attempts as well.
+        fewest_together=1,
     )
 
     @classmethod
@@ -164,6 +167,30 @@ class PortableApi:
         if target.kind is Kind.STARTED and target.mark:
             return (yield from self._find_started(_required(target.flow_id), target.mark))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
+
+    @staticmethod
+    def shared_by(target: Target) -> Hashable | None:
+        """Return the flow whose attempts the target is looked for among."""
+        return target.flow_id if target.kind in {Kind.RUN, Kind.FLOW_RUNS} else None
+
+    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+        """Return the steps that read one flow's attempts until all runs are found."""
+        missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
+        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing else _NEWEST
+        call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
+        found: dict[Target, tuple[FlowRun, ...]] = {}
+        read: dict[str | None, FlowRun] = {}
+        while call:
+            page: Page[FlowRun] = yield call
+            if not read:
+                newest = page.items[:_NEWEST]
+                found |= {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
+            known = len(read)
+            read |= {run.run_id: run for run in page.items}
+            found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
+            moved = len(read) > known  # a server that ignores the offset has no last page
+            call = page.next if missing and moved else None
+        return Sighting(found, tuple(read.values()))
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         newer: list[FlowRun] = []
