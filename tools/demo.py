@@ -40,7 +40,14 @@ HOME = CHECKOUT / ".demo" / "airflow"
 DONE = "success"
 EXPECTED: dict[str, dict[str, str]] = {
     "portable_wait_and_history": {"loaded": DONE, "attempts": DONE, "judge": DONE},
-    "portable_history": {"newest": DONE, "ended": DONE, "attempts": DONE, "count_by_disposition": DONE},
+    "portable_history": {
+        "newest": DONE,
+        "ended": DONE,
+        "attempts": DONE,
+        "count_by_disposition": DONE,
+        "archive": DONE,
+        "rows_loaded": DONE,
+    },
     "portable_failed_run": {"contacts_loaded": "failed", "build_report": "upstream_failed"},
     "activepieces_wait": {"newest": DONE, "ended": DONE, "run": DONE},
     "tableflow_wait": {"newest": DONE, "ended": DONE, "run": DONE},
