@@ -182,7 +182,8 @@ def start_runs(scene: Scene) -> None:
     # Those that DAGs start themselves.
     flow_of(portable.flows, PORTABLE_SLOW_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
     flow_of(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
-    flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=WAITING + RUNNING)
+    # This one may begin only after the first step of the clock: its task has another one before it.
+    flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING)
     scene.runs.update({dag_id: scene.airflow.trigger(dag_id) for dag_id in EXPECTED})
     say("DAGs", f"{len(scene.runs)} triggered")
 

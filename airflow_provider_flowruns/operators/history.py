@@ -42,12 +42,15 @@ class HistoryOperator(ReadOperator):
     Base of the operators that list runs, into XCom or into a file.
 
     Without ``fetch_all`` the newest (or first) ``limit`` runs are read; with it the list is walked to its end, page by
-    page. Every run that was there when the walk began, and is still there when it comes by, is in the result once. A
-    run that arrives meanwhile is left out where the newest come first, and may be in the result where the oldest do.
+    page, the next one being asked for while one is used up. Runs that arrive meanwhile neither hide others nor double
+    them; they are left out where the newest come first, and may be in the result where the oldest do. Where a service
+    counts its pages by offset (Portable, TableFlow), runs that leave the list meanwhile, because they are deleted or
+    are no longer in the ``status`` asked for, move as many others past the end of a page, and those are missing.
 
-    The result is the list of the runs' summaries. With ``output_path`` they are written there as JSON lines, one page
-    in memory at a time, and the result is ``{"path", "count", "bytes", "oldest_created_at", "newest_created_at"}``. The
-    file appears under its name when it is complete, in place of an earlier one, and not at all when the task fails.
+    The result is the list of the runs' summaries. With ``output_path`` they are written there as JSON lines, with never
+    more than two pages in memory, and the result is a manifest: ``{"path", "count", "bytes", "oldest_created_at",
+    "newest_created_at"}``. The file appears under its name when it is complete, in place of an earlier one, and not at
+    all when the task fails.
 
     :param limit: runs read at most, 1 to 1000 (default 100), templated; with ``fetch_all`` the size of a page.
     :param fetch_all: read all runs and not just ``limit``.
