@@ -30,6 +30,7 @@ test: lint types ## Lint, types and all tests, those in a real Airflow included
 bench: $(STAMP) ## Measure the figures in benchmarks/
 	$(BIN)/python -m benchmarks.loop_stall
 	$(BIN)/python -m benchmarks.upload
+	$(BIN)/python -m benchmarks.history
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side

@@ -33,6 +33,8 @@ _USER_AGENT = f"airflow-provider-flowruns/{__version__}"
 _LONGEST_MESSAGE = 1_000
 #: So many pages in a row may bring nothing new; then the list does not move.
 _MOST_STALE_PAGES = 10
+#: So many items are known again when they come twice.
+_REMEMBERED = 20_000
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -180,7 +182,8 @@ class Walk:
     def __init__(self, pages: Pages[Any]) -> None:
         self.call: Call[Page[Any]] | None = pages.first
         self._pages = pages
-        self._seen: set[Any] = set()
+        #: In the order of their last appearance.
+        self._seen: dict[Any, None] = {}
         self._stale = 0
 
     def take(self, page: Page[Any]) -> list[Any]:
@@ -193,15 +196,23 @@ class Walk:
         fresh = []
         for item in page.items:
             identity = self._pages.identity(item)
-            if identity not in self._seen:
-                self._seen.add(identity)
+            if identity in self._seen:
+                del self._seen[identity]
+            else:
                 fresh.append(item)
+            self._seen[identity] = None
+        self._forget(2 * len(page.items))
         self._stale = self._stale + 1 if page.items and not fresh else 0
         if sent and self._stale > _MOST_STALE_PAGES:
             what = f"{self._stale} pages in a row held nothing new; the server does not move on in this list"
             title = SERVICES[sent.service].info.title
             raise UnexpectedAnswer(title, sent.request.method, sent.request.path, 200, what)
         return fresh
+
+    def _forget(self, needed: int) -> None:
+        # New items push back those that came last, and windows overlap at their ends: what came long ago never returns.
+        while len(self._seen) > max(needed, _REMEMBERED):
+            del self._seen[next(iter(self._seen))]
 
     def refused(self, error: InvalidRequest) -> None:
         """Say the first call in its other words; raises the error when there are none left to try."""

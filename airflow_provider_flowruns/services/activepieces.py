@@ -164,7 +164,7 @@ class ActivepiecesApi:
         :param created_before: leave out runs created after this time.
         :param limit: runs a page, 1 to 1000.
         """
-        size = checked_limit(limit, most=MAX_LIMIT)
+        asked = checked_limit(limit, most=MAX_LIMIT)
         after, before = checked_range(
             created_after, created_before, start_argument="created_after", end_argument="created_before"
         )
@@ -184,12 +184,13 @@ class ActivepiecesApi:
                 # A millisecond of overlap: the filter may be finer than the times in the answer.
                 until = oldest + timedelta(milliseconds=1)
                 moved = before is None or until < before
-                return page(until, size) if moved else page(before, size * 2)
+                # Only a burst in one millisecond needs a larger page.
+                return page(until, asked) if moved else page(before, size * 2)
 
             window = (("createdBefore", rfc3339(before)),) if before else ()
             return self._call("/api/v1/flow-runs", read, (*fixed, *window, ("limit", str(size))))
 
-        return Pages(first=page(before, size), identity=lambda run: run.run_id)
+        return Pages(first=page(before, asked), identity=lambda run: run.run_id)
 
     def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Pages[Flow]:
         """

@@ -121,25 +121,28 @@ class FlowRun:
         """Return the rows extracted, analyzed and loaded over all resources, None without resources."""
         if not self.resources:
             return None
-        return {
-            "extracted": sum(resource.extracted for resource in self.resources),
-            "analyzed": sum(resource.analyzed for resource in self.resources),
-            "loaded": sum(resource.loaded for resource in self.resources),
-        }
+        extracted = analyzed = loaded = 0
+        for resource in self.resources:
+            extracted += resource.extracted
+            analyzed += resource.analyzed
+            loaded += resource.loaded
+        return {"extracted": extracted, "analyzed": analyzed, "loaded": loaded}
 
     def _is_truncated(self) -> bool:
-        texts = [self.errors, *(resource.errors for resource in self.resources[:MAX_RESOURCES])]
-        return len(self.resources) > MAX_RESOURCES or any(
-            len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors) for errors in texts
-        )
+        texts = [self.errors, *[resource.errors for resource in self.resources[:MAX_RESOURCES]]]
+        return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
 
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
+def _is_cut(errors: tuple[str, ...]) -> bool:
+    return len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors)
+
+
 def _capped(errors: tuple[str, ...]) -> list[str]:
-    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]]
+    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]] if errors else []
 
 
 def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:

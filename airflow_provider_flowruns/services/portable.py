@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar, Self
 
@@ -38,6 +39,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_limit,
     checked_range,
     count_of,
+    is_record,
     record_about,
     records_of,
     rfc3339,
@@ -128,7 +130,7 @@ class PortableApi:
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                attempts = tuple(_read_attempt(item, flow) for item in records_of(body, "data"))
+                attempts = tuple([_read_attempt(item, flow) for item in records_of(body, "data")])
                 full = len(attempts) >= size
                 return Page(attempts, page(offset + len(attempts), order) if full else None)
 
@@ -313,9 +315,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
     record = record_about(body, str(int(asked_id)))
     completed_at = time_of(record.get("completedAt"))
     lifecycle, disposition = _state(
-        lifecycle=word(record.get("lifecycle")),
-        disposition=word(record.get("disposition")),
-        has_ended=completed_at is not None,
+        word(record.get("lifecycle")), word(record.get("disposition")), completed_at is not None
     )
     return FlowRun(
         service=PortableApi.info.name,
@@ -335,12 +335,11 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
 
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     completed_at = time_of(record.get("completedAt"))
+    outcome = word(_disposition_word(record))
     lifecycle, disposition = _state(
-        lifecycle=word(record.get("lifecycle")) or _implied_lifecycle(record, completed_at),
-        disposition=word(_disposition_word(record)),
-        has_ended=completed_at is not None,
+        word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at), outcome, completed_at is not None
     )
-    if (lifecycle, disposition) == (Lifecycle.NOT_RUNNING, Disposition.NONE) and completed_at:
+    if completed_at and disposition is Disposition.NONE and lifecycle is Lifecycle.NOT_RUNNING:
         disposition = Disposition.CANCELED  # an attempt that has ended without an outcome
     return FlowRun(
         service=PortableApi.info.name,
@@ -365,13 +364,14 @@ def _disposition_word(record: Mapping[str, Any]) -> Any:
     return record.get("disposition") or record.get("status")
 
 
-def _implied_lifecycle(record: Mapping[str, Any], completed_at: datetime | None) -> str:
+def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
     # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
-    in_progress = word(_disposition_word(record)) in {"", "NONE"} and completed_at is None
+    in_progress = disposition in {"", "NONE"} and completed_at is None
     return "RUNNING" if in_progress else "NOT_RUNNING"
 
 
-def _state(*, lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
+@lru_cache(maxsize=256)  # a history asks about the same few hundreds of thousands of times
+def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
     if lifecycle in {"PENDING", "RUNNING"}:
         return Lifecycle(lifecycle), Disposition.NONE
     # Without a lifecycle, a disposition counts only for a run that has ended: a status without both is legal.
@@ -383,17 +383,17 @@ def _state(*, lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecy
 
 
 def _vendor_status(record: Mapping[str, Any]) -> str:
-    words = (text_of(record.get("lifecycle")), text_of(_disposition_word(record)))
-    return "/".join(part for part in words if part)
+    lifecycle, disposition = text_of(record.get("lifecycle")), text_of(_disposition_word(record))
+    return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition or ""
 
 
 def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
     found = record.get("resources") or record.get("details") or []
-    if isinstance(found, Mapping):
+    if is_record(found):
         found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]
     if not isinstance(found, list):
         return ()
-    return tuple(_read_resource(item) for item in found if isinstance(item, Mapping))
+    return tuple([_read_resource(item) for item in found if is_record(item)])
 
 
 def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeGuard
 
 from airflow_provider_flowruns.services.errors import InvalidArgument
 
@@ -24,8 +25,9 @@ def time_of(value: Any) -> datetime | None:
         return None
     if isinstance(value, int | float):
         return _from_unix(value)
+    text = str(value).strip()
     try:
-        return as_utc(datetime.fromisoformat(str(value).strip().translate(_DASHES)))
+        return as_utc(datetime.fromisoformat(text if text.isascii() else text.translate(_DASHES)))
     except (ValueError, OverflowError):
         return None
 
@@ -39,24 +41,35 @@ def _from_unix(seconds: float) -> datetime | None:
 
 def as_utc(moment: datetime) -> datetime:
     """Return the moment in UTC; one without a time zone is taken as UTC."""
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def word(value: Any) -> str:
     """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens; empty when missing."""
-    return value.strip().translate(_DASHES).upper() if isinstance(value, str) else ""
+    return _word(value) if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=256)  # a history says the same few words hundreds of thousands of times
+def _word(text: str) -> str:
+    return text.strip().translate(_DASHES).upper()
 
 
 def text_of(value: Any) -> str | None:
     """Return an id or a name as text; None for anything that stands for "no value"."""
-    if value is None or value == "" or isinstance(value, bool | Mapping | list):
+    if type(value) is str:
+        return value or None
+    if type(value) is int:
+        return str(value)
+    if value is None or isinstance(value, bool | Mapping | list):
         return None
     return str(value)
 
 
 def texts_of(value: Any) -> tuple[str, ...]:
     """Return error texts: None, a text, a list of texts or of records with a message."""
-    if value in (None, "", {}, []):
+    if value is None or value in ("", {}, []):
         return ()
     items: Iterable[Any] = value if isinstance(value, list) else [value]
     return tuple(_error_text(item) for item in items if item not in (None, "", {}))
@@ -70,10 +83,17 @@ def _error_text(item: Any) -> str:
 
 def count_of(value: Any) -> int:
     """Return a row count; 0 for anything that is not a number."""
+    if type(value) is int:
+        return value
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+
+
+def is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether a value is a JSON object; asking for Mapping alone takes ten times as long."""
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def record_of(value: Any) -> Mapping[str, Any]:
@@ -97,7 +117,7 @@ def records_of(value: Any, *names: str) -> list[Mapping[str, Any]]:
     """Return a bare JSON list of objects, or the one under the first of ``names``; raises ValueError otherwise."""
     if isinstance(value, Mapping):
         value = next((value[name] for name in names if isinstance(value.get(name), list)), value)
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+    if not isinstance(value, list) or not all(map(is_record, value)):
         raise ValueError(f"expected a list of JSON objects, got {_shape(value)}")
     return value
 
