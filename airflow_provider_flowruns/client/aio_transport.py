@@ -36,6 +36,8 @@ class Transport:
         """
         Send a request and return its answer, whatever its status.
 
+        :param settings: the connection.
+        :param request: the request as data.
         :raises ConnectionFailed: there was none.
         """
         url = URL(settings.base_url + request.path, encoded=True).with_query(list(request.query))

@@ -19,5 +19,10 @@ class ReadOperator(ServiceTask, BaseOperator):
 
 
 def summaries(runs: Iterable[FlowRun], most: int) -> list[dict[str, Any]]:
-    """Return the summaries of the first ``most`` runs; no page beyond them is asked for."""
+    """
+    Return the summaries of the first ``most`` runs; no page beyond them is asked for.
+
+    :param runs: the runs, in the order wanted.
+    :param most: runs returned at most.
+    """
     return [run.summary() for run in islice(runs, most)]
