@@ -23,6 +23,7 @@ newest one is in the history with its result.
 ):
     newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
 
+    # --8<-- [start:history]
     ended = PortableFlowRunSensor(
         task_id="ended",
         flow_id="{{ params.flow_id }}",
@@ -39,6 +40,7 @@ newest one is in the history with its result.
         sort="DESC",
         limit=100,
     )
+    # --8<-- [end:history]
 
     @task(multiple_outputs=False)
     def count_by_disposition(attempts: list[dict[str, Any]]) -> dict[str, int]:
