@@ -4,8 +4,10 @@ Everything public explains itself, arguments included. Public is what has no lea
 * A module, a class, a function, a method and a property each have a docstring.
 * An argument is explained as ``:param name:`` in the docstring of its function; the arguments of a class, which are
   those of ``__init__`` or the fields of a dataclass or named tuple, in the docstring of the class.
+* Nothing is explained that is not an argument, unless ``**kwargs`` passes it on.
 * What a base class or a protocol of this package explains, a subclass need not explain again.
-* Below what DAG authors import, the first sentence about a function of one argument is about that argument.
+* The first sentence about a function of one argument is about that argument; for the methods that DAG authors call,
+  this is not enough.
 * ``context`` is Airflow's own word. In the sandbox ``now`` is always the time as epoch seconds, and ``request`` the
   web server's request.
 """
@@ -76,8 +78,12 @@ def class_arguments(cls: ast.ClassDef) -> list[str]:
     ):
         fields = [one for one in cls.body if isinstance(one, ast.AnnAssign) and "ClassVar" not in ast.unparse(one)]
         return [name for name in (ast.unparse(one.target) for one in fields) if is_public(name)]
-    made = [one for one in cls.body if isinstance(one, Function) and one.name == "__init__"]
-    return [name for one in made for name in arguments_of(one)]
+    init = init_of(cls)
+    return arguments_of(init) if init else []
+
+
+def init_of(cls: ast.ClassDef) -> Function | None:
+    return next((one for one in cls.body if isinstance(one, Function) and one.name == "__init__"), None)
 
 
 def explained(*nodes: ast.ClassDef | Function) -> set[str]:
@@ -89,26 +95,30 @@ def unexplained_in(path: str, tree: ast.Module) -> Iterator[str]:
     if tree.body and not ast.get_docstring(tree):
         yield "the module itself"
     for function in functions_of(tree):
-        yield from gaps(function.name, function, needing_words(path, function) - explained(function))
+        yield from gaps(function.name, function, needing_words(path, function, 2) - explained(function))
+        yield from strangers(function.name, function, function, arguments_of(function))
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef) and is_public(node.name)):
         yield from gaps(cls.name, cls, set(class_arguments(cls)) - explained(*ancestry(cls)))
+        yield from strangers(cls.name, cls, init_of(cls), class_arguments(cls))
         for method in functions_of(cls):
+            yield from strangers(f"{cls.name}.{method.name}", method, method, arguments_of(method))
             same = [
                 other
                 for known in (*ancestry(cls), *PROTOCOLS)
                 for other in functions_of(known)
                 if other.name == method.name
             ]
-            missing = needing_words(path, method) - explained(*same)
+            fewest = 2 if path.startswith(BELOW) else 1
+            missing = needing_words(path, method, fewest) - explained(*same)
             yield from gaps(f"{cls.name}.{method.name}", method, missing)
 
 
-def needing_words(path: str, function: Function) -> set[str]:
-    """Return the arguments of a function that its first sentence alone cannot make clear."""
+def needing_words(path: str, function: Function, fewest: int) -> set[str]:
+    """Return the arguments of a function, none when they are fewer than so many."""
     names = set(arguments_of(function)) - ALWAYS_CLEAR
     if path.startswith("sandbox/"):
         names -= CLEAR_IN_SANDBOX
-    return set() if len(names) == 1 and path.startswith(BELOW) else names
+    return names if len(names) >= fewest else set()
 
 
 def gaps(name: str, node: ast.ClassDef | Function, missing: set[str]) -> Iterator[str]:
@@ -116,6 +126,15 @@ def gaps(name: str, node: ast.ClassDef | Function, missing: set[str]) -> Iterato
         yield f"{name} has no docstring"
     if missing:
         yield f"{name} does not explain {', '.join(sorted(missing))}"
+
+
+def strangers(name: str, node: ast.ClassDef | Function, taker: Function | None, known: list[str]) -> Iterator[str]:
+    """Yield what is explained without being an argument of the function that takes the arguments."""
+    if taker and taker.args.kwarg:
+        return
+    rest = {taker.args.vararg.arg} if taker and taker.args.vararg else set()
+    if unknown := explained(node) - {*known} - rest:
+        yield f"{name} explains {', '.join(sorted(unknown))}, which it does not take"
 
 
 @pytest.mark.parametrize("path", MODULES)
@@ -138,11 +157,13 @@ class B(A):
     """Text."""
     def __init__(self, said): ...
     def said(self, context): "Text."
-def function(y: int): "Text."
+def function(y: int, z: int): "Text."
+def short(y: int): "Text. :param z: a stranger."
 '''
     assert [*unexplained_in("operators/some.py", ast.parse(source))] == [
         "the module itself",
-        "function does not explain y",
+        "function does not explain y, z",
+        "short explains z, which it does not take",
         "A does not explain unsaid",
         "A.silent has no docstring",
         "A.silent does not explain x",
