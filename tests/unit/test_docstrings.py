@@ -8,8 +8,8 @@ Everything public explains itself, arguments included. Public is what has no lea
 * What a base class or a protocol of this package explains, a subclass need not explain again.
 * The first sentence about a function of one argument is about that argument; for the methods that DAG authors call,
   this is not enough.
-* ``context`` is Airflow's own word. In the sandbox ``now`` is always the time as epoch seconds, and ``request`` the
-  web server's request.
+* ``context``, ``task_instance`` and ``ti_key`` are Airflow's own words. In the sandbox ``now`` is always the time as
+  epoch seconds, and ``request`` the web server's request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import airflow_provider_flowruns
 
 ROOT = Path(airflow_provider_flowruns.__file__).parent
 BELOW = ("services/", "client/", "waiting/", "sandbox/")
-ALWAYS_CLEAR = {"context"}
+ALWAYS_CLEAR = {"context", "task_instance", "ti_key"}
 CLEAR_IN_SANDBOX = {"now", "request"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
