@@ -25,6 +25,7 @@ any storage that Airflow's object storage knows, such as `s3://aws_default@bucke
 ):
     newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
 
+    # --8<-- [start:history]
     ended = PortableFlowRunSensor(
         task_id="ended",
         flow_id="{{ params.flow_id }}",
@@ -41,6 +42,7 @@ any storage that Airflow's object storage knows, such as `s3://aws_default@bucke
         sort="DESC",
         limit=100,
     )
+    # --8<-- [end:history]
 
     @task(multiple_outputs=False)
     def count_by_disposition(attempts: list[dict[str, Any]]) -> dict[str, int]:

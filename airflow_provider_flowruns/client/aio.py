@@ -49,6 +49,7 @@ class AsyncClient:
         """
         Send a call and return what its answer says.
 
+        :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
         :raises FlowRunsError: there was no usable answer, or the connection cannot be used.
         """
@@ -62,6 +63,8 @@ class AsyncClient:
         """
         Send the calls of some steps in turn and return their answer.
 
+        :param steps: a generator of calls.
+        :param retry: instead of the client's own policy.
         :raises FlowRunsError: a call failed and the steps had no other way.
         """
         try:

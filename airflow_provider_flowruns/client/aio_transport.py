@@ -37,6 +37,8 @@ class Transport:
         """
         Send a request and return its answer, whatever its status.
 
+        :param settings: the connection.
+        :param request: the request as data.
         :raises ConnectionFailed: there was none.
         """
         url = _url(settings.base_url + request.path, request.query)

@@ -82,7 +82,12 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def headers_for(settings: Settings, request: Request) -> dict[str, str]:
-    """Return the headers of a request; the token and the connection's own headers only where they may go."""
+    """
+    Return the headers of a request; the token and the connection's own headers only where they may go.
+
+    :param settings: the connection.
+    :param request: the request they are for.
+    """
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     if request.with_token:
         headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
@@ -93,6 +98,9 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     """
     Return what an answer says.
 
+    :param settings: the connection, for messages.
+    :param call: the call that was sent.
+    :param response: its answer.
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
     if response.status >= 300:
@@ -111,6 +119,8 @@ def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = T
     """
     Return the error for a request that got no answer.
 
+    :param settings: the connection, for messages.
+    :param request: the request that was sent, or was to be.
     :param what: how that came about.
     :param sent: whether the request may have reached the service.
     """
@@ -161,7 +171,12 @@ def _is_not_json(response: Response) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None."""
+    """
+    Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None.
+
+    :param headers: the answer's headers, names in lower case.
+    :param now: the time, for an answer that names a date.
+    """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -177,7 +192,11 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 class Walk:
-    """Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat."""
+    """
+    Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat.
+
+    :param pages: the list.
+    """
 
     def __init__(self, pages: Pages[Any]) -> None:
         self.call: Call[Page[Any]] | None = pages.first

@@ -66,6 +66,7 @@ class SyncClient:
         """
         Send a call and return what its answer says.
 
+        :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
         :raises ApiError: there was no usable answer; the subclass says why.
         """
@@ -77,6 +78,8 @@ class SyncClient:
         """
         Send the calls of some steps in turn and return their answer.
 
+        :param steps: a generator of calls.
+        :param retry: instead of the client's own policy.
         :raises ApiError: a call failed and the steps had no other way.
         """
         try:

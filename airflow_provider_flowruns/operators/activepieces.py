@@ -216,6 +216,9 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     """
     Retry a run and return the run that came of it; an end it had before does not count.
 
+    :param operator: the operator that waits for the run.
+    :param failed: the run to retry.
+    :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``.
     :raises ApiError: the service refused.
     :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
     """

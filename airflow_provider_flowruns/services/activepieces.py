@@ -223,6 +223,7 @@ class ActivepiecesApi:
 
         Webhooks need no token, and the server keeps every header of the request in the run: the token stays away.
 
+        :param flow_id: the flow's id, 21 letters and digits.
         :param payload: JSON object that becomes the trigger's output.
         """
         return Call(
@@ -242,6 +243,7 @@ class ActivepiecesApi:
         """
         ``POST /api/v1/flow-runs/{id}/retry``: run a failed run again.
 
+        :param run_id: the failed run's id, 21 letters and digits.
         :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
         """
         return Call(

@@ -42,7 +42,12 @@ class Service(Protocol):
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
-        """Return the API as one connection means it: its server and its own extra fields."""
+        """
+        Return the API as one connection means it: its server and its own extra fields.
+
+        :param base_url: scheme, host and path without a trailing slash.
+        :param options: the connection's extra fields.
+        """
 
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
@@ -67,6 +72,9 @@ class Service(Protocol):
         Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
 
         Their result says in a sentence what was done, or why nothing was.
+
+        :param flow_id: the flow's id.
+        :param run_id: the run's id.
         """
 
     def error_message(self, body: Any) -> str | None:
@@ -78,6 +86,9 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
 
     Their result says in a sentence what was done, or why nothing was.
+
+    :param service: the service.
+    :param target: what the wait is for.
     """
     run_id = target.run_id
     if run_id is None:
@@ -93,7 +104,12 @@ _SHOWN_CHARS = 200
 
 
 def error_text(service: Service, response: Response) -> str:
-    """Return what an error answer says, whether or not it is JSON of the service's own."""
+    """
+    Return what an error answer says, whether or not it is JSON of the service's own.
+
+    :param service: the service.
+    :param response: an answer with an HTTP status of 300 or above.
+    """
     try:
         message = service.error_message(response.json())
     except ValueError:

@@ -118,6 +118,7 @@ class PortableApi:
         """
         ``GET /v2/flows/{id}/run``: the flow's run attempts, page by page until a short page.
 
+        :param flow_id: the flow's number.
         :param limit: attempts a page, 1 to 1000.
         :param sort: ``DESC`` (newest first) or ``ASC``, by the time of creation.
         :param start_time: leave out attempts before this time.

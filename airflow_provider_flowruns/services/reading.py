@@ -106,7 +106,12 @@ def record_of(value: Any) -> Mapping[str, Any]:
 
 
 def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
-    """Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id."""
+    """
+    Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id.
+
+    :param value: the body, read as JSON.
+    :param record_id: the id that was asked for.
+    """
     record = record_of(value)
     if text_of(record.get("id")) != record_id:
         raise ValueError(f"asked about {record_id}, got an answer about {_shown(record.get('id'))}")
@@ -132,6 +137,10 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
     """
     Return an id that is safe to stand in a path.
 
+    :param value: the argument's value.
+    :param argument: its name, for the message.
+    :param pattern: what the service's ids look like.
+    :param example: one, for the message.
     :raises InvalidArgument: it does not have the service's form; the message names ``argument``.
     """
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID:
@@ -146,6 +155,9 @@ def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
     """
     Return a number of records from 1 to ``most``; digits as text will do (a rendered template).
 
+    :param value: the argument's value.
+    :param argument: its name, for the message.
+    :param most: upper bound.
     :raises InvalidArgument: it is no such number.
     """
     if isinstance(value, str) and _SMALL_NUMBER.fullmatch(value.strip()):
@@ -161,6 +173,8 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
 
     A value without a time zone is taken as UTC.
 
+    :param value: the argument's value.
+    :param argument: its name, for the message.
     :raises InvalidArgument: it is no point in time.
     """
     if value is None or value == "":
@@ -193,6 +207,10 @@ def checked_range(
     """
     Return both ends of a time range, each None when not given.
 
+    :param start: begin of the range.
+    :param end: end of the range.
+    :param start_argument: name of the argument with the begin.
+    :param end_argument: name of the argument with the end.
     :raises InvalidArgument: one is no point in time, or the range is empty.
     """
     first = checked_time(start, argument=start_argument)

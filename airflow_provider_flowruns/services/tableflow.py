@@ -137,6 +137,7 @@ class TableFlowApi:
         """
         ``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
 
+        :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
         """
         request = Request("POST", f"/v2/flows/{checked_flow_id(flow_id)}/run", parts=parts)

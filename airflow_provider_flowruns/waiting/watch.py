@@ -154,7 +154,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A line for the log: a change worth telling, or a heartbeat."""
+    """
+    A line for the log: a change worth telling, or a heartbeat.
+
+    :param text: one line.
+    :param is_warning: whether it is worth a warning.
+    """
 
     text: str
     is_warning: bool = False
@@ -162,7 +167,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do next: sleep ``wait`` seconds and look again, or, with a ``verdict``, stop."""
+    """
+    What to do next: sleep ``wait`` seconds and look again, or, with a ``verdict``, stop.
+
+    :param wait: seconds.
+    :param verdict: the end of the wait, None while it goes on.
+    :param news: lines for the log.
+    """
 
     wait: float = 0.0
     verdict: Verdict | None = None
