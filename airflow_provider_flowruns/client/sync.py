@@ -112,6 +112,7 @@ class SyncClient:
 
         Nothing else may be sent meanwhile.
 
+        :param pages: the list, as a service's module describes it.
         :param most: items yielded at most, None for all; no page beyond them is asked for.
         """
         walk, left = Walk(pages), most

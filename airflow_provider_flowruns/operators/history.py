@@ -94,7 +94,11 @@ class HistoryOperator(ReadOperator):
 
     @abstractmethod
     def pages(self, page_size: int) -> Pages[FlowRun]:
-        """Return the list as the service has it, in pages of this size."""
+        """
+        Return the list as the service has it.
+
+        :param page_size: runs a page.
+        """
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the runs' summaries, or what is in the file that was written."""

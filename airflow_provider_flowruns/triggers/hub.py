@@ -66,7 +66,12 @@ class Wait(Protocol[E_co]):
         """Unix time at which it looks for the last time, however long the service asks to be left alone."""
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Step[E_co]:
-        """Take one look's result."""
+        """
+        Take one look's result.
+
+        :param seen: the runs that were read, newest first, or the error that came instead.
+        :param now: Unix time of the look.
+        """
 
 
 class _Waiter(Generic[E_co]):

@@ -17,7 +17,12 @@ MOST_FLOWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The shortest and the longest of some durations, in seconds."""
+    """
+    Some durations.
+
+    :param shortest: seconds of the shortest one.
+    :param longest: seconds of the longest one.
+    """
 
     shortest: float
     longest: float
