@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError, RateLimited
@@ -158,12 +158,17 @@ class Hub:
     def _leave(self, waiter: _Waiter[Any]) -> None:
         self._forget(waiter)
         waiter.due = 0.0
-        if self._waiters:
-            return
+        if not self._waiters:
+            self._give_up()
+
+    def _give_up(self) -> None:
         for request in self._requests:
             request.cancel()
+        self._requests.clear()
         self._queue.clear()
+        self._asked.clear()
         self._agenda.clear()
+        self._load = 0
         self._arm()
 
     def _forget(self, waiter: _Waiter[Any]) -> None:
@@ -193,6 +198,7 @@ class Hub:
 
     def _put_down(self, waiter: _Waiter[Any], due: float, sleep: float) -> None:
         waiter.due, waiter.sleep = due, sleep
+        waiter.not_before = min(waiter.not_before, due)
         heappush(self._agenda, (due, next(self._numbers), waiter))
         if due < self._armed_for:
             self._arm()
@@ -212,13 +218,20 @@ class Hub:
         due: dict[Target, None] = {}
         while self._agenda and self._agenda[0][0] <= now:
             moment, _, waiter = heappop(self._agenda)
-            if moment == waiter.due and waiter.target not in self._asked:
+            if moment != waiter.due or waiter.target in self._asked:
+                continue
+            if self._may_ask(waiter, now):
                 due[waiter.target] = None
+            else:
+                self._put_down(waiter, self._after_hold(waiter, waiter.sleep), waiter.sleep)
         for look in self._looks_at(due, now):
             self._queue.append(look)
             self._asked.update(look.targets)
         self._send()
         self._arm()
+
+    def _may_ask(self, waiter: _Waiter[Any], now: float) -> bool:
+        return now >= self._not_before or now >= waiter.wait.deadline
 
     def _hold(self, error: FlowRunsError) -> None:
         """Leave the service alone for as long as it asks, with everything that has not been sent yet."""
@@ -235,7 +248,8 @@ class Hub:
         self._asked.difference_update(held)
         for target in held:
             for waiter in self._waiters.get(target, {}):
-                self._put_down(waiter, self._after_hold(waiter, waiter.sleep), waiter.sleep)
+                if waiter.due <= now:  # the others came along and still stand on the agenda
+                    self._put_down(waiter, self._after_hold(waiter, waiter.sleep), waiter.sleep)
 
     # -- what is asked together
 
@@ -267,7 +281,7 @@ class Hub:
 
     def _may_come(self, target: Target, now: float) -> bool:
         return any(
-            waiter.not_before <= now and waiter.due - COME_ALONG * waiter.sleep <= now
+            waiter.not_before <= now and waiter.due - COME_ALONG * waiter.sleep <= now and self._may_ask(waiter, now)
             for waiter in self._waiters[target]
         )
 
@@ -282,16 +296,18 @@ class Hub:
             request.add_done_callback(self._requests.discard)
 
     async def _serve(self, look: _Look) -> None:
+        asked_at = self._clock.now()
+        seen: Mapping[Target, Seen] = {}
         try:
             seen = await self._look(look)
         except Exception as error:  # a fault of ours; the waits must end with it instead of hanging
             self._fail(look, error)
-            return
         finally:
-            self._load -= look.load
-            self._asked.difference_update(look.targets)
-            self._send()
-        await self._step_all(seen)
+            if asyncio.current_task() in self._requests:  # else it was given up on, and all it took was given back
+                self._load -= look.load
+                self._asked.difference_update(target for target in look.targets if target not in seen)
+                self._send()
+        await self._step_all(seen, asked_at)
 
     def _fail(self, look: _Look, error: Exception) -> None:
         for target in look.targets:
@@ -316,10 +332,12 @@ class Hub:
         return sighting.found
 
     def _look_alone(self, targets: Iterable[Target]) -> None:
+        now = self._clock.now()
         for target in targets:
             for waiter in self._waiters.get(target, {}):
                 self._alone.add(target)
-                self._schedule(waiter, 0.0)
+                if waiter.not_before <= now:
+                    self._schedule(waiter, 0.0)
 
     def _noted(self, seen: Seen) -> Seen:
         if isinstance(seen, FlowRunsError):
@@ -329,35 +347,49 @@ class Hub:
             self.usual.learn(seen)
         return seen
 
-    async def _step_all(self, seen: Mapping[Target, Seen]) -> None:
+    async def _step_all(self, seen: Mapping[Target, Seen], asked_at: float) -> None:
         # One answer at a time: twenty of them at once would hold up the loop.
         async with self._turn:
-            now = self._clock.now()
-            waiting = [(waiter, runs) for target, runs in seen.items() for waiter in self._waiters.get(target, {})]
-            for number, (waiter, runs) in enumerate(waiting, 1):
-                if not waiter.done.done() and waiter.not_before <= now:
+            self._asked.difference_update(seen)
+            for number, (waiter, runs) in enumerate(self._take_up(seen, asked_at), 1):
+                if not waiter.done.done():
                     self._step(waiter, runs)
                 if number % STEPS_IN_A_ROW == 0:
                     await asyncio.sleep(0)
+
+    def _take_up(self, seen: Mapping[Target, Seen], asked_at: float) -> list[tuple[_Waiter[Any], Seen]]:
+        """Return who is to step with what; an answer asked for before a wait's first look was due is not for it."""
+        now = self._clock.now()
+        taken: list[tuple[_Waiter[Any], Seen]] = []
+        for target, runs in seen.items():
+            for waiter in self._waiters.get(target, {}):
+                if waiter.not_before <= asked_at:
+                    waiter.due = math.inf  # until it has stepped
+                    taken.append((waiter, runs))
+                elif waiter.due <= now:
+                    self._schedule(waiter, 0.0)
+        return taken
 
     def _step(self, waiter: _Waiter[Any], seen: Seen) -> None:
         try:
             step = waiter.wait.step(seen, self._clock.now())
             waiter.tell(step)
+            target = waiter.wait.target
         except Exception as error:
             waiter.done.set_exception(error)
             return
         if step.verdict is not None:
             waiter.done.set_result(step.verdict)
             return
-        if waiter.wait.target != waiter.target:
+        if target != waiter.target:
             self._forget(waiter)
-            waiter.target = waiter.wait.target
+            waiter.target = target
             self._enter(waiter)
         self._schedule(waiter, step.wait)
 
 
-_hubs: WeakKeyDictionary[AsyncClient, Hub] = WeakKeyDictionary()
+#: A hub knows its client, so the client must not keep its hub.
+_hubs: WeakValueDictionary[AsyncClient, Hub] = WeakValueDictionary()
 #: Outlives the clients: what is learnt while one wait lasts serves the next one.
 _usual: dict[tuple[str, str], UsualDurations] = {}
 
