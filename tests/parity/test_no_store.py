@@ -1,4 +1,4 @@
-"""Without a task state store (below Airflow 3.3) a rescheduled sensor forgets its looks: it waits on, and is not wrong."""
+"""Without a task state store (below Airflow 3.3) a rescheduled sensor forgets its looks: it waits on, never wrong."""
 
 from __future__ import annotations
 
