@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
+from airflow.models import import_all_models
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, TaskDeferred, timezone
 
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
@@ -23,6 +24,9 @@ from airflow_provider_flowruns.sensors.base import FlowRunSensor
 _GUARD = importlib.import_module(BaseOperator.__module__).ExecutorSafeguard
 _GUARD.test_mode = True
 _GUARD._sentinel = SimpleNamespace(callers={})  # Airflow 2 has one for its first thread only
+
+# Airflow 2 loads its models when a task first asks for one; two threads that do so at once can wait for each other.
+import_all_models()
 
 MODES = ("poke", "reschedule", "deferrable")
 
