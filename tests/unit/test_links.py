@@ -13,8 +13,16 @@ from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesRetryFlowRunOperator,
     ActivepiecesRunFlowOperator,
 )
-from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator, PortableRunFlowOperator
-from airflow_provider_flowruns.operators.tableflow import TableFlowGetFlowRunOperator, TableFlowRunFlowOperator
+from airflow_provider_flowruns.operators.portable import (
+    PortableCancelFlowOperator,
+    PortableGetRunAttemptsOperator,
+    PortableRunFlowOperator,
+)
+from airflow_provider_flowruns.operators.tableflow import (
+    TableFlowGetFlowRunOperator,
+    TableFlowListFlowRunsOperator,
+    TableFlowRunFlowOperator,
+)
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
 from airflow_provider_flowruns.sensors.portable import (
     PortableFlowRunSensor,
@@ -40,7 +48,12 @@ ABOUT_ONE_RUN = [
     (TableFlowRunFlowOperator, {"flow_id": TABLE_ID}),
     (TableFlowGetFlowRunOperator, {"run_id": TABLE_ID}),
 ]
-ABOUT_MANY = [(PortableGetRunAttemptsOperator, {"flow_id": 5}), (ActivepiecesListFlowRunsOperator, {})]
+ABOUT_MANY = [
+    (PortableGetRunAttemptsOperator, {"flow_id": 5}),
+    (PortableCancelFlowOperator, {"flow_id": 5}),
+    (ActivepiecesListFlowRunsOperator, {}),
+    (TableFlowListFlowRunsOperator, {}),
+]
 
 
 def serialized_links(make, arguments) -> dict[str, str]:
@@ -61,11 +74,20 @@ def test_a_task_about_many_runs_has_none(make, arguments) -> None:
     assert serialized_links(make, arguments) == {}
 
 
-def test_a_mapped_task_has_the_link() -> None:
+@pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_mapped_task_has_the_link(make, arguments) -> None:
     with DAG("links", schedule=None) as dag:
-        ActivepiecesFlowRunSensor.partial(task_id="task").expand(run_id=[ID])
+        make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
     task = DagSerialization.to_dict(dag)["dag"]["tasks"][0]["__var"]
     assert task["_operator_extra_links"] == {"Flow run": "run_url"}
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"), [*ABOUT_ONE_RUN, *ABOUT_MANY], ids=lambda one: getattr(one, "__name__", "")
+)
+def test_a_mapped_task_has_the_inlets_and_outlets_that_airflow_iterates_over(make, arguments) -> None:
+    mapped = make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
+    assert (mapped.inlets, mapped.outlets) == ([], [])
 
 
 @pytest.mark.parametrize(("pushed", "shown"), [("https://app.portable.io/", "https://app.portable.io/"), (None, "")])
