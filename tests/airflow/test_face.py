@@ -118,12 +118,6 @@ def test_the_link_stays_when_the_task_has_ended(face: Face, task_id: str, map_in
     assert face.link(task_id, map_index) == shown
 
 
-def test_the_link_is_no_secret_bearer(face: Face) -> None:
-    for link in face.links_while_going.values():
-        assert link
-        assert "sandbox" not in link.partition("?")[2]
-
-
 # -- asset events
 
 
@@ -224,6 +218,14 @@ def test_lineage_events_are_well_formed(lineage: Any, task_id: str, kind: str) -
         assert facet["_schemaURL"].startswith("https://")
         assert facet["_producer"].startswith("https://")
     assert SCHEMA_FILE in facets[RUN_FACET]["_schemaURL"]
+
+
+def test_lineage_events_hold_no_token(lineage: Any, lineage_events: Path, connections: dict[str, str]) -> None:
+    assert lineage("sync", "COMPLETE")
+    text = "".join(path.read_text() for path in lineage_events.iterdir())
+    tokens = {json.loads(value).get("password") for value in connections.values()} - {None}
+    assert tokens
+    assert [token for token in tokens if token in text] == []
 
 
 # -- callbacks
