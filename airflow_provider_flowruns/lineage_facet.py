@@ -36,7 +36,11 @@ class FlowRunRunFacet(RunFacet):
 
     @classmethod
     def of(cls, run: dict[str, Any]) -> FlowRunRunFacet:
-        """Return the facet of a run's summary."""
+        """
+        Return a run's facet.
+
+        :param run: the run's summary.
+        """
         inherited = {field.name for field in attr.fields(RunFacet)}
         return cls(**{field.name: run[field.name] for field in attr.fields(cls) if field.name not in inherited})
 
