@@ -58,12 +58,12 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
         raise InvalidArgument(f"{argument} must be one of {', '.join(choices)}, got {value!r}")
 
 
-def checked_payload(value: Any, *, reserved: str, argument: str = "payload") -> dict[str, Any]:
+def checked_payload(value: Any, *, reserved: str | None = None, argument: str = "payload") -> dict[str, Any]:
     """
     Return a JSON object that goes with a start; None is an empty one.
 
     :param value: the argument's value.
-    :param reserved: key that this package adds itself.
+    :param reserved: key that this package adds itself, None when it adds none.
     :param argument: its name, for the message.
     :raises InvalidArgument: it is no JSON object, or holds the reserved key.
     """
