@@ -101,7 +101,7 @@ def attempts(*numbers: int) -> list[Target]:
 NEWEST = Target("portable", Kind.FLOW_RUNS, "7")
 
 
-def portable_server(total: int, *, ignores_offset: bool = False, shortest: int | None = None) -> Callable[..., Any]:
+def portable_server(total: int, *, ignores_offset: bool = False) -> Callable[..., Any]:
     """Return a server with the attempts ``total`` to 1, newest first."""
 
     def answer(request: Request) -> Any:
