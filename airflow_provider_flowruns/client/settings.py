@@ -131,10 +131,10 @@ def _token(info: ServiceInfo, where: str, password: str | None) -> str:
 
 
 def _timeout(where: str, value: Any) -> float:
-    if value in (None, ""):
+    if _is_blank(value):
         return DEFAULT_TIMEOUT
     try:
-        seconds = float(value)
+        seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = 0.0
     if not 0 < seconds <= 600:
@@ -143,7 +143,7 @@ def _timeout(where: str, value: Any) -> float:
 
 
 def _verify(where: str, value: Any) -> bool | str:
-    if value in (None, ""):
+    if _is_blank(value):
         return True
     if isinstance(value, bool):
         return value
@@ -154,7 +154,7 @@ def _verify(where: str, value: Any) -> bool | str:
 
 
 def _string_map(where: str, name: str, value: Any) -> dict[str, str]:
-    if value in (None, ""):
+    if _is_blank(value):
         return {}
     if isinstance(value, str):
         try:
@@ -175,6 +175,11 @@ def _headers(where: str, value: Any) -> dict[str, str]:
     if odd:
         raise ConfigurationError(f"{where}: extra 'headers' must hold printable ASCII only, see {odd[0]!r}")
     return headers
+
+
+def _is_blank(value: Any) -> bool:
+    # A form stores null or empty text for a field that was left empty.
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is_plain(text: str) -> bool:
