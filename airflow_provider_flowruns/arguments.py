@@ -49,11 +49,11 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
         raise InvalidArgument(f"{argument} must be one of {', '.join(choices)}, got {value!r}")
 
 
-def checked_payload(value: Any, *, reserved: str, argument: str = "payload") -> dict[str, Any]:
+def checked_payload(value: Any, *, reserved: str | None = None, argument: str = "payload") -> dict[str, Any]:
     """
     Return a JSON object that goes with a start; None is an empty one.
 
-    :param reserved: key that this package adds itself.
+    :param reserved: key that this package adds itself, None when it adds none.
     :raises InvalidArgument: it is no JSON object, or holds the reserved key.
     """
     if value is None:

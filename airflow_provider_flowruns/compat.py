@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+try:
+    from airflow.sdk.definitions.asset import AssetRef
+except ImportError:  # Airflow 2 knows no ``Asset.ref``
+    ASSET_REFERENCES: tuple[type, ...] = ()
+else:
+    ASSET_REFERENCES = (AssetRef,)
+
 
 async def task_state(task_instance: Any) -> str | None:
     """

@@ -75,6 +75,8 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": title, "python-modules": ["airflow_provider_flowruns.triggers.flow_run"]}
             for title in _TITLES.values()
         ],
+        "extra-links": ["airflow_provider_flowruns.links.FlowRunLink"],
+        "notifications": ["airflow_provider_flowruns.notifications.flow_run.FlowRunNotifier"],
         "connection-types": [_connection_type(kind) for kind in _TITLES],
     }
 

@@ -1,11 +1,24 @@
-"""What sensors and operators share: the hook behind their connection id."""
+"""What sensors and operators share: the hook behind their connection id, the run they are about, and waiting for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from datetime import timedelta
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.links import FlowRunLink
+from airflow_provider_flowruns.outcomes import settle, tell
+from airflow_provider_flowruns.outlets import tell_outlets
+from airflow_provider_flowruns.services.model import Kind, Target
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, WatchPlan
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 
 class ServiceTask:
@@ -22,3 +35,128 @@ class ServiceTask:
     def hook(self) -> Any:
         """The hook for the connection, made on first use."""
         return self.hook_class(self.conn_id)
+
+
+class RunTask(ServiceTask):
+    """Mixin of a task about one run: its link, and its outlets' asset events."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (FlowRunLink(),)
+    outlets: list[Any]
+
+    _run: dict[str, Any] | None = None
+    _shown: str | None = None
+
+    def see(self, run: dict[str, Any], context: Context) -> None:
+        """
+        Remember how the run stands, and show its address as soon as it is known.
+
+        :param run: the run's summary.
+        """
+        self._run = run
+        task_instance = context.get("ti")  # absent where somebody's unit test calls a reading operator
+        if task_instance is not None and run["url"] and run["url"] != self._shown:
+            self._shown = run["url"]
+            task_instance.xcom_push(key=FlowRunLink.xcom_key, value=run["url"])
+
+    def result(self, run: dict[str, Any], context: Context) -> dict[str, Any]:
+        """
+        Return a run's summary as the task's result, after telling it to the task's outlets.
+
+        :param run: the run's summary.
+        """
+        self.see(run, context)
+        tell_outlets(self.outlets, run, context)
+        return run
+
+
+class WaitingTask(RunTask):
+    """Mixin of a task that waits for its run, in this process or in the triggerer, and reports its lineage."""
+
+    #: Seconds for which a failure that the service itself may mend is not taken as one.
+    recovery_grace: ClassVar[float] = 300.0
+
+    log: Any
+    defer: Callable[..., NoReturn]
+    error_budget: float
+    on_paused: str
+    on_canceled: str
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Wall time that does not jump while this process lives."""
+        return Clock()
+
+    def plan_for(self, target: Target, *, deadline: float, interval: float, **more: Any) -> WatchPlan:
+        """
+        Return the plan of a wait for a target with this task's arguments.
+
+        :param deadline: Unix time at which the wait ends.
+        :param interval: seconds between two looks.
+        :param more: further fields of the plan, or others than this task's own.
+        """
+        info = self.hook.api.info
+        arguments: dict[str, Any] = {
+            "service": target.service,
+            "kind": str(target.kind),
+            "flow_id": target.flow_id,
+            "run_id": target.run_id,
+            "mark": asdict(target.mark) if target.mark else None,
+            "appear_within": info.appear_within if target.mark else None,
+            "error_budget": self.error_budget,
+            "on_paused": self.on_paused,
+            "on_canceled": self.on_canceled,
+            "recovery_grace": self.recovery_grace,
+            # Only a run can be too new to be known; a flow's or a project's id is right or wrong.
+            "not_found_grace": info.not_found_grace if target.kind in {Kind.RUN, Kind.STARTED} else 0.0,
+        }
+        return WatchPlan(deadline=deadline, interval=interval, **{**arguments, **more})
+
+    def look(self, watch: Watch) -> Decision:
+        """Look at a wait's target once, and tell what is new."""
+        decision = watch.step(self.hook.client.look(watch.target), self.clock.now())
+        tell(self.log, decision.news)
+        return decision
+
+    def hand_over(
+        self, watch: Watch, method_name: str = "execute_complete", *, cancel_on_kill: bool = False, **kwargs: Any
+    ) -> NoReturn:
+        """
+        Leave a wait to the triggerer; the task goes on in a method of it when the wait is over.
+
+        :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
+        :param kwargs: for that method, beside the trigger's event.
+        """
+        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+
+        left = max(0.0, watch.plan.deadline - self.clock.now())
+        self.defer(
+            trigger=FlowRunTrigger(conn_id=self.conn_id, watch=watch.to_json(), cancel_on_kill=cancel_on_kill),
+            method_name=method_name,
+            kwargs=kwargs,
+            # Only a net: the trigger knows the deadline, and this one would skip its last look and the cancel.
+            timeout=timedelta(seconds=left + 2 * watch.plan.interval + 60),
+        )
+
+    def settle(self, verdict: Verdict, context: Context, **meaning: Any) -> dict[str, Any]:
+        """
+        Return the run's summary as the task's result if the wait succeeded; raises what :func:`outcomes.settle` does.
+
+        :param meaning: what failures mean to this task, see :func:`outcomes.settle`.
+        """
+        if verdict.run:
+            self.see(verdict.run, context)  # before anything is raised: lineage asks afterwards
+        return self.result(settle(verdict, **meaning), context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """
+        Return what OpenLineage is told about the run, see ``lineage.lineage_of``; None when no run was seen.
+
+        :param task_instance: not needed, the task itself holds what it saw.
+        """
+        from airflow_provider_flowruns.lineage import lineage_of
+
+        return lineage_of(self._run) if self._run else None
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return what OpenLineage is told about the run as it was last seen, its errors included."""
+        return self.get_openlineage_facets_on_complete(task_instance)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.operators.base import ReadOperator, summaries
+from airflow_provider_flowruns.operators.base import ReadOperator, ReadRunOperator, summaries
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class ActivepiecesGetFlowRunOperator(ReadOperator):
+class ActivepiecesGetFlowRunOperator(ReadRunOperator):
     """
     Return the summary of one flow run as it stands.
 
@@ -52,8 +52,7 @@ class ActivepiecesGetFlowRunOperator(ReadOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run's summary."""
         with self.hook as hook:
-            summary: dict[str, Any] = hook.get_flow_run(self.run_id).summary()
-            return summary
+            return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
 class ActivepiecesListFlowRunsOperator(ReadOperator):

@@ -9,13 +9,17 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_flowruns.services.model import FlowRun
-from airflow_provider_flowruns.task import ServiceTask
+from airflow_provider_flowruns.task import RunTask, ServiceTask
 
 
 class ReadOperator(ServiceTask, BaseOperator):
     """Base of the operators that read: their result is plain JSON, ready for a downstream task."""
 
     ui_color = "#dff3ef"
+
+
+class ReadRunOperator(RunTask, ReadOperator):
+    """Base of the operators that read one run: they have its link, and tell it to the task's outlets."""
 
 
 def summaries(runs: Iterable[FlowRun], most: int) -> list[dict[str, Any]]:

@@ -7,21 +7,19 @@ import uuid
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
-from airflow_provider_flowruns.outcomes import error_for, settle, tell
+from airflow_provider_flowruns.outcomes import error_for
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound, was_refused
 from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, StartMark, Target
-from airflow_provider_flowruns.task import ServiceTask
+from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch, WatchPlan
+from airflow_provider_flowruns.waiting.watch import Outcome, Verdict, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -55,7 +53,7 @@ class OwnRun:
     delivered: int | None = None
 
 
-class RunOperator(ServiceTask, BaseOperator):
+class RunOperator(WaitingTask, BaseOperator):
     """
     Base of the operators that make a run and wait for it.
 
@@ -63,7 +61,9 @@ class RunOperator(ServiceTask, BaseOperator):
     looked up, never repeated. With Airflow 3.3 and newer a retried task finds its own run again: it waits for a live
     one, takes the result of one that succeeded, and starts anew after one that failed.
 
-    The result is the run's summary. XCom ``run_id`` and ``run_url`` are pushed as soon as they are known.
+    The result is the run's summary. XCom ``run_id`` and ``run_url`` are pushed as soon as they are known, and the link
+    *Flow run* with them. When the task succeeds, the asset events of its ``outlets`` say which run it was, see
+    ``outlets.tell_outlets``.
 
     :param wait: wait for the end of the run; without, the result is the run as it was first seen.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
@@ -77,9 +77,6 @@ class RunOperator(ServiceTask, BaseOperator):
     """
 
     ui_color = "#c9e9e3"
-
-    #: Seconds for which a failure that the service itself may mend is not taken as one.
-    recovery_grace: ClassVar[float] = 300.0
 
     def __init__(
         self,
@@ -126,9 +123,11 @@ class RunOperator(ServiceTask, BaseOperator):
             self._own = self._earlier_run(context) or self.make_run(context)
             watch = self._watch_own_run()
             verdict = self._wait_here(watch, context)
-            if not self.wait and self._last_run:
-                return self._delivered(self._last_run.summary(), context)
-            return self._settle(verdict, context) if verdict else self._defer(watch)
+            if not self.wait and watch.last_seen:
+                return self._delivered(self.result(watch.last_seen.summary(), context), context)
+            if verdict is None:
+                self.hand_over(watch, cancel_on_kill=self.cancel_on_kill)
+            return self._settle(verdict, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """
@@ -140,7 +139,7 @@ class RunOperator(ServiceTask, BaseOperator):
         with self.hook:
             self._own = self._load(context) or _own_run_of(verdict)
             if verdict.run:
-                self._know(verdict.run["run_id"], verdict.run["url"], context)
+                self._know(verdict.run["run_id"], context)
             return self._settle(verdict, context)
 
     def on_kill(self) -> None:
@@ -185,13 +184,13 @@ class RunOperator(ServiceTask, BaseOperator):
             self.log.warning("%s; looking for the run before anything else is started", error)
             return self._found_after(error, own, context)
         if isinstance(answer, FlowRun):
-            self._know(answer.run_id, answer.url, context)
+            self._found(answer, context)
         return own
 
     def find_now(self, own: OwnRun, context: Context) -> None:
         """Find out which run a start became, before another one can be started; what does not show soon can wait."""
         if own.run_id is None and (run := self._find(own, until=self.clock.now() + FIND_IN_WORKER)):
-            self._know(run.run_id, run.url, context)
+            self._found(run, context)
 
     def wait_for_other(self, running: FlowRun, context: Context) -> None:
         """
@@ -202,11 +201,13 @@ class RunOperator(ServiceTask, BaseOperator):
         now = self.clock.now()
         self._deadline = self._deadline or now + self._seconds()
         target = Target(self.hook.api.info.name, Kind.RUN, running.flow_id, running.run_id)
-        watch = Watch(self.plan_for(target, self._deadline, on_paused="wait"), now)
+        watch = Watch(
+            self.plan_for(target, deadline=self._deadline, interval=self.poll_interval, on_paused="wait"), now
+        )
         if self.deferrable:
-            self._defer(watch, method_name="other_run_ended", cancel_on_kill=False, deadline=self._deadline)
+            self.hand_over(watch, "other_run_ended", deadline=self._deadline)
         while True:
-            decision = self._step(watch)
+            decision = self.look(watch)
             if decision.verdict:
                 self._check_ended(decision.verdict)
                 return
@@ -234,7 +235,7 @@ class RunOperator(ServiceTask, BaseOperator):
                 f"the start got no answer and no run of it appeared, it may still do so; a retry of this task looks "
                 f"for it before it starts another ({error})"
             ) from error
-        self._know(run.run_id, run.url, context)
+        self._found(run, context)
         return own
 
     # -- finding the run of an earlier try
@@ -254,7 +255,7 @@ class RunOperator(ServiceTask, BaseOperator):
             self.log.info("Run %s of an earlier try is %s", run.run_id, run.disposition)
             return self.recover(run, context)
         self.log.info("Going on with run %s of an earlier try, which is %s", run.run_id or "", run.lifecycle)
-        self._know(run.run_id, run.url, context)
+        self._found(run, context)
         return own
 
     def _find(self, own: OwnRun, until: float) -> FlowRun | None:
@@ -295,36 +296,11 @@ class RunOperator(ServiceTask, BaseOperator):
 
     # -- waiting
 
-    @cached_property
-    def clock(self) -> Clock:
-        """Wall time that does not jump while this process lives."""
-        return Clock()
-
     def _target_of(self, own: OwnRun) -> Target:
         service = self.hook.api.info.name
         if own.run_id:
             return Target(service, Kind.RUN, own.flow_id, own.run_id)
         return Target(service, Kind.STARTED, own.flow_id, mark=StartMark(**own.mark) if own.mark else None)
-
-    def plan_for(self, target: Target, deadline: float, **changes: Any) -> WatchPlan:
-        """Return the plan of a wait for a target with this operator's arguments."""
-        info = self.hook.api.info
-        arguments: dict[str, Any] = {
-            "service": info.name,
-            "kind": str(target.kind),
-            "flow_id": target.flow_id,
-            "run_id": target.run_id,
-            "mark": asdict(target.mark) if target.mark else None,
-            "appear_within": info.appear_within if target.mark else None,
-            "interval": self.poll_interval,
-            "deadline": deadline,
-            "error_budget": self.error_budget,
-            "on_paused": self.on_paused,
-            "on_canceled": self.on_canceled,
-            "recovery_grace": self.recovery_grace,
-            "not_found_grace": info.not_found_grace,
-        }
-        return WatchPlan(**{**arguments, **changes})
 
     def _watch_own_run(self) -> Watch:
         own, now = self._own, self.clock.now()
@@ -332,7 +308,8 @@ class RunOperator(ServiceTask, BaseOperator):
             raise ValueError("no run was made")
         guard = own.ended_before + 0.001 if own.ended_before is not None else None
         deadline = self._deadline or now + self._seconds()
-        return Watch(self.plan_for(self._target_of(own), deadline, completed_after=guard), now)
+        target, interval = self._target_of(own), self.poll_interval
+        return Watch(self.plan_for(target, deadline=deadline, interval=interval, completed_after=guard), now)
 
     def _seconds(self) -> float:
         limit: timedelta | None = self.execution_timeout
@@ -342,60 +319,41 @@ class RunOperator(ServiceTask, BaseOperator):
         """Wait in this process: to the end, or, where that is left to others, until the run is known."""
         find_until = self.clock.now() + FIND_IN_WORKER
         while True:
-            decision = self._step(watch)
-            self._last_run = watch.last_seen or self._last_run
+            decision = self.look(watch)
+            if watch.last_seen:
+                self.see(watch.last_seen.summary(), context)
             if watch.target.run_id:
-                self._know(watch.target.run_id, self._last_run.url if self._last_run else None, context)
+                self._know(watch.target.run_id, context)
             if decision.verdict:
                 return decision.verdict
             known = bool(watch.target.run_id)
-            if not self.wait and known and self._last_run:
+            if not self.wait and known and watch.last_seen:
                 return None
             if self.wait and self.deferrable and (known or self.clock.now() >= find_until):
                 return None
             time.sleep(decision.wait if known else min(decision.wait, FIND_INTERVAL))
 
-    def _step(self, watch: Watch) -> Decision:
-        decision = watch.step(self.hook.client.look(watch.target), self.clock.now())
-        tell(self.log, decision.news)
-        return decision
-
-    _last_run: FlowRun | None = None
     _deadline: float | None = None
 
-    def _know(self, run_id: str | None, url: str | None, context: Context) -> None:
-        """Push the run's id and address as soon as they are known, and keep them for later tries."""
+    def _found(self, run: FlowRun, context: Context) -> None:
+        self.see(run.summary(), context)
+        self._know(run.run_id, context)
+
+    def _know(self, run_id: str | None, context: Context) -> None:
+        """Push the run's id as soon as it is known, and keep it for later tries."""
         own = self._own
         if own is None or not run_id or own.run_id == run_id == self._pushed:
             return
         own.run_id = self._pushed = run_id
         self.note(own, context)
         context["ti"].xcom_push(key="run_id", value=run_id)
-        if url:
-            context["ti"].xcom_push(key="run_url", value=url)
 
     _pushed: str | None = None
-
-    def _defer(
-        self, watch: Watch, method_name: str = "execute_complete", *, cancel_on_kill: bool = True, **kwargs: Any
-    ) -> NoReturn:
-        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-
-        left = watch.plan.deadline - self.clock.now()
-        self.defer(
-            trigger=FlowRunTrigger(
-                conn_id=self.conn_id, watch=watch.to_json(), cancel_on_kill=cancel_on_kill and self.cancel_on_kill
-            ),
-            method_name=method_name,
-            kwargs=kwargs,
-            # Only a net: the trigger knows the deadline, and this one would skip its last look and the cancel.
-            timeout=timedelta(seconds=max(0.0, left) + 2 * self.poll_interval + 60),
-        )
 
     def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         if verdict.outcome is Outcome.TIMED_OUT and self.cancel_on_timeout and self._own:
             self._cancel(self._own)
-        return self._delivered(settle(verdict, timeout_error=FlowRunTimeout), context)
+        return self._delivered(self.settle(verdict, context, timeout_error=FlowRunTimeout), context)
 
     def _delivered(self, summary: dict[str, Any], context: Context) -> dict[str, Any]:
         if self._own:

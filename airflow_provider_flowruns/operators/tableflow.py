@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.arguments import check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.operators.base import ReadOperator, summaries
+from airflow_provider_flowruns.operators.base import ReadOperator, ReadRunOperator, summaries
 from airflow_provider_flowruns.operators.files import Paths, file_parts
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class TableFlowGetFlowRunOperator(ReadOperator):
+class TableFlowGetFlowRunOperator(ReadRunOperator):
     """
     Return the summary of one flow run as it stands.
 
@@ -51,8 +51,7 @@ class TableFlowGetFlowRunOperator(ReadOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run's summary."""
         with self.hook as hook:
-            summary: dict[str, Any] = hook.get_flow_run(self.run_id).summary()
-            return summary
+            return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
 class TableFlowListFlowRunsOperator(ReadOperator):

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
-from airflow_provider_flowruns.outcomes import settle, tell
-from airflow_provider_flowruns.services.model import Kind, Target
+from airflow_provider_flowruns.services.model import Target
 from airflow_provider_flowruns.services.reading import checked_time, time_of
-from airflow_provider_flowruns.task import ServiceTask
+from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, WatchPlan
+from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 _STATE_KEY = "flowruns_wait"
 
 
-class FlowRunSensor(ServiceTask, BaseSensorOperator):
+class FlowRunSensor(WaitingTask, BaseSensorOperator):
     """
     Base of the sensors: waits until a run has ended and returns its summary.
 
@@ -33,6 +31,9 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     cancelled one, ``AirflowSensorTimeout`` when the run does not end in time, ``FlowRunUnobservable`` when nobody could
     look for longer than ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be
     asked. ``soft_fail`` skips on the first three of these, ``never_fail`` on all.
+
+    XCom ``run_url`` and the link *Flow run* are there as soon as a look has shown a run. When the task succeeds, the
+    asset events of its ``outlets`` say which run it was, see ``outlets.tell_outlets``.
 
     :param deferrable: wait in the triggerer, holding no worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -47,8 +48,6 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     template_fields: Sequence[str] = ()
     ui_color = "#dff3ef"
 
-    #: Seconds for which a failure that the service itself may mend is not taken as one.
-    recovery_grace: ClassVar[float] = 300.0
     #: Whether this sensor looks at a last run, which may be older than wanted.
     takes_guard: ClassVar[bool] = False
 
@@ -90,8 +89,8 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
             self._watch = self._begin(context)
             if not self.deferrable:
                 return super().execute(context)
-            verdict = self._look(self._watch)
-        return self._settle(verdict, context) if verdict else self._defer(self._watch)
+            verdict = self._look_with(self._watch, context)
+        return self._settle(verdict, context) if verdict else self.hand_over(self._watch)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """
@@ -104,49 +103,29 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
         watch = self._watch = self._watch or self._begin(context)
-        verdict = self._look(watch)
+        verdict = self._look_with(watch, context)
         if verdict is None:
             self._keep(watch, context)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._settle(verdict, context))
 
-    def _defer(self, watch: Watch) -> NoReturn:
-        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-
-        left = watch.plan.deadline - self._clock.now()
-        self.defer(
-            trigger=FlowRunTrigger(conn_id=self.conn_id, watch=watch.to_json()),
-            method_name="execute_complete",
-            # Only a net: the trigger knows the deadline, and this one would skip its last look.
-            timeout=timedelta(seconds=max(0.0, left) + 2 * self.poke_interval + 60),
-        )
-
     def _begin(self, context: Context) -> Watch:
         """Go on with the wait this try began before it was rescheduled, or plan a new one."""
         target = self.target()
-        info = self.hook.api.info  # a connection that cannot work fails here, whatever silent_fail says
+        _ = self.hook.settings  # a connection that cannot work fails here, whatever silent_fail says
         saved = self._load(context)
         if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
             return Watch.from_json(saved["watch"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
         completed_after, started_after = saved.get("guards") or self._guards()
-        now = self._clock.now()
-        plan = WatchPlan(
-            service=target.service,
-            kind=str(target.kind),
-            flow_id=target.flow_id,
-            run_id=target.run_id,
-            interval=self.poke_interval,
+        now = self.clock.now()
+        plan = self.plan_for(
+            target,
             deadline=now + self.timeout,
-            error_budget=self.error_budget,
+            interval=self.poke_interval,
             completed_after=completed_after,
             started_after=started_after,
-            on_paused=self.on_paused,
-            on_canceled=self.on_canceled,
             keep_waiting=self.silent_fail,
-            recovery_grace=self.recovery_grace,
-            # Only a run's id can be too new to be known; a flow's or a project's is right or wrong.
-            not_found_grace=info.not_found_grace if target.kind is Kind.RUN else 0.0,
             backoff=self.exponential_backoff,
             longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
         )
@@ -158,10 +137,6 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
     def is_guarded(self) -> bool:
         """Whether only a run that is fresh enough counts."""
         return self.completed_after is not None or self.started_after is not None
-
-    @cached_property
-    def _clock(self) -> Clock:
-        return Clock()
 
     def _load(self, context: Context) -> dict[str, Any]:
         saved = TaskState(context, _STATE_KEY).load() if self._is_kept else {}
@@ -191,9 +166,10 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
                 }
             )
 
-    def _look(self, watch: Watch) -> Verdict | None:
-        self._decision = watch.step(self.hook.client.look(watch.target), self._clock.now())
-        tell(self.log, self._decision.news)
+    def _look_with(self, watch: Watch, context: Context) -> Verdict | None:
+        self._decision = self.look(watch)
+        if watch.last_seen:
+            self.see(watch.last_seen.summary(), context)
         return self._decision.verdict
 
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
@@ -201,7 +177,7 @@ class FlowRunSensor(ServiceTask, BaseSensorOperator):
         return self._decision.wait
 
     def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        summary = settle(verdict, soft_fail=self.soft_fail, never_fail=self.never_fail)
+        summary = self.settle(verdict, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
         self._warn_if_old(summary, context)
         return summary
 

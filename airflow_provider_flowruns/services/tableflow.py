@@ -48,6 +48,8 @@ MAX_LIMIT = 1_000
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 _NEWEST = 20
+#: The app has no documented address of a run, only this one to sign in at.
+APP_URL = "https://app.tableflow.com/"
 #: Seconds by which the server's clock may be behind ours.
 _CLOCK_SKEW = 120.0
 
@@ -261,6 +263,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         started_at=time_of(record.get("start_time")),
         completed_at=time_of(record.get("end_time")) or time_of(record.get("updated_at")) if ended else None,
         errors=_run_errors(record) if disposition is Disposition.FAILED else (),
+        url=APP_URL,
         raw=record,
     )
 

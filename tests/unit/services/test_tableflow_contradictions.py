@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
-from airflow_provider_flowruns.services.tableflow import TableFlowApi
+from airflow_provider_flowruns.services.tableflow import APP_URL, TableFlowApi
 
 MISSING = object()
 START, END = 1682366228, 1682366258
@@ -179,7 +179,7 @@ def test_t10_drive_files_as_ids_and_as_links(drive_files) -> None:
     """Rule: do not expect addresses, so none of them becomes the run's link."""
     run = read(drive_files=drive_files)
     assert run == read()
-    assert run.url is None
+    assert run.url == APP_URL
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""A notifier that starts a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.notifier import BaseNotifier
+
+from airflow_provider_flowruns.arguments import check_when_known, checked_payload
+from airflow_provider_flowruns.services import activepieces, portable
+from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.model import Call
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_CHECKED_FLOW_ID = {"portable": portable.checked_flow_id, "activepieces": activepieces.checked_flow_id}
+
+
+class FlowRunNotifier(BaseNotifier):
+    """
+    Start a flow from a callback, such as a task's ``on_failure_callback`` or, awaited, a deadline's.
+
+    Starts it once and does not wait for the run: ``POST /v2/flows/{id}/run`` on Portable,
+    ``POST /api/v1/webhooks/{flowId}`` on Activepieces, which the API token is never sent to. The request is sent again
+    only if it provably was not accepted. Arguments that cannot be right raise ``InvalidArgument`` at DAG parse. A start
+    that fails raises a ``FlowRunsError`` in the callback, which Airflow logs; the task's own error and state stay.
+
+    In a deadline's callback Airflow's context holds only ``dag_run`` and ``deadline``, so templates see no more.
+
+    :param service: ``portable`` or ``activepieces``. TableFlow starts a flow only with files, so it takes a task: a
+        ``TableFlowRunFlowOperator`` with ``trigger_rule="one_failed"``.
+    :param flow_id: the flow's id, templated.
+    :param payload: JSON object that the flow's trigger is called with, templated; only on Activepieces.
+    :param conn_id: Airflow connection of the service, templated; ``portable_default`` or ``activepieces_default`` when
+        not given.
+    """
+
+    template_fields: Sequence[str] = ("flow_id", "payload", "conn_id")
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        flow_id: int | str,
+        payload: Mapping[str, Any] | None = None,
+        conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.service = service
+        self.flow_id = flow_id
+        self.payload = payload
+        self.conn_id = conn_id or f"{service}_default"
+        _check_service(service)
+        if service == "portable" and payload is not None:
+            raise InvalidArgument("payload goes with a start on Activepieces only; Portable takes none: leave it out")
+        check_when_known(flow_id, _CHECKED_FLOW_ID[service])
+        check_when_known(payload, checked_payload)
+
+    def notify(self, context: Context) -> None:
+        """
+        Start the flow.
+
+        :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
+        """
+        from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+        from airflow_provider_flowruns.hooks.portable import PortableHook
+
+        hook_class: Any = PortableHook if self.service == "portable" else ActivepiecesHook
+        with hook_class(self.conn_id) as hook:
+            hook.client.send(self._start())
+        self._say()
+
+    async def async_notify(self, context: Context) -> None:
+        """
+        Start the flow from an event loop, without blocking it.
+
+        :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
+        """
+        from airflow_provider_flowruns.client.aio import shared_client
+        from airflow_provider_flowruns.triggers.connection import async_settings
+
+        lookup = partial(async_settings, self.service, self.conn_id)
+        async with shared_client(self.service, self.conn_id, lookup) as client:
+            await client.send(self._start())
+        self._say()
+
+    def _start(self) -> Call[None]:
+        if self.service == "portable":
+            return portable.PortableApi().run_flow(self.flow_id)
+        return activepieces.ActivepiecesApi().run_flow(str(self.flow_id), checked_payload(self.payload))
+
+    def _say(self) -> None:
+        self.log.info("Started flow %s on %s", self.flow_id, self.service)
+
+
+def _check_service(service: str) -> None:
+    if service == "tableflow":
+        raise InvalidArgument(
+            "service must not be 'tableflow': a start there takes files, which a notifier has none of; use a "
+            'TableFlowRunFlowOperator with trigger_rule="one_failed"'
+        )
+    if service not in _CHECKED_FLOW_ID:
+        raise InvalidArgument(f"service must be one of {', '.join(_CHECKED_FLOW_ID)}, got {service!r}")
