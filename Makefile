@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One stamp per Airflow version, so that asking for another version installs it.
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+BROWSER_STAMP := $(VENV)/.installed-browser
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 and AIRFLOW_VERSION=3.3.2 choose what 'make venv' builds with."
 
@@ -23,8 +24,12 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 # Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
 .PHONY: test
 test: lint types ## Lint, types and all tests, those in a real Airflow included
-	$(BIN)/pytest --ignore tests/airflow -n 6
+	$(BIN)/pytest --ignore tests/airflow --ignore tests/browser -n 6
 	$(BIN)/pytest tests/airflow
+
+.PHONY: test-browser
+test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
+	$(BIN)/pytest tests/browser
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the figures in benchmarks/
@@ -70,4 +75,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[dev]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[browser]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@touch $@
