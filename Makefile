@@ -9,6 +9,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
 
+DOCS_VENV := .venv-docs
+DOCS_BIN := $(DOCS_VENV)/bin
+DOCS_STAMP := $(DOCS_VENV)/.installed
+DOCS_SITE := build/docs
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -35,6 +40,7 @@ test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chrom
 bench: $(STAMP) ## Measure the figures in benchmarks/
 	$(BIN)/python -m benchmarks.loop_stall
 	$(BIN)/python -m benchmarks.upload
+	$(BIN)/python -m benchmarks.history
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side
@@ -58,12 +64,17 @@ format: $(STAMP) ## Fix style
 types: $(STAMP) ## Check types
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --strict --clean --site-dir $(DOCS_SITE)
+	$(DOCS_BIN)/python -m tools.docs_links $(DOCS_SITE)
+
 .PHONY: venv
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
 .PHONY: clean
 clean: ## Remove .venv, caches and what the demo left
-	rm -rf $(VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DOCS_VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -79,4 +90,11 @@ $(STAMP): pyproject.toml
 
 $(BROWSER_STAMP): $(STAMP)
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[browser]" "apache-airflow==$(AIRFLOW_VERSION)"
+	@touch $@
+
+# The docs are built from the sources, without Airflow.
+$(DOCS_STAMP): pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(DOCS_BIN)/uv pip install --python $(DOCS_VENV) --quiet --group docs
 	@touch $@

@@ -15,6 +15,8 @@ def check_when_known(value: Any, check: Callable[[Any], object]) -> None:
     """
     Run a check now if the value is final; a template or another task's result is checked when it is rendered.
 
+    :param value: the argument's value.
+    :param check: raises for a wrong value.
     :raises InvalidArgument: the value is final and wrong.
     """
     if _is_known(value):
@@ -25,6 +27,10 @@ def check_range_when_known(start: Any, end: Any, start_argument: str, end_argume
     """
     Check a time range as far as its ends are known at DAG parse.
 
+    :param start: begin of the range.
+    :param end: end of the range.
+    :param start_argument: name of the argument with the begin.
+    :param end_argument: name of the argument with the end.
     :raises InvalidArgument: an end is known and no point in time, or both are and the range is empty.
     """
     check_when_known(start, partial(checked_time, argument=start_argument))
@@ -43,6 +49,9 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
     """
     Check an argument that is one of a few words.
 
+    :param value: the argument's value.
+    :param argument: its name, for the message.
+    :param choices: the words it may be.
     :raises InvalidArgument: it is none of them.
     """
     if value not in choices:
@@ -53,7 +62,9 @@ def checked_payload(value: Any, *, reserved: str | None = None, argument: str = 
     """
     Return a JSON object that goes with a start; None is an empty one.
 
+    :param value: the argument's value.
     :param reserved: key that this package adds itself, None when it adds none.
+    :param argument: its name, for the message.
     :raises InvalidArgument: it is no JSON object, or holds the reserved key.
     """
     if value is None:
@@ -75,6 +86,8 @@ def check_seconds(value: Any, *, argument: str) -> None:
     """
     Check a span of time in seconds.
 
+    :param value: the argument's value.
+    :param argument: its name, for the message.
     :raises InvalidArgument: it is not a number above zero.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:

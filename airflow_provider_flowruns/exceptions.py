@@ -37,6 +37,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "RateLimited",
+    "ResultTooLarge",
     "ServerError",
     "UnexpectedAnswer",
 ]
@@ -65,6 +66,10 @@ class FlowRunTimeout(AirflowException):
 
 class FlowAlreadyRunning(AirflowException):
     """The flow was running when it was to be started, and ``if_running`` says to fail then."""
+
+
+class ResultTooLarge(AirflowException):
+    """The runs read come to more than XCom takes; ``output_path`` has them written to a file instead."""
 
 
 class FlowRunUnobservable(FlowRunsError):

@@ -57,6 +57,16 @@ _OWN_FIELDS = {
     }
 }
 
+_OPTIONS = {
+    "max_xcom_bytes": {
+        "description": "Bytes of JSON that an operator puts into XCom at most when it lists runs.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": "4194304",
+        "default": "1048576",
+    }
+}
+
 
 def get_provider_info() -> dict[str, object]:
     """Return the provider's metadata for Airflow."""
@@ -78,6 +88,9 @@ def get_provider_info() -> dict[str, object]:
         "extra-links": ["airflow_provider_flowruns.links.FlowRunLink"],
         "notifications": ["airflow_provider_flowruns.notifications.flow_run.FlowRunNotifier"],
         "connection-types": [_connection_type(kind) for kind in _TITLES],
+        "config": {
+            "flowruns": {"description": "Flow runs of Portable, Activepieces and TableFlow.", "options": _OPTIONS}
+        },
     }
 
 

@@ -31,5 +31,8 @@ class FlowRunLink(BaseOperatorLink):
         Return the run's address, empty when the task never knew it.
 
         Airflow 3 calls this in the worker when a process of the task ends, Airflow 2 whenever the button is drawn.
+
+        :param operator: the task; not needed.
+        :param ti_key: which task instance.
         """
         return XCom.get_value(ti_key=ti_key, key=RUN_URL) or ""

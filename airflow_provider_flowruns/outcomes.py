@@ -28,7 +28,12 @@ def tell(log: Any, news: Iterable[News]) -> None:
 
 
 def error_for(verdict: Verdict, timeout_error: type[Exception] = AirflowSensorTimeout) -> Exception:
-    """Return the exception that stands for a wait that did not succeed."""
+    """
+    Return the exception that stands for a wait that did not succeed.
+
+    :param verdict: the end of the wait.
+    :param timeout_error: class of the exception for a run that did not end in time.
+    """
     if verdict.outcome is Outcome.FAILED:
         return FlowRunFailed(verdict.reason, verdict.run)
     if verdict.outcome is Outcome.CANCELED:
@@ -50,6 +55,7 @@ def settle(
     """
     Return the run's summary if the wait succeeded, and only then.
 
+    :param verdict: the end of the wait.
     :param soft_fail: skip the task when the run failed, was cancelled or did not end in time.
     :param never_fail: skip the task instead of failing it, whatever happened.
     :param timeout_error: class of the exception for a run that did not end in time.

@@ -90,6 +90,7 @@ class WaitingTask(RunTask):
         """
         Return the plan of a wait for a target with this task's arguments.
 
+        :param target: what to look at.
         :param deadline: Unix time at which the wait ends.
         :param interval: seconds between two looks.
         :param more: further fields of the plan, or others than this task's own.
@@ -112,7 +113,11 @@ class WaitingTask(RunTask):
         return WatchPlan(deadline=deadline, interval=interval, **{**arguments, **more})
 
     def look(self, watch: Watch) -> Decision:
-        """Look at a wait's target once, and tell what is new."""
+        """
+        Look at a wait's target once, and tell what is new.
+
+        :param watch: the wait.
+        """
         decision = watch.step(self.hook.client.look(watch.target), self.clock.now())
         tell(self.log, decision.news)
         return decision
@@ -123,6 +128,8 @@ class WaitingTask(RunTask):
         """
         Leave a wait to the triggerer; the task goes on in a method of it when the wait is over.
 
+        :param watch: the wait so far.
+        :param method_name: the method with which the task goes on.
         :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
         :param kwargs: for that method, beside the trigger's event.
         """
@@ -141,6 +148,7 @@ class WaitingTask(RunTask):
         """
         Return the run's summary as the task's result if the wait succeeded; raises what :func:`outcomes.settle` does.
 
+        :param verdict: how the wait ended.
         :param meaning: what failures mean to this task, see :func:`outcomes.settle`.
         """
         if verdict.run:

@@ -32,7 +32,11 @@ class TaskState:
         return saved if isinstance(saved, dict) else {}
 
     def save(self, value: dict[str, Any]) -> None:
-        """Save the value in place of the one before."""
+        """
+        Save the value in place of the one before.
+
+        :param value: plain JSON.
+        """
         if self._store is not None:
             self._store.set(self._key, value)
 

@@ -20,6 +20,7 @@ Calls the flow's webhook with a payload and waits in the triggerer for the run t
 pauses, for an approval say, is waited for; `on_paused` says otherwise.
 """,
 ):
+    # --8<-- [start:start]
     notify = ActivepiecesRunFlowOperator(
         task_id="notify",
         flow_id="{{ params.flow_id }}",
@@ -30,6 +31,7 @@ pauses, for an approval say, is waited for; `on_paused` says otherwise.
         retries=2,
         retry_from_failure=True,
     )
+    # --8<-- [end:start]
 
     @task
     def seconds_taken(run: dict[str, Any]) -> float:

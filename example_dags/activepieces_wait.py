@@ -24,6 +24,7 @@ Lists the flow's runs, waits for the newest one by its id, and reads it once mor
 connection's project id.
 """,
 ):
+    # --8<-- [start:wait]
     newest = ActivepiecesListFlowRunsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
 
     ended = ActivepiecesFlowRunSensor(
@@ -37,3 +38,4 @@ connection's project id.
     run = ActivepiecesGetFlowRunOperator(task_id="run", run_id=NEWEST_RUN_ID)
 
     newest >> ended >> run
+    # --8<-- [end:wait]

@@ -18,6 +18,7 @@ The flow's run fails, so the sensor does, with the error that Portable gives; no
 arrive. **This DAG is meant to end as failed.**
 """,
 ):
+    # --8<-- [start:wait]
     contacts_loaded = PortableFlowSensor(
         task_id="contacts_loaded",
         flow_id="{{ params.flow_id }}",
@@ -31,3 +32,4 @@ arrive. **This DAG is meant to end as failed.**
         """Stand for the work that needs the data."""
 
     contacts_loaded >> build_report()
+    # --8<-- [end:wait]

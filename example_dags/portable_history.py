@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
@@ -12,17 +13,19 @@ from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 with DAG(
     "portable_history",
     schedule=None,
-    params={"flow_id": 568101},
+    params={"flow_id": 568101, "archive": "file:///tmp/flowruns-archive"},
     tags=["flowruns", "portable"],
     doc_md="""
 ### History of a Portable flow
 
 Finds the flow's newest run attempt, waits until it has ended, and then reads all attempts of the last day, so that the
-newest one is in the history with its result.
+newest one is in the history with its result. All attempts there ever were go into a file: `archive` may be a folder on
+any storage that Airflow's object storage knows, such as `s3://aws_default@bucket/portable`.
 """,
 ):
     newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
 
+    # --8<-- [start:history]
     ended = PortableFlowRunSensor(
         task_id="ended",
         flow_id="{{ params.flow_id }}",
@@ -39,6 +42,7 @@ newest one is in the history with its result.
         sort="DESC",
         limit=100,
     )
+    # --8<-- [end:history]
 
     @task(multiple_outputs=False)
     def count_by_disposition(attempts: list[dict[str, Any]]) -> dict[str, int]:
@@ -48,5 +52,20 @@ newest one is in the history with its result.
             counts[attempt["disposition"]] = counts.get(attempt["disposition"], 0) + 1
         return counts
 
-    newest >> ended >> attempts
+    archive = PortableGetRunAttemptsOperator(
+        task_id="archive",
+        flow_id="{{ params.flow_id }}",
+        fetch_all=True,
+        output_path="{{ params.archive }}/{{ params.flow_id }}/{{ run_id }}.jsonl",
+    )
+
+    @task
+    def rows_loaded(manifest: dict[str, Any]) -> int:
+        """Add up the rows that all attempts have loaded, one line of the file at a time."""
+        with ObjectStoragePath(manifest["path"]).open("rb") as lines:
+            runs = map(json.loads, lines)
+            return sum(run["rows"]["loaded"] for run in runs if run["rows"])
+
+    newest >> ended >> [attempts, archive]
+    rows_loaded(archive.output)
     count_by_disposition(attempts.output)

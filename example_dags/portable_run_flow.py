@@ -20,6 +20,7 @@ Starts the flow, or waits first if it is running already, and waits in the trigg
 retry of the task finds its own run again. Marking the task failed cancels the run.
 """,
 ):
+    # --8<-- [start:start]
     load = PortableRunFlowOperator(
         task_id="load",
         flow_id="{{ params.flow_id }}",
@@ -30,6 +31,7 @@ retry of the task finds its own run again. Marking the task failed cancels the r
         cancel_on_timeout=True,
         retries=2,
     )
+    # --8<-- [end:start]
 
     @task
     def rows_loaded(run: dict[str, Any]) -> int:

@@ -21,6 +21,7 @@ Waits for the flow's run in the triggerer, pulls its newest run attempts, and co
 the last one loaded and how many of them succeeded.
 """,
 ):
+    # --8<-- [start:wait]
     loaded = PortableFlowSensor(
         task_id="loaded",
         flow_id="{{ params.flow_id }}",
@@ -30,7 +31,9 @@ the last one loaded and how many of them succeeded.
     )
 
     attempts = PortableGetRunAttemptsOperator(task_id="attempts", flow_id="{{ params.flow_id }}", limit=20)
+    # --8<-- [end:wait]
 
+    # --8<-- [start:use]
     @task(multiple_outputs=False)
     def judge(run: dict[str, Any], attempts: list[dict[str, Any]]) -> dict[str, float]:
         """Return the rows that the run loaded, and the share of the attempts that succeeded."""
@@ -42,3 +45,4 @@ the last one loaded and how many of them succeeded.
 
     loaded >> attempts
     judge(loaded.output, attempts.output)
+    # --8<-- [end:use]

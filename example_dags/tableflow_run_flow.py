@@ -30,6 +30,7 @@ Airflow's object storage knows, such as `s3://bucket/invoice.pdf`; they are stre
         path.write_bytes(b"%PDF-1.7\n% a made-up invoice\n")
         return str(path)
 
+    # --8<-- [start:start]
     read_invoice = TableFlowRunFlowOperator(
         task_id="read_invoice",
         flow_id="{{ params.flow_id }}",
@@ -40,6 +41,7 @@ Airflow's object storage knows, such as `s3://bucket/invoice.pdf`; they are stre
         timeout=3600,
         retries=2,
     )
+    # --8<-- [end:start]
 
     @task
     def run_id_of(run: dict[str, Any]) -> str:

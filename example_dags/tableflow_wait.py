@@ -26,6 +26,7 @@ review is waited for, too; `on_paused` says otherwise.
 ):
     newest = TableFlowListFlowRunsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
 
+    # --8<-- [start:wait]
     ended = TableFlowFlowRunSensor(
         task_id="ended",
         run_id=NEWEST_RUN_ID,
@@ -33,6 +34,7 @@ review is waited for, too; `on_paused` says otherwise.
         poke_interval=15,
         timeout=3600,
     )
+    # --8<-- [end:wait]
 
     run = TableFlowGetFlowRunOperator(task_id="run", run_id=NEWEST_RUN_ID)
 

@@ -28,6 +28,7 @@ Waits side by side for a Portable workflow, for the last run of an Activepieces 
 and goes on when all three have succeeded.
 """,
 ):
+    # --8<-- [start:wait]
     nightly_load = PortableWorkflowSensor(
         task_id="nightly_load", workflow_id="{{ params.portable_workflow_id }}", **WAITING
     )
@@ -35,6 +36,7 @@ and goes on when all three have succeeded.
         task_id="orders_synced", flow_id="{{ params.activepieces_flow_id }}", **WAITING
     )
     invoices_read = TableFlowFlowSensor(task_id="invoices_read", flow_id="{{ params.tableflow_flow_id }}", **WAITING)
+    # --8<-- [end:wait]
 
     @task(multiple_outputs=False)
     def report(*runs: dict[str, Any]) -> dict[str, str]:

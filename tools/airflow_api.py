@@ -133,6 +133,11 @@ class AirflowApi:
         entries = self._call("GET", path, params={"map_index": map_index, "limit": PAGE})["xcom_entries"]
         return {entry["key"]: self.xcom(dag_id, run_id, task_id, entry["key"], map_index) for entry in entries}
 
+    def links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """Return a task's links by name, None for one that leads nowhere yet."""
+        path = f"{_task_path(dag_id, run_id, task_id)}/links"
+        return dict(self._call("GET", path, params={"map_index": map_index})["extra_links"])
+
     def rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's templated arguments as they were rendered."""
         path = _task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")

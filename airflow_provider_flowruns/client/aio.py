@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 
 from tenacity import AsyncRetrying
 
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, no_answer, result_of
+from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.base import cancel_run
-from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError, InvalidRequest
-from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Steps, Target
+from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError
+from airflow_provider_flowruns.services.model import Call, FlowRun, Sighting, Steps, Target
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.aio_transport import Transport
@@ -49,10 +49,13 @@ class AsyncClient:
         """
         Send a call and return what its answer says.
 
+        :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
         :raises FlowRunsError: there was no usable answer, or the connection cannot be used.
         """
         policy = retry or self._retry
+        if policy is ONCE:  # every look of every wait comes this way
+            return await self._send_with_fresh_token(call)
         result: T = await AsyncRetrying(**policy.arguments(call.request))(self._send_with_fresh_token, call)
         return result
 
@@ -60,6 +63,8 @@ class AsyncClient:
         """
         Send the calls of some steps in turn and return their answer.
 
+        :param steps: a generator of calls.
+        :param retry: instead of the client's own policy.
         :raises FlowRunsError: a call failed and the steps had no other way.
         """
         try:
@@ -75,18 +80,6 @@ class AsyncClient:
             answer: T = end.value
             return answer
 
-    async def iterate(self, pages: Pages[T]) -> AsyncIterator[T]:
-        """Yield the items of a list, asking for each page when the one before has been used up."""
-        walk = Walk(pages)
-        while walk.call:
-            try:
-                page = await self.send(walk.call)
-            except InvalidRequest as error:
-                walk.refused(error)
-            else:
-                for item in walk.take(page):
-                    yield item
-
     async def look(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
         """
         Look at a target once, without repeating anything: a wait has its own patience.
@@ -96,6 +89,20 @@ class AsyncClient:
         try:
             settings = await self._current_settings()
             return await self.run(settings.service.look(target), ONCE)
+        except FlowRunsError as error:
+            return error
+
+    async def look_at_all(self, targets: Sequence[Target], most: int) -> Sighting | FlowRunsError:
+        """
+        Look at several targets at once, without repeating anything.
+
+        :param targets: targets that the service shows together, see ``services.base.Service.shared_by``.
+        :param most: so many runs may come in one answer.
+        :return: what was seen, or the error that came instead.
+        """
+        try:
+            settings = await self._current_settings()
+            return await self.run(settings.service.look_at_all(targets, most), ONCE)
         except FlowRunsError as error:
             return error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -36,9 +37,11 @@ class Transport:
         """
         Send a request and return its answer, whatever its status.
 
+        :param settings: the connection.
+        :param request: the request as data.
         :raises ConnectionFailed: there was none.
         """
-        url = URL(settings.base_url + request.path, encoded=True).with_query(list(request.query))
+        url = _url(settings.base_url + request.path, request.query)
         try:
             # The session's own queue would count waiting for a connection as waiting for the answer.
             async with (
@@ -52,8 +55,7 @@ class Transport:
                     allow_redirects=False,
                 ) as answer,
             ):
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                return Response(answer.status, headers, await answer.read())
+                return Response(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise no_answer(settings, request, _reason(error), sent=sent) from None
@@ -78,6 +80,12 @@ async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
         return verify
     # Reading a file of certificates takes longer than the loop may stand still.
     return await asyncio.to_thread(ssl.create_default_context, cafile=verify)
+
+
+@lru_cache(maxsize=10_000)
+def _url(address: str, query: tuple[tuple[str, str], ...]) -> URL:
+    """Return a URL; waits ask for the same ones again and again, and making one costs much of a request."""
+    return URL(address, encoded=True).with_query(list(query))
 
 
 def _proxy(settings: Settings) -> str | None:

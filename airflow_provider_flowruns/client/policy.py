@@ -33,6 +33,8 @@ _USER_AGENT = f"airflow-provider-flowruns/{__version__}"
 _LONGEST_MESSAGE = 1_000
 #: So many pages in a row may bring nothing new; then the list does not move.
 _MOST_STALE_PAGES = 10
+#: So many items are known again when they come twice.
+_REMEMBERED = 20_000
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -80,7 +82,12 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def headers_for(settings: Settings, request: Request) -> dict[str, str]:
-    """Return the headers of a request; the token and the connection's own headers only where they may go."""
+    """
+    Return the headers of a request; the token and the connection's own headers only where they may go.
+
+    :param settings: the connection.
+    :param request: the request they are for.
+    """
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     if request.with_token:
         headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
@@ -91,6 +98,9 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     """
     Return what an answer says.
 
+    :param settings: the connection, for messages.
+    :param call: the call that was sent.
+    :param response: its answer.
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
     if response.status >= 300:
@@ -109,6 +119,8 @@ def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = T
     """
     Return the error for a request that got no answer.
 
+    :param settings: the connection, for messages.
+    :param request: the request that was sent, or was to be.
     :param what: how that came about.
     :param sent: whether the request may have reached the service.
     """
@@ -159,7 +171,12 @@ def _is_not_json(response: Response) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None."""
+    """
+    Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None.
+
+    :param headers: the answer's headers, names in lower case.
+    :param now: the time, for an answer that names a date.
+    """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -175,12 +192,17 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 class Walk:
-    """Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat."""
+    """
+    Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat.
+
+    :param pages: the list.
+    """
 
     def __init__(self, pages: Pages[Any]) -> None:
         self.call: Call[Page[Any]] | None = pages.first
         self._pages = pages
-        self._seen: set[Any] = set()
+        #: In the order of their last appearance.
+        self._seen: dict[Any, None] = {}
         self._stale = 0
 
     def take(self, page: Page[Any]) -> list[Any]:
@@ -193,15 +215,23 @@ class Walk:
         fresh = []
         for item in page.items:
             identity = self._pages.identity(item)
-            if identity not in self._seen:
-                self._seen.add(identity)
+            if identity in self._seen:
+                del self._seen[identity]
+            else:
                 fresh.append(item)
+            self._seen[identity] = None
+        self._forget(2 * len(page.items))
         self._stale = self._stale + 1 if page.items and not fresh else 0
         if sent and self._stale > _MOST_STALE_PAGES:
             what = f"{self._stale} pages in a row held nothing new; the server does not move on in this list"
             title = SERVICES[sent.service].info.title
             raise UnexpectedAnswer(title, sent.request.method, sent.request.path, 200, what)
         return fresh
+
+    def _forget(self, needed: int) -> None:
+        # New items push back those that came last, and windows overlap at their ends: what came long ago never returns.
+        while len(self._seen) > max(needed, _REMEMBERED):
+            del self._seen[next(iter(self._seen))]
 
     def refused(self, error: InvalidRequest) -> None:
         """Say the first call in its other words; raises the error when there are none left to try."""

@@ -54,7 +54,12 @@ class Settings:
 
 
 def with_timeout(settings: Settings, seconds: float) -> Settings:
-    """Return the same settings with at most so many seconds for one answer."""
+    """
+    Return the same settings with at most so many seconds for one answer.
+
+    :param settings: the connection.
+    :param seconds: upper bound for one answer.
+    """
     return replace(settings, timeout=min(settings.timeout, seconds))
 
 
@@ -71,6 +76,13 @@ def settings_from(
     """
     Check the fields of a connection and return them as :class:`Settings`.
 
+    :param service_name: registry name of the service.
+    :param conn_id: the connection's id, for messages.
+    :param host: base URL, None for the service's own.
+    :param schema: scheme of the URL where ``host`` has none.
+    :param port: port where ``host`` has none.
+    :param password: API token.
+    :param extra: the connection's extra fields.
     :raises ConfigurationError: a field is missing or cannot be right; the message says what to set.
     """
     kind = SERVICES[service_name]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -64,6 +66,7 @@ class SyncClient:
         """
         Send a call and return what its answer says.
 
+        :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
         :raises ApiError: there was no usable answer; the subclass says why.
         """
@@ -75,6 +78,8 @@ class SyncClient:
         """
         Send the calls of some steps in turn and return their answer.
 
+        :param steps: a generator of calls.
+        :param retry: instead of the client's own policy.
         :raises ApiError: a call failed and the steps had no other way.
         """
         try:
@@ -100,6 +105,27 @@ class SyncClient:
                 walk.refused(error)
             else:
                 yield from walk.take(page)
+
+    def iterate_ahead(self, pages: Pages[T], most: int | None = None) -> Iterator[T]:
+        """
+        Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
+
+        Nothing else may be sent meanwhile.
+
+        :param pages: the list, as a service's module describes it.
+        :param most: items yielded at most, None for all; no page beyond them is asked for.
+        """
+        walk, left = Walk(pages), most
+        answer = _in_background(self.send, walk.call) if walk.call else None
+        while answer:
+            fresh: list[T] = []
+            try:
+                fresh = walk.take(answer.result())[:left]
+            except InvalidRequest as error:
+                walk.refused(error)
+            left = None if left is None else left - len(fresh)
+            answer = _in_background(self.send, walk.call) if walk.call and left != 0 else None
+            yield from fresh
 
     def look(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
         """
@@ -149,6 +175,20 @@ class SyncClient:
             if time.monotonic() > end:
                 raise requests.Timeout(f"the answer was not complete after {self.settings.timeout:g} s")
         return b"".join(chunks)
+
+
+def _in_background(work: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Start a call in a thread that nobody has to wait for when its result is not wanted any more."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="flowruns-next-page", daemon=True).start()
+    return future
 
 
 @contextmanager

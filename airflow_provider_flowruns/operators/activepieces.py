@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.operators.base import ReadOperator, ReadRunOperator, summaries
+from airflow_provider_flowruns.operators.base import ReadRunOperator
+from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
@@ -20,8 +21,7 @@ from airflow_provider_flowruns.services.activepieces import (
     checked_statuses,
     checked_strategy,
 )
-from airflow_provider_flowruns.services.model import Disposition, FlowRun
-from airflow_provider_flowruns.services.reading import checked_limit
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Pages
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -55,18 +55,19 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class ActivepiecesListFlowRunsOperator(ReadOperator):
+class ActivepiecesListFlowRunsOperator(HistoryOperator):
     """
-    Return the project's production runs, newest first, as a list of run summaries.
+    Return the project's production runs, newest first, as a list of run summaries, or write them to a file.
 
-    Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``. A bad argument raises
-    ``InvalidArgument`` before any request; a request without a usable answer raises an ``ApiError``.
+    Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``; ``limit``, ``fetch_all``, ``max_runs``
+    and ``output_path``, and what is returned and raised, are those of
+    :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a usable answer raises an
+    ``ApiError``. A page stays at 100 runs unless ``limit`` says otherwise: each carries its flow's whole definition.
 
     :param flow_id: only runs of this flow, templated.
     :param status: only runs in this status, or one of these, in the service's words, templated.
     :param created_after: leave out runs created before this time; datetime or ISO-8601 text, templated.
     :param created_before: leave out runs created after this time; datetime or ISO-8601 text, templated.
-    :param limit: runs returned at most, 1 to 1000, templated.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
     """
 
@@ -76,9 +77,13 @@ class ActivepiecesListFlowRunsOperator(ReadOperator):
         "created_after",
         "created_before",
         "limit",
+        "max_runs",
+        "output_path",
         "activepieces_conn_id",
     )
     hook_class = ActivepiecesHook
+    default_limit = walk_limit = DEFAULT_LIMIT
+    max_limit = MAX_LIMIT
 
     def __init__(
         self,
@@ -87,7 +92,6 @@ class ActivepiecesListFlowRunsOperator(ReadOperator):
         status: Sequence[str] | str | None = None,
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
-        limit: int | str = DEFAULT_LIMIT,
         activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -96,26 +100,23 @@ class ActivepiecesListFlowRunsOperator(ReadOperator):
         self.status = status
         self.created_after = created_after
         self.created_before = created_before
-        self.limit = limit
         self.activepieces_conn_id = activepieces_conn_id
         if flow_id is not None:
             check_when_known(flow_id, checked_flow_id)
         if status is None or isinstance(status, str):
             check_when_known(status, checked_statuses)
-        check_when_known(limit, partial(checked_limit, most=MAX_LIMIT))
         check_range_when_known(created_after, created_before, "created_after", "created_before")
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Return the runs' summaries."""
-        with self.hook as hook:
-            runs = hook.list_flow_runs(
-                flow_id=self.flow_id,
-                status=self.status,
-                created_after=self.created_after,
-                created_before=self.created_before,
-                limit=self.limit,
-            )
-            return summaries(runs, checked_limit(self.limit, most=MAX_LIMIT))
+    def pages(self, page_size: int) -> Pages[FlowRun]:
+        """Return the project's runs."""
+        runs: Pages[FlowRun] = self.hook.api.list_flow_runs(
+            flow_id=self.flow_id,
+            status=self.status,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            limit=page_size,
+        )
+        return runs
 
 
 class ActivepiecesRunFlowOperator(RunOperator):
@@ -214,6 +215,9 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     """
     Retry a run and return the run that came of it; an end it had before does not count.
 
+    :param operator: the operator that waits for the run.
+    :param failed: the run to retry.
+    :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``.
     :raises ApiError: the service refused.
     :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
     """

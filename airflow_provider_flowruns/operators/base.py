@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_flowruns.services.model import FlowRun
 from airflow_provider_flowruns.task import RunTask, ServiceTask
 
 
@@ -17,11 +14,11 @@ class ReadOperator(ServiceTask, BaseOperator):
 
     ui_color = "#dff3ef"
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow 3.3 takes a mapped task's defaults from the signatures on the way to BaseOperator: a class without
+        # one of its own passes on None for inlets and outlets, of which every mapped task dies.
+        super().__init__(**kwargs)
+
 
 class ReadRunOperator(RunTask, ReadOperator):
     """Base of the operators that read one run: they have its link, and tell it to the task's outlets."""
-
-
-def summaries(runs: Iterable[FlowRun], most: int) -> list[dict[str, Any]]:
-    """Return the summaries of the first ``most`` runs; no page beyond them is asked for."""
-    return [run.summary() for run in islice(runs, most)]

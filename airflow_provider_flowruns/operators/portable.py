@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,12 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_flowruns.arguments import check_choice, check_range_when_known, check_seconds, check_when_known
 from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.operators.base import ReadOperator, summaries
+from airflow_provider_flowruns.operators.base import ReadOperator
+from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.lock import one_at_a_time
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
-from airflow_provider_flowruns.services.model import FlowRun
+from airflow_provider_flowruns.services.model import FlowRun, Pages
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
-from airflow_provider_flowruns.services.reading import checked_limit
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import describe
 
@@ -31,29 +30,39 @@ if TYPE_CHECKING:
 _NEWEST = 50
 
 
-class PortableGetRunAttemptsOperator(ReadOperator):
+class PortableGetRunAttemptsOperator(HistoryOperator):
     """
-    Return the run attempts of a flow, as a list of run summaries in the order asked for.
+    Return the run attempts of a flow, as a list of run summaries in the order asked for, or write them to a file.
 
-    Reads ``GET /v2/flows/{id}/run``. A bad argument raises ``InvalidArgument`` before any request, at DAG parse where
-    its value is known by then; a request without a usable answer raises an ``ApiError``.
+    Reads ``GET /v2/flows/{id}/run``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned
+    and raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
+    usable answer raises an ``ApiError``.
 
     :param flow_id: the flow's number, templated.
-    :param limit: attempts returned at most, 1 to 1000, templated.
     :param sort: ``DESC`` (newest first) or ``ASC``, by the time of creation, templated.
     :param start_time: leave out attempts before this time; datetime or ISO-8601 text, templated.
     :param end_time: leave out attempts after this time; datetime or ISO-8601 text, templated.
     :param portable_conn_id: Airflow connection of type ``portable``, templated.
     """
 
-    template_fields: Sequence[str] = ("flow_id", "limit", "sort", "start_time", "end_time", "portable_conn_id")
+    template_fields: Sequence[str] = (
+        "flow_id",
+        "sort",
+        "start_time",
+        "end_time",
+        "limit",
+        "max_runs",
+        "output_path",
+        "portable_conn_id",
+    )
     hook_class = PortableHook
+    default_limit = DEFAULT_LIMIT
+    max_limit = walk_limit = MAX_LIMIT
 
     def __init__(
         self,
         *,
         flow_id: int | str,
-        limit: int | str = DEFAULT_LIMIT,
         sort: str = "DESC",
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
@@ -62,23 +71,20 @@ class PortableGetRunAttemptsOperator(ReadOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
-        self.limit = limit
         self.sort = sort
         self.start_time = start_time
         self.end_time = end_time
         self.portable_conn_id = portable_conn_id
         check_when_known(flow_id, checked_flow_id)
-        check_when_known(limit, partial(checked_limit, most=MAX_LIMIT))
         check_when_known(sort, checked_sort)
         check_range_when_known(start_time, end_time, "start_time", "end_time")
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Return the run attempts' summaries."""
-        with self.hook as hook:
-            attempts = hook.get_run_attempts(
-                self.flow_id, limit=self.limit, sort=self.sort, start_time=self.start_time, end_time=self.end_time
-            )
-            return summaries(attempts, checked_limit(self.limit, most=MAX_LIMIT))
+    def pages(self, page_size: int) -> Pages[FlowRun]:
+        """Return the flow's run attempts."""
+        attempts: Pages[FlowRun] = self.hook.api.get_run_attempts(
+            self.flow_id, limit=page_size, sort=self.sort, start_time=self.start_time, end_time=self.end_time
+        )
+        return attempts
 
 
 class PortableRunFlowOperator(RunOperator):

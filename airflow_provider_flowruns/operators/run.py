@@ -114,7 +114,11 @@ class RunOperator(WaitingTask, BaseOperator):
         """Make the run this task is for, noting it with :meth:`note` before the request is sent."""
 
     def recover(self, failed: FlowRun, context: Context) -> OwnRun | None:
-        """Return the run that mends this task's own failed one, None to start anew."""
+        """
+        Return the run that mends this task's own failed one, None to start anew.
+
+        :param failed: the task's own run, which ended as failed or cancelled.
+        """
         return None
 
     def execute(self, context: Context) -> Any:
@@ -155,13 +159,22 @@ class RunOperator(WaitingTask, BaseOperator):
     # -- making a run
 
     def note(self, own: OwnRun, context: Context) -> OwnRun:
-        """Keep what is known of the own run, so that a later try, or a kill, finds it."""
+        """
+        Keep what is known of the own run, so that a later try, or a kill, finds it.
+
+        :param own: what is known of it.
+        """
         self._own = own
         TaskState(context, _STATE_KEY).save(asdict(own))
         return own
 
     def new_mark(self, correlation_key: str, context: Context, after_run_id: str | None = None) -> StartMark:
-        """Return a mark for a start that is about to be sent."""
+        """
+        Return a mark for a start that is about to be sent.
+
+        :param correlation_key: name under which the mark's value travels with the start; empty where it cannot.
+        :param after_run_id: the flow's newest run by now, None when it has none.
+        """
         ti = context["ti"]
         names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), uuid.uuid4().hex[:12])
         return StartMark("/".join(names), correlation_key, self.clock.now(), after_run_id)
@@ -170,6 +183,8 @@ class RunOperator(WaitingTask, BaseOperator):
         """
         Send a start that has been noted, once, and find out which run it became as far as it shows soon.
 
+        :param own: the run to be, with its mark.
+        :param call: the request that starts it.
         :raises FlowRunsError: the service refused, so nothing was started.
         :raises FlowRunUnobservable: there was no answer and no run appeared; the next try looks for it again first.
         """
@@ -188,7 +203,11 @@ class RunOperator(WaitingTask, BaseOperator):
         return own
 
     def find_now(self, own: OwnRun, context: Context) -> None:
-        """Find out which run a start became, before another one can be started; what does not show soon can wait."""
+        """
+        Find out which run a start became, before another one can be started; what does not show soon can wait.
+
+        :param own: the run that was started.
+        """
         if own.run_id is None and (run := self._find(own, until=self.clock.now() + FIND_IN_WORKER)):
             self._found(run, context)
 
@@ -196,6 +215,7 @@ class RunOperator(WaitingTask, BaseOperator):
         """
         Wait for the end of a run that is not ours, in this process or in the triggerer.
 
+        :param running: the run that is in the way.
         :raises FlowRunTimeout: it does not end in time; nothing was started.
         """
         now = self.clock.now()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.arguments import check_when_known, checked_payload
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.operators.base import ReadOperator, ReadRunOperator, summaries
+from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.files import Paths, file_parts
+from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Flow, Part
-from airflow_provider_flowruns.services.reading import checked_limit
+from airflow_provider_flowruns.services.model import Flow, FlowRun, Pages, Part
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -54,46 +54,51 @@ class TableFlowGetFlowRunOperator(ReadRunOperator):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class TableFlowListFlowRunsOperator(ReadOperator):
+class TableFlowListFlowRunsOperator(HistoryOperator):
     """
-    Return the workspace's flow runs, newest first, as a list of run summaries.
+    Return the workspace's flow runs, newest first, as a list of run summaries, or write them to a file.
 
-    Reads ``GET /v2/flows/runs``. A bad argument raises ``InvalidArgument`` before any request; a request without a
+    Reads ``GET /v2/flows/runs``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned and
+    raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
     usable answer raises an ``ApiError``.
 
     :param flow_id: only runs of this flow, templated.
     :param status: only runs in this status: processing, review, completed or failed, templated.
-    :param limit: runs returned at most, 1 to 1000, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
     """
 
-    template_fields: Sequence[str] = ("flow_id", "status", "limit", "tableflow_conn_id")
+    template_fields: Sequence[str] = (
+        "flow_id",
+        "status",
+        "limit",
+        "max_runs",
+        "output_path",
+        "tableflow_conn_id",
+    )
     hook_class = TableFlowHook
+    default_limit = DEFAULT_LIMIT
+    max_limit = walk_limit = MAX_LIMIT
 
     def __init__(
         self,
         *,
         flow_id: str | None = None,
         status: str | None = None,
-        limit: int | str = DEFAULT_LIMIT,
         tableflow_conn_id: str = TableFlowHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.status = status
-        self.limit = limit
         self.tableflow_conn_id = tableflow_conn_id
         if flow_id is not None:
             check_when_known(flow_id, checked_flow_id)
         check_when_known(status, checked_status)
-        check_when_known(limit, partial(checked_limit, most=MAX_LIMIT))
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Return the runs' summaries."""
-        with self.hook as hook:
-            runs = hook.list_flow_runs(flow_id=self.flow_id, status=self.status, limit=self.limit)
-            return summaries(runs, checked_limit(self.limit, most=MAX_LIMIT))
+    def pages(self, page_size: int) -> Pages[FlowRun]:
+        """Return the workspace's flow runs."""
+        runs: Pages[FlowRun] = self.hook.api.list_flow_runs(flow_id=self.flow_id, status=self.status, limit=page_size)
+        return runs
 
 
 class TableFlowRunFlowOperator(RunOperator):

@@ -56,7 +56,10 @@ AUTHENTICATION_FAULT = "Cannot read properties of undefined (reading 'type')"
 
 
 class ActivepiecesFlow(SandboxFlow[ActivepiecesRun]):
-    """A flow of Activepieces. ``enabled`` may be changed at any time; a disabled flow's webhook answers 404."""
+    """A flow of Activepieces. ``enabled`` may be changed at any time; a disabled flow's webhook answers 404.
+
+    :param created: epoch seconds at which the flow was made.
+    """
 
     def __init__(self, service: Activepieces, flow_id: str, name: str, created: float) -> None:
         super().__init__(

@@ -25,12 +25,20 @@ def one_of(words: Sequence[str]) -> str:
 
 
 def invalid(message: str, code: str = "FST_ERR_VALIDATION") -> NoReturn:
-    """Refuse with a 400 as the server's framework words it."""
+    """Refuse with a 400 as the server's framework words it.
+
+    :param message: the server's words.
+    :param code: the server's code.
+    """
     raise Refused(400, {"statusCode": 400, "code": code, "error": "Bad Request", "message": message})
 
 
 def no_entity(kind: str, entity_id: str) -> NoReturn:
-    """Refuse with a 404 because there is no such ``flow``, ``flow_run`` or ``project``."""
+    """Refuse with a 404 because there is no such ``flow``, ``flow_run`` or ``project``.
+
+    :param kind: what was looked for.
+    :param entity_id: its id.
+    """
     raise Refused(404, {"code": "ENTITY_NOT_FOUND", "params": {"entityId": entity_id, "entityType": kind}})
 
 
@@ -50,14 +58,22 @@ def query_id(request: web.Request, name: str) -> str:
 
 
 def body_id(body: Mapping[str, Any], name: str) -> str:
-    """Read an id that the body must have."""
+    """Read an id that the body must have.
+
+    :param body: the request's body, read as JSON.
+    :param name: the field's name.
+    """
     if not isinstance(value := body.get(name), str):
         invalid(f"body/{name} Invalid input: expected string, received undefined")
     return value
 
 
 def body_ids(body: Mapping[str, Any], name: str) -> set[str]:
-    """Read a list of ids that the body may have; without it, or with an empty one, the set is empty."""
+    """Read a list of ids that the body may have; without it, or with an empty one, the set is empty.
+
+    :param body: the request's body, read as JSON.
+    :param name: the field's name.
+    """
     value = body.get(name) or []
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         invalid(f"body/{name} Invalid input: expected array of strings")

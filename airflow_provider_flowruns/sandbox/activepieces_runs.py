@@ -64,6 +64,8 @@ class ActivepiecesRun(SandboxRun):
     Attributes that tests may change: ``tags``, ``environment`` (``PRODUCTION`` or ``TESTING``),
     ``archived_at`` (epoch seconds or None), ``parent_run_id``, ``trigger_output`` (what the trigger handed
     to the flow: for a webhook its method, headers, body and query).
+
+    :param flow: the flow it is a run of.
     """
 
     def __init__(self, flow: FlowLike, run_id: str, created: float, trigger: str, plan: RunPlan) -> None:

@@ -40,7 +40,17 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 class Fault:
     """One fault. Made by :meth:`Faults.add`.
 
-    ``hits`` counts the requests it was applied to. It is an error to change any field.
+    It is an error to change any field.
+
+    :param kind: what goes wrong, see :meth:`Faults.add`.
+    :param service: only requests to this service, None for any.
+    :param method: only requests with this HTTP method, None for any.
+    :param path: only requests with a path in which this is found, None for any.
+    :param times: so many requests, None for all.
+    :param after: so many matching requests are still let pass.
+    :param options: the options of the kind, all of them.
+    :param withdraw: takes the fault out of the sandbox's faults.
+    :param hits: so many requests it was applied to.
     """
 
     kind: str
@@ -58,7 +68,12 @@ class Fault:
         self.withdraw(self)
 
     def matches(self, service: str, method: str, path: str) -> bool:
-        """Tell whether the fault is meant for such a request."""
+        """Tell whether the fault is meant for such a request.
+
+        :param service: name of the service.
+        :param method: HTTP method in upper case.
+        :param path: the request's path.
+        """
         return (
             (self.service is None or self.service == service)
             and (self.method is None or self.method == method)
@@ -134,7 +149,12 @@ class Faults:
             self._faults.clear()
 
     def take(self, service: str, method: str, path: str) -> Fault | None:
-        """Give the fault to be applied to a request, and count it as applied."""
+        """Give the fault to be applied to a request, and count it as applied.
+
+        :param service: name of the service.
+        :param method: HTTP method in upper case.
+        :param path: the request's path.
+        """
         with self._lock:
             for fault in self._faults:
                 if not fault.matches(service, method, path):

@@ -134,7 +134,12 @@ class SandboxFlow(ABC, Generic[RunT]):
 
     @abstractmethod
     def new_run(self, created: float, trigger: str, plan: RunPlan) -> RunT:
-        """Make a run of this service, without putting it in the list."""
+        """Make a run of this service, without putting it in the list.
+
+        :param created: epoch seconds at which it came to be.
+        :param trigger: what triggered it, in the service's word.
+        :param plan: how it will go.
+        """
 
     def advance(self, now: float) -> None:
         """Let happen what had to happen by now: scheduled runs appear, held runs begin."""
@@ -168,7 +173,11 @@ class SandboxFlow(ABC, Generic[RunT]):
         return run
 
     def hold(self, run: RunT, until: RunT) -> None:
-        """Keep a run waiting until another one has ended."""
+        """Keep a run waiting until another one has ended.
+
+        :param run: a run that is to wait.
+        :param until: the run that is in its way.
+        """
         run.hold(until)
         self._held.append(run)
 

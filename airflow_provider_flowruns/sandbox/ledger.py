@@ -126,12 +126,24 @@ class Ledger:
             self._connections += 1
 
     def note_started(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
-        """Write down a run that an API accepted."""
+        """Write down a run that an API accepted.
+
+        :param service: name of the service.
+        :param flow_id: id of the flow, in the service's own type.
+        :param run_id: id of the run, in the service's own type.
+        :param time: epoch seconds.
+        """
         with self._lock:
             self._started.append(RunEvent(service, flow_id, run_id, time))
 
     def note_canceled(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
-        """Write down a run that was really cancelled."""
+        """Write down a run that was really cancelled.
+
+        :param service: name of the service.
+        :param flow_id: id of the flow, in the service's own type.
+        :param run_id: id of the run, in the service's own type.
+        :param time: epoch seconds.
+        """
         with self._lock:
             self._canceled.append(RunEvent(service, flow_id, run_id, time))
 
@@ -149,7 +161,10 @@ class Ledger:
             return key
 
     def note_answer(self, key: int, request: RecordedRequest) -> None:
-        """Replace the record of a request by its final form, unless it was cleared or dropped meanwhile."""
+        """Replace the record of a request by its final form, unless it was cleared or dropped meanwhile.
+
+        :param key: what :meth:`note_arrival` gave.
+        """
         with self._lock:
             if key in self._requests:
                 self._requests[key] = request

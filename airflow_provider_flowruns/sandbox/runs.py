@@ -100,7 +100,17 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """How a run will go: :class:`RunOptions` with the defaults filled in and the timeline checked."""
+    """How a run will go: :class:`RunOptions` with the defaults filled in and the timeline checked.
+
+    :param timeline: (seconds after creation, status in the service's word) in ascending order.
+    :param ago: the run was created so many seconds ago.
+    :param trigger: what triggered it, None for the way it came about.
+    :param errors: texts a failed run carries, None for none at all.
+    :param resources: Portable only: the final figures.
+    :param visible_after: seconds after creation before any read finds the run.
+    :param tags: Activepieces only.
+    :param environment: Activepieces only: ``PRODUCTION`` or ``TESTING``.
+    """
 
     timeline: tuple[tuple[float, str], ...]
     ago: float
@@ -149,7 +159,11 @@ def _timeline(words: Vocabulary, given: Timeline | None, options: RunOptions) ->
 
 
 class Point(NamedTuple):
-    """A run took on this status at this epoch time."""
+    """A run took on this status at this epoch time.
+
+    :param at: epoch seconds.
+    :param status: the service's word from then on.
+    """
 
     at: float
     status: str

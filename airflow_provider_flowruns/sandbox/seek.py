@@ -32,7 +32,12 @@ class Position(Generic[RowT]):
 
 @dataclass(frozen=True)
 class Page(Generic[RowT]):
-    """One page: the rows, and the cursors of its neighbours or None."""
+    """One page: the rows, and the cursors of its neighbours or None.
+
+    :param rows: the rows of the page.
+    :param next: cursor of the page after, None for the last.
+    :param previous: cursor of the page before, None for the first.
+    """
 
     rows: Sequence[RowT]
     next: str | None

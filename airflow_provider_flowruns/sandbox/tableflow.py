@@ -141,7 +141,10 @@ class TableFlowRun(SandboxRun):
 
 
 class TableFlowFlow(SandboxFlow[TableFlowRun]):
-    """A document flow of TableFlow."""
+    """A document flow of TableFlow.
+
+    :param file_fields: the file fields of the flow's input, as the service lists them.
+    """
 
     def __init__(self, service: TableFlow, flow_id: str, name: str, file_fields: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(

@@ -89,7 +89,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             self._watch = self._begin(context)
             if not self.deferrable:
                 return super().execute(context)
-            verdict = self._look_with(self._watch, context)
+            verdict = self._look_for_verdict(self._watch, context)
         return self._settle(verdict, context) if verdict else self.hand_over(self._watch)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
         watch = self._watch = self._watch or self._begin(context)
-        verdict = self._look_with(watch, context)
+        verdict = self._look_for_verdict(watch, context)
         if verdict is None:
             self._keep(watch, context)
             return PokeReturnValue(is_done=False)
@@ -112,7 +112,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     def _begin(self, context: Context) -> Watch:
         """Go on with the wait this try began before it was rescheduled, or plan a new one."""
         target = self.target()
-        _ = self.hook.settings  # a connection that cannot work fails here, whatever silent_fail says
+        self.hook.get_conn()  # a connection that cannot work fails here, whatever silent_fail says
         saved = self._load(context)
         if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
             return Watch.from_json(saved["watch"])
@@ -166,7 +166,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
                 }
             )
 
-    def _look_with(self, watch: Watch, context: Context) -> Verdict | None:
+    def _look_for_verdict(self, watch: Watch, context: Context) -> Verdict | None:
         self._decision = self.look(watch)
         if watch.last_seen:
             self.see(watch.last_seen.summary(), context)

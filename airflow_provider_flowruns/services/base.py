@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_flowruns.services.errors import ApiError
-from airflow_provider_flowruns.services.model import FlowRun, Response, Steps, Target
+from airflow_provider_flowruns.services.model import FlowRun, Response, Sighting, Steps, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class ServiceInfo:
     :param hints: what to do about an error, by error class.
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
+    :param fewest_together: so many targets that can be looked at together are worth it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ServiceInfo:
     hints: Mapping[type[ApiError], str]
     not_found_grace: float = 0.0
     appear_within: float = 60.0
+    fewest_together: int = 2
 
 
 class Service(Protocol):
@@ -40,10 +42,27 @@ class Service(Protocol):
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
-        """Return the API as one connection means it: its server and its own extra fields."""
+        """
+        Return the API as one connection means it: its server and its own extra fields.
+
+        :param base_url: scheme, host and path without a trailing slash.
+        :param options: the connection's extra fields.
+        """
 
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
+
+    @staticmethod
+    def shared_by(target: Target) -> Hashable | None:
+        """Return what targets that can be looked at together have in common; None for one that is looked at alone."""
+
+    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+        """
+        Return the steps that read several targets at once; one that was not found may still be found alone.
+
+        :param targets: targets with the same :meth:`shared_by`.
+        :param most: so many runs may come in one answer.
+        """
 
     def check(self) -> Steps[str]:
         """Return the read-only steps that try a connection; their result says which account it sees."""
@@ -53,6 +72,9 @@ class Service(Protocol):
         Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
 
         Their result says in a sentence what was done, or why nothing was.
+
+        :param flow_id: the flow's id.
+        :param run_id: the run's id.
         """
 
     def error_message(self, body: Any) -> str | None:
@@ -64,6 +86,9 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
 
     Their result says in a sentence what was done, or why nothing was.
+
+    :param service: the service.
+    :param target: what the wait is for.
     """
     run_id = target.run_id
     if run_id is None:
@@ -79,7 +104,12 @@ _SHOWN_CHARS = 200
 
 
 def error_text(service: Service, response: Response) -> str:
-    """Return what an error answer says, whether or not it is JSON of the service's own."""
+    """
+    Return what an error answer says, whether or not it is JSON of the service's own.
+
+    :param service: the service.
+    :param response: an answer with an HTTP status of 300 or above.
+    """
     try:
         message = service.error_message(response.json())
     except ValueError:

@@ -48,7 +48,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResourceCounts:
-    """Rows of one resource (endpoint or table) of a run."""
+    """
+    Rows of one resource (endpoint or table) of a run.
+
+    :param name: name of the endpoint or table.
+    :param extracted: rows read from the source.
+    :param analyzed: rows looked at on the way.
+    :param loaded: rows written to the destination.
+    :param errors: the service's error texts about it.
+    """
 
     name: str
     extracted: int = 0
@@ -63,8 +71,25 @@ class FlowRun:
     One run of a flow, or a flow's (workflow's) last run where the service shows only that.
 
     Invariant: ``disposition`` is ``NONE`` unless ``lifecycle`` is ``NOT_RUNNING``. Times are aware UTC or None.
-    ``vendor_status`` is the service's own word as sent. ``may_recover`` marks a failure that the service itself
-    may still turn into something else (Activepieces ``INTERNAL_ERROR``).
+
+    :param service: registry name of the service.
+    :param kind: ``RUN``, or ``FLOW`` or ``WORKFLOW`` for a last run without identity.
+    :param run_id: the run's id as text, None where the service shows none.
+    :param flow_id: id of the flow (workflow) as text.
+    :param lifecycle: where it stands.
+    :param disposition: how it ended.
+    :param vendor_status: the service's own word, as sent.
+    :param attempt: which attempt of the run, from 1, None where the service does not count.
+    :param trigger: what triggered it, in the service's word.
+    :param created_at: when it came to be.
+    :param started_at: when it began to work.
+    :param completed_at: when it ended.
+    :param resources: rows by resource, Portable only.
+    :param errors: the service's error texts about the run as a whole.
+    :param url: where a person can look at it.
+    :param may_recover: the service itself may still turn the failure into something else (Activepieces
+        ``INTERNAL_ERROR``).
+    :param raw: the record as sent; it never goes to XCom.
     """
 
     service: str
@@ -121,25 +146,28 @@ class FlowRun:
         """Return the rows extracted, analyzed and loaded over all resources, None without resources."""
         if not self.resources:
             return None
-        return {
-            "extracted": sum(resource.extracted for resource in self.resources),
-            "analyzed": sum(resource.analyzed for resource in self.resources),
-            "loaded": sum(resource.loaded for resource in self.resources),
-        }
+        extracted = analyzed = loaded = 0
+        for resource in self.resources:
+            extracted += resource.extracted
+            analyzed += resource.analyzed
+            loaded += resource.loaded
+        return {"extracted": extracted, "analyzed": analyzed, "loaded": loaded}
 
     def _is_truncated(self) -> bool:
-        texts = [self.errors, *(resource.errors for resource in self.resources[:MAX_RESOURCES])]
-        return len(self.resources) > MAX_RESOURCES or any(
-            len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors) for errors in texts
-        )
+        texts = [self.errors, *[resource.errors for resource in self.resources[:MAX_RESOURCES]]]
+        return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
 
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
+def _is_cut(errors: tuple[str, ...]) -> bool:
+    return len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors)
+
+
 def _capped(errors: tuple[str, ...]) -> list[str]:
-    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]]
+    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]] if errors else []
 
 
 def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:
@@ -154,7 +182,15 @@ def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow as the service lists it. ``raw`` is the record as sent."""
+    """
+    A flow as the service lists it.
+
+    :param service: registry name of the service.
+    :param flow_id: the flow's id as text.
+    :param name: the name people gave it.
+    :param enabled: whether it can run, None where the service does not say.
+    :param raw: the record as sent.
+    """
 
     service: str
     flow_id: str
@@ -188,6 +224,12 @@ class StartMark:
 class Target:
     """
     What a wait looks at: one run by id, a flow's or workflow's last run, a flow's newest runs, or the run of a start.
+
+    :param service: registry name of the service.
+    :param kind: what to look at.
+    :param flow_id: id of the flow (workflow), where it is needed.
+    :param run_id: id of the run, for one run.
+    :param mark: what was noted before a start, for the run of a start.
     """
 
     service: str
@@ -198,11 +240,30 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """
+    What one look at several targets brought.
+
+    :param found: the runs of each target that was found, newest first.
+    :param runs: all runs that were read on the way, those that nobody waits for too.
+    :param bytes_per_run: about how large one run is in such an answer, 0 when nothing was read.
+    """
+
+    found: Mapping[Target, tuple[FlowRun, ...]]
+    runs: tuple[FlowRun, ...] = ()
+    bytes_per_run: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """
     One part of a multipart body: a text, or a file that is opened when it is sent and never read whole.
 
-    ``open`` returns a binary file that can seek.
+    :param name: the part's name.
+    :param text: its text, when it is no file.
+    :param filename: the file's name, None for a text.
+    :param content_type: media type of the file.
+    :param open: returns a binary file that can seek.
     """
 
     name: str
@@ -215,10 +276,14 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    An HTTP request as data: ``path`` is relative to the connection's base URL and already safe.
+    An HTTP request as data.
 
-    ``json`` is the body as a JSON value, ``parts`` a multipart body. ``with_token=False`` keeps the token, and the
-    connection's own headers, off this request.
+    :param method: HTTP method in upper case.
+    :param path: relative to the connection's base URL and already safe.
+    :param query: pairs of the query, in order.
+    :param json: the body as a JSON value.
+    :param parts: the parts of a multipart body.
+    :param with_token: False keeps the token, and the connection's own headers, off this request.
     """
 
     method: str
@@ -236,7 +301,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer as data: header names are lower case."""
+    """
+    An HTTP answer as data.
+
+    :param status: HTTP status.
+    :param headers: found by their names in lower case.
+    :param body: the bytes as they arrived.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -253,9 +324,13 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """
-    A request and the function that reads its answer's JSON body (None when the body is empty and may be).
+    A request and the function that reads its answer's JSON body.
 
-    ``meanings`` says in words what an HTTP status means here, for answers that do not say it themselves.
+    :param service: registry name of the service.
+    :param request: what is sent.
+    :param read: makes the result of the answer's JSON body, None when the body is empty.
+    :param may_be_empty: whether an answer without a body is a good one.
+    :param meanings: HTTP status to words, for answers that do not say themselves what it means here.
     """
 
     service: str
@@ -267,7 +342,12 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list and the call for the next one, None on the last."""
+    """
+    One page of a list and the call for the next one, None on the last.
+
+    :param items: what is on it.
+    :param next: asks for the next page, None on the last.
+    """
 
     items: tuple[T, ...]
     next: Call[Page[T]] | None = None
@@ -276,9 +356,11 @@ class Page(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class Pages(Generic[T]):
     """
-    A list that comes in pages. Items of the same ``identity`` are given out once.
+    A list that comes in pages.
 
-    ``other_spelling`` is a first call that says the same in other words, for a server that refuses the first.
+    :param first: asks for the first page.
+    :param identity: items for which this is equal are given out once.
+    :param other_spelling: a first call that says the same in other words, for a server that refuses the first.
     """
 
     first: Call[Page[T]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar, Self
 
@@ -28,6 +29,7 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Request,
     ResourceCounts,
+    Sighting,
     StartMark,
     Steps,
     Target,
@@ -37,6 +39,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_limit,
     checked_range,
     count_of,
+    is_record,
     record_about,
     records_of,
     rfc3339,
@@ -84,6 +87,8 @@ class PortableApi:
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
         appear_within=180.0,
+        # One run is looked for among its flow's attempts as well.
+        fewest_together=1,
     )
 
     @classmethod
@@ -113,6 +118,7 @@ class PortableApi:
         """
         ``GET /v2/flows/{id}/run``: the flow's run attempts, page by page until a short page.
 
+        :param flow_id: the flow's number.
         :param limit: attempts a page, 1 to 1000.
         :param sort: ``DESC`` (newest first) or ``ASC``, by the time of creation.
         :param start_time: leave out attempts before this time.
@@ -125,7 +131,7 @@ class PortableApi:
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                attempts = tuple(_read_attempt(item, flow) for item in records_of(body, "data"))
+                attempts = tuple([_read_attempt(item, flow) for item in records_of(body, "data")])
                 full = len(attempts) >= size
                 return Page(attempts, page(offset + len(attempts), order) if full else None)
 
@@ -164,6 +170,30 @@ class PortableApi:
         if target.kind is Kind.STARTED and target.mark:
             return (yield from self._find_started(_required(target.flow_id), target.mark))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
+
+    @staticmethod
+    def shared_by(target: Target) -> Hashable | None:
+        """Return the flow whose attempts the target is looked for among."""
+        return target.flow_id if target.kind in {Kind.RUN, Kind.FLOW_RUNS} else None
+
+    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+        """Return the steps that read one flow's attempts until all runs are found."""
+        missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
+        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing else _NEWEST
+        call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
+        found: dict[Target, tuple[FlowRun, ...]] = {}
+        read: dict[str | None, FlowRun] = {}
+        while call:
+            page: Page[FlowRun] = yield call
+            if not read:
+                newest = page.items[:_NEWEST]
+                found |= {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
+            known = len(read)
+            read |= {run.run_id: run for run in page.items}
+            found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
+            moved = len(read) > known  # a server that ignores the offset has no last page
+            call = page.next if missing and moved else None
+        return Sighting(found, tuple(read.values()))
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         newer: list[FlowRun] = []
@@ -286,9 +316,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
     record = record_about(body, str(int(asked_id)))
     completed_at = time_of(record.get("completedAt"))
     lifecycle, disposition = _state(
-        lifecycle=word(record.get("lifecycle")),
-        disposition=word(record.get("disposition")),
-        has_ended=completed_at is not None,
+        word(record.get("lifecycle")), word(record.get("disposition")), completed_at is not None
     )
     return FlowRun(
         service=PortableApi.info.name,
@@ -308,12 +336,11 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
 
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     completed_at = time_of(record.get("completedAt"))
+    outcome = word(_disposition_word(record))
     lifecycle, disposition = _state(
-        lifecycle=word(record.get("lifecycle")) or _implied_lifecycle(record, completed_at),
-        disposition=word(_disposition_word(record)),
-        has_ended=completed_at is not None,
+        word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at), outcome, completed_at is not None
     )
-    if (lifecycle, disposition) == (Lifecycle.NOT_RUNNING, Disposition.NONE) and completed_at:
+    if completed_at and disposition is Disposition.NONE and lifecycle is Lifecycle.NOT_RUNNING:
         disposition = Disposition.CANCELED  # an attempt that has ended without an outcome
     return FlowRun(
         service=PortableApi.info.name,
@@ -338,13 +365,14 @@ def _disposition_word(record: Mapping[str, Any]) -> Any:
     return record.get("disposition") or record.get("status")
 
 
-def _implied_lifecycle(record: Mapping[str, Any], completed_at: datetime | None) -> str:
+def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
     # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
-    in_progress = word(_disposition_word(record)) in {"", "NONE"} and completed_at is None
+    in_progress = disposition in {"", "NONE"} and completed_at is None
     return "RUNNING" if in_progress else "NOT_RUNNING"
 
 
-def _state(*, lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
+@lru_cache(maxsize=256)  # a history asks about the same few hundreds of thousands of times
+def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
     if lifecycle in {"PENDING", "RUNNING"}:
         return Lifecycle(lifecycle), Disposition.NONE
     # Without a lifecycle, a disposition counts only for a run that has ended: a status without both is legal.
@@ -356,17 +384,17 @@ def _state(*, lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecy
 
 
 def _vendor_status(record: Mapping[str, Any]) -> str:
-    words = (text_of(record.get("lifecycle")), text_of(_disposition_word(record)))
-    return "/".join(part for part in words if part)
+    lifecycle, disposition = text_of(record.get("lifecycle")), text_of(_disposition_word(record))
+    return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition or ""
 
 
 def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
     found = record.get("resources") or record.get("details") or []
-    if isinstance(found, Mapping):
+    if is_record(found):
         found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]
     if not isinstance(found, list):
         return ()
-    return tuple(_read_resource(item) for item in found if isinstance(item, Mapping))
+    return tuple([_read_resource(item) for item in found if is_record(item)])
 
 
 def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:

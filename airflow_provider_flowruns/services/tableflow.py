@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
@@ -26,6 +27,7 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Part,
     Request,
+    Sighting,
     StartMark,
     Steps,
     Target,
@@ -78,6 +80,8 @@ class TableFlowApi:
             RateLimited: COMMON_HINTS["limit"],
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
+        # Their list is of all flows' runs: for a few runs it is mostly others.
+        fewest_together=5,
     )
 
     @classmethod
@@ -135,6 +139,7 @@ class TableFlowApi:
         """
         ``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
 
+        :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
         """
         request = Request("POST", f"/v2/flows/{checked_flow_id(flow_id)}/run", parts=parts)
@@ -159,6 +164,26 @@ class TableFlowApi:
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
             return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
+
+    @staticmethod
+    def shared_by(target: Target) -> Hashable | None:
+        """Return the same for all targets that are one run."""
+        return Kind.RUN if target.kind is Kind.RUN else None
+
+    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+        """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
+        missing = {target.run_id: target for target in targets}
+        found: dict[Target, tuple[FlowRun, ...]] = {}
+        read: list[FlowRun] = []
+        call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(most, DEFAULT_LIMIT)).first
+        while call:
+            page: Page[FlowRun] = yield call
+            read += page.items
+            here = [run for run in page.items if run.run_id in missing]
+            found |= {missing.pop(run.run_id): (run,) for run in here}
+            call = page.next if len(missing) > 1 and len(here) > 1 else None
+        size = len(json.dumps(read[0].raw)) if read else 0
+        return Sighting(found, tuple(read), size)
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         since = mark.since - _CLOCK_SKEW

@@ -14,6 +14,8 @@ async def async_settings(service: str, conn_id: str) -> Settings:
     """
     Read a connection and return it as a client needs it.
 
+    :param service: registry name of the service.
+    :param conn_id: the connection's id.
     :raises ConfigurationError: there is no such connection here, or it cannot be used.
     :raises ConnectionFailed: Airflow could not be asked for it just now.
     """

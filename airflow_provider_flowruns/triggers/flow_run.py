@@ -16,8 +16,9 @@ from airflow_provider_flowruns.compat import task_state
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
+from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Verdict, Watch
+from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
 
 #: Seconds for cancelling; Airflow allows 30.
 _KILL_SECONDS = 20.0
@@ -92,16 +93,18 @@ class FlowRunTrigger(BaseTrigger):
             self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
 
     async def _wait(self, watch: Watch) -> Verdict:
-        clock, service = Clock(), watch.plan.service
+        service = watch.plan.service
         async with shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client:
-            await asyncio.sleep(self._first_wait(watch, clock.now()))
-            while True:
-                decision = watch.step(await client.look(watch.target), clock.now())
-                tell(self.log, decision.news)
-                if decision.verdict:
-                    return decision.verdict
-                await asyncio.sleep(decision.wait)
+            hub = hub_of(client, service, self.conn_id)
+            watch.usual = hub.usual
+            return await hub.until_over(watch, self._tell, self._first_wait(watch, Clock().now()))
+
+    def _tell(self, decision: Decision) -> None:
+        if decision.news:
+            tell(self.log, decision.news)
 
     def _first_wait(self, watch: Watch, now: float) -> float:
-        left = max(0.0, watch.plan.deadline - now)
-        return min(left, random.uniform(*self.first_wait))  # spreads load, hides nothing
+        earliest, latest = self.first_wait
+        # A wait that is old by now was taken over from another triggerer, with many others.
+        spread = max(latest - earliest, watch.next_look(now))
+        return min(max(0.0, watch.deadline - now), earliest + random.random() * spread)

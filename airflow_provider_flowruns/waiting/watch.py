@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
+from airflow_provider_flowruns.waiting.pace import next_look
+from airflow_provider_flowruns.waiting.usual import UsualDurations
 
 #: Version of the JSON that :meth:`Watch.to_json` and :meth:`Verdict.to_dict` write.
 SCHEMA = 1
@@ -54,7 +56,7 @@ class WatchPlan:
     :param mark: what was noted before the run was started, as a dict of :class:`StartMark`; for a wait whose run has
         no id yet.
     :param appear_within: for which the run of a start may stay unseen.
-    :param interval: between two looks.
+    :param interval: between two looks at most; the first ones come quicker, see :mod:`waiting.pace`.
     :param deadline: the wait ends then, after one more look.
     :param error_budget: without one good answer before giving up.
     :param completed_after: accept no run that ended earlier.
@@ -64,7 +66,7 @@ class WatchPlan:
     :param keep_waiting: take no failure as the end, only success and the deadline (a sensor's ``silent_fail``).
     :param recovery_grace: for which a failure that the service may still mend is not yet one.
     :param not_found_grace: for which an id that was never seen may be unknown.
-    :param backoff: let the interval double from look to look.
+    :param backoff: let the interval double from look to look instead.
     :param longest_interval: bound of a growing interval, None for none.
     """
 
@@ -152,7 +154,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A line for the log: a change worth telling, or a heartbeat."""
+    """
+    A line for the log: a change worth telling, or a heartbeat.
+
+    :param text: one line.
+    :param is_warning: whether it is worth a warning.
+    """
 
     text: str
     is_warning: bool = False
@@ -160,7 +167,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do next: sleep ``wait`` seconds and look again, or, with a ``verdict``, stop."""
+    """
+    What to do next: sleep ``wait`` seconds and look again, or, with a ``verdict``, stop.
+
+    :param wait: seconds.
+    :param verdict: the end of the wait, None while it goes on.
+    :param news: lines for the log.
+    """
 
     wait: float = 0.0
     verdict: Verdict | None = None
@@ -173,10 +186,15 @@ class Watch:
 
     :param plan: what the wait is for.
     :param now: Unix time of its beginning.
+
+    ``usual`` may be set to what is known of the flows' durations; looks come closer together around a usual end.
     """
+
+    __slots__ = ("_last_seen", "_memory", "_news", "plan", "usual")
 
     def __init__(self, plan: WatchPlan, now: float) -> None:
         self.plan = plan
+        self.usual: UsualDurations | None = None
         self._memory = _Memory(begun=now)
         self._news: list[News] = []
         self._last_seen: FlowRun | None = None
@@ -189,6 +207,11 @@ class Watch:
             return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
         mark = StartMark(**plan.mark) if plan.mark else None
         return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id, mark)
+
+    @property
+    def deadline(self) -> float:
+        """Unix time at which the wait ends, after one more look."""
+        return self.plan.deadline
 
     @property
     def last_seen(self) -> FlowRun | None:
@@ -244,7 +267,8 @@ class Watch:
             text = "no run that is fresh enough yet" if runs else "no run yet"
             self._tell_change(text, text, now)
             return self._not_there(now)
-        self._last_seen = run
+        if run != self._last_seen:
+            self._last_seen = replace(run, raw={})  # which may be megabytes, for as long as the wait lasts
         self._tell_change(describe(run), f"{run.run_id} {run.vendor_status}", now)
         return self._judge(run, now)
 
@@ -375,7 +399,7 @@ class Watch:
 
     def _wait(self, now: float) -> float:
         plan, memory = self.plan, self._memory
-        wait = max(self._interval(), memory.not_before - now)
+        wait = max(self._interval(now), memory.not_before - now)
         ends = [plan.deadline]
         if memory.blind_since is not None:
             ends.append(memory.blind_since + plan.error_budget)
@@ -386,10 +410,17 @@ class Watch:
         left = min((end - now for end in ends if end > now), default=SHORTEST_WAIT)
         return max(SHORTEST_WAIT, min(wait, left))
 
-    def _interval(self) -> float:
+    def next_look(self, now: float) -> float:
+        """Return the seconds between two looks at this point of the wait, whatever else may end it sooner."""
+        run = self._last_seen
+        begun = _started(run) if run and run.is_active else None
+        usual = self.usual.of(run.flow_id) if run and self.usual else None
+        return next_look(self.plan.interval, now - self._memory.begun, now - begun if begun else None, usual)
+
+    def _interval(self, now: float) -> float:
         plan = self.plan
         if not plan.backoff:
-            return plan.interval
+            return self.next_look(now)
         grown = plan.interval * 2.0 ** min(self._memory.looks - 1, 30)
         return min(grown, plan.longest_interval) if plan.longest_interval else grown
 

@@ -43,28 +43,57 @@ def live_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def connections(sandbox: Sandbox, live_sandbox: Sandbox) -> dict[str, str]:
+def held_clock() -> SteppedClock:
+    """The clock of the held sandbox; :func:`held_sandbox` says more."""
+    return SteppedClock(behind=0)
+
+
+@pytest.fixture(scope="session")
+def held_sandbox(held_clock: SteppedClock) -> Iterator[Sandbox]:
+    """A third sandbox: tasks start runs there, and a test says when these go on. Set its clock right first."""
+    with Sandbox(clock=held_clock) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def connections(sandbox: Sandbox, live_sandbox: Sandbox, held_sandbox: Sandbox) -> dict[str, str]:
     """
     Connections that work (``..._default``), have a wrong token (``..._wrong``) and have none (``..._missing``), and
-    those of the sandbox with the real clock (``..._live``).
+    those of the other sandboxes (``..._live`` and ``..._held``).
     """
     connections = sandbox.connections()
-    live = {name.replace("_DEFAULT", "_LIVE"): value for name, value in live_sandbox.connections().items()}
+    others = {
+        name.replace("_DEFAULT", suffix): value
+        for suffix, other in (("_LIVE", live_sandbox), ("_HELD", held_sandbox))
+        for name, value in other.connections().items()
+    }
     for service in sandbox.services:
         good = json.loads(connections[f"AIRFLOW_CONN_{service.name.upper()}_DEFAULT"])
         missing = {key: value for key, value in good.items() if key != "password"}
         connections[f"AIRFLOW_CONN_{service.name.upper()}_WRONG"] = json.dumps(good | {"password": WRONG_TOKEN})
         connections[f"AIRFLOW_CONN_{service.name.upper()}_MISSING"] = json.dumps(missing)
-    return connections | live
+    return connections | others
 
 
 @pytest.fixture(scope="session")
-def airflow(connections: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where OpenLineage writes the events of the DAGs that ask for it, one JSON file each."""
+    return tmp_path_factory.mktemp("lineage")
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    connections: dict[str, str], lineage_events: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
     """A real Airflow that knows the example DAGs and those of these tests."""
+    lineage = {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+    }
     dags = tmp_path_factory.mktemp("dags")
     for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
         shutil.copy(source, dags)
-    with RealAirflow(dags, env=connections, home=tmp_path_factory.mktemp("home"), poke_interval=3) as airflow:
+    with RealAirflow(dags, env=connections | lineage, home=tmp_path_factory.mktemp("home"), poke_interval=3) as airflow:
         airflow.wait_ready(path.stem for path in dags.glob("*.py"))
         yield airflow
 

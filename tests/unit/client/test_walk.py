@@ -363,3 +363,31 @@ def test_nothing_is_asked_before_it_is_needed() -> None:
 
     assert ids(list(islice(items(), 4))) == ["0", "1", "2", "3"]
     assert [query(request)["offset"] for request in served] == ["0", "2"]
+
+
+def test_a_walk_remembers_what_came_lately_and_not_all_that_ever_came() -> None:
+    walk = Walk(PortableApi().get_run_attempts(5, limit=1000))
+    serve, given = attempts(60_500), 0
+    while call := walk.call:
+        given += len(walk.take(call.read(serve(call.request))))
+        assert len(walk._seen) <= 20_000
+    assert given == 60_500
+
+
+def test_a_long_walk_still_gives_an_attempt_once_when_thousands_of_new_ones_shift_the_pages() -> None:
+    total = 40_000
+
+    def serve(request: Request) -> dict:
+        start = int(query(request)["offset"])
+        arrived = 9_500 if start >= 30_000 else 0
+        newest_first = range(total + arrived - 1, -1, -1)
+        return {"data": [{"id": number} for number in newest_first[start : start + 1000]]}
+
+    items, _ = walked(PortableApi().get_run_attempts(5, limit=1000), serve)
+    assert ids(items) == [str(number) for number in range(total - 1, -1, -1)]
+
+
+def test_a_burst_larger_than_what_is_remembered_is_given_once() -> None:
+    moments = [T0] * 25_000
+    items, _ = listed(moments, 1000)
+    assert len(set(ids(items))) == len(items) == 25_000

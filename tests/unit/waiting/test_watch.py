@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.services.errors import AuthenticationError, NotFound, RateLimited, ServerError
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import HEARTBEAT, Outcome, Verdict, Watch, WatchPlan
 
 START = 1_800_000_000.0
@@ -122,9 +123,9 @@ def test_internal_error_is_given_time_to_recover() -> None:
 
 def test_internal_error_that_stays_is_a_failure_after_the_grace() -> None:
     watch = Watch(plan(recovery_grace=60.0, interval=45.0), START)
-    assert step(watch, run("FAILED", may_recover=True)).wait == 45
-    assert step(watch, run("FAILED", may_recover=True), 45).wait == pytest.approx(15)
-    assert outcome(watch, run("FAILED", may_recover=True), 60) is Outcome.FAILED
+    assert step(watch, run("FAILED", may_recover=True), 100).wait == 45
+    assert step(watch, run("FAILED", may_recover=True), 145).wait == pytest.approx(15)
+    assert outcome(watch, run("FAILED", may_recover=True), 160) is Outcome.FAILED
 
 
 def test_each_internal_error_has_a_grace_of_its_own() -> None:
@@ -259,7 +260,9 @@ def test_budget_starts_with_the_first_failure_after_nobody_looked() -> None:
 
 
 def test_wait_ends_where_the_budget_does() -> None:
-    assert step(Watch(plan(interval=500.0), START), error()).wait == pytest.approx(100)
+    watch = Watch(plan(interval=500.0), START)
+    step(watch, error(), 0)
+    assert step(watch, error(), 90).wait == pytest.approx(10)
 
 
 def test_retry_after_is_waited_for() -> None:
@@ -313,6 +316,30 @@ def test_deadline_times_out_with_the_last_state() -> None:
 
 def test_wait_never_passes_the_deadline() -> None:
     assert step(Watch(plan(interval=60.0), START), run("RUNNING"), 990).wait == pytest.approx(10)
+
+
+def test_first_looks_are_quick_and_the_interval_is_the_longest() -> None:
+    watch = Watch(plan(interval=30.0), START)
+    waits = [step(watch, run("RUNNING"), age).wait for age in (0, 8, 20, 40, 60, 200)]
+    assert waits == pytest.approx([5, 5, 10, 20, 30, 30])
+
+
+def test_looks_come_closer_where_the_flow_s_runs_usually_end() -> None:
+    watch = Watch(plan(interval=30.0), START)
+    watch.usual = UsualDurations()
+    begun = datetime.fromtimestamp(START, UTC)
+    for number, seconds in enumerate((190, 200, 210)):
+        ended = begun + timedelta(seconds=seconds)
+        watch.usual.learn([run("SUCCEEDED", f"old{number}", started_at=begun, completed_at=ended)])
+    waits = [step(watch, run("RUNNING", started_at=begun), age).wait for age in (100, 160, 180, 230, 300)]
+    assert waits == pytest.approx([30, 11, 6, 6, 30])
+
+
+def test_what_is_kept_of_a_run_between_looks_holds_none_of_its_raw_data() -> None:
+    watch = Watch(plan(), START)
+    step(watch, run("RUNNING", raw={"steps": "x" * 1_000_000}))
+    assert watch.last_seen == run("RUNNING")
+    assert watch.last_seen.raw == {}
 
 
 def test_backoff_doubles_up_to_the_longest() -> None:

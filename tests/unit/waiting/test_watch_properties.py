@@ -19,6 +19,7 @@ from airflow_provider_flowruns.services.errors import (
     ServerError,
 )
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.waiting.pace import QUICK
 from airflow_provider_flowruns.waiting.watch import SHORTEST_WAIT, Decision, Outcome, Verdict, Watch, WatchPlan
 
 START = 1_800_000_000.0
@@ -177,7 +178,7 @@ def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WatchPlan, S
     # errors, and the grace of a row of failures that may recover.
     blind = [isinstance(seen, FlowRunsError) for _, seen, _ in story.decisions]
     failing = [may_recover(seen) for _, seen, _ in story.decisions]
-    shortest = min(plan.interval, plan.longest_interval or plan.interval) if plan.backoff else plan.interval
+    shortest = min(plan.interval, plan.longest_interval or plan.interval if plan.backoff else QUICK)
     cut = sum(decision.wait < shortest for _, _, decision in story.decisions[:-1])
     assert cut <= 1 + changes(blind) + changes(failing)
 

@@ -1,0 +1,33 @@
+"""How long to sleep between two looks at a run: quick at first, slower with its age, quick again when it should end."""
+
+from __future__ import annotations
+
+from airflow_provider_flowruns.waiting.usual import Span
+
+#: Seconds between the first looks.
+QUICK = 5.0
+#: A run is looked at again when it is older by this share of its age.
+GROWTH = 0.5
+#: Around its usual end a run is looked at so many times, but not more often than every so many seconds.
+LOOKS_AT_USUAL_END = 10
+CLOSEST = 2.0
+#: The usual end begins and ends by this share of the shortest and longest duration sooner and later.
+MARGIN = 0.1
+
+
+def next_look(longest: float, age: float, run_age: float | None = None, usual: Span | None = None) -> float:
+    """
+    Return the seconds until the next look.
+
+    :param longest: seconds between two looks at most: the interval asked for.
+    :param age: seconds since the wait began.
+    :param run_age: seconds since the run began, None when that is not known.
+    :param usual: how long the flow's runs usually take, None when that is not known.
+    """
+    if usual is None or run_age is None:
+        return min(longest, max(QUICK, GROWTH * age))
+    begin, end = usual.shortest * (1 - MARGIN), usual.longest * (1 + MARGIN)
+    close = min(longest, max(CLOSEST, (end - begin) / LOOKS_AT_USUAL_END))
+    if run_age < begin:
+        return min(longest, max(QUICK, GROWTH * age), max(close, begin - run_age))
+    return min(longest, max(close, GROWTH * (run_age - end)))

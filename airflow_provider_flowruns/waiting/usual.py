@@ -1,0 +1,58 @@
+"""How long the runs of each flow usually take, as far as recent ones were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from airflow_provider_flowruns.services.model import Disposition, FlowRun
+
+#: So many runs of a flow make its usual duration.
+FEWEST = 3
+#: So many runs of a flow, and so many flows, are remembered; those seen first are forgotten first.
+MOST_RUNS = 20
+MOST_FLOWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """
+    Some durations.
+
+    :param shortest: seconds of the shortest one.
+    :param longest: seconds of the longest one.
+    """
+
+    shortest: float
+    longest: float
+
+
+class UsualDurations:
+    """Durations of the flows' recent successful runs; learnt from every answer that shows some."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, dict[str, float]] = {}
+
+    def learn(self, runs: Iterable[FlowRun]) -> None:
+        """Take note of those runs that succeeded and say when they began and ended."""
+        for run in runs:
+            if run.disposition is not Disposition.SUCCEEDED or run.run_id is None or run.flow_id is None:
+                continue
+            known = self._seconds.setdefault(run.flow_id, {})
+            begun = run.started_at or run.created_at
+            if run.run_id in known or begun is None or run.completed_at is None:
+                continue
+            known[run.run_id] = (run.completed_at - begun).total_seconds()
+            _forget_first(known, MOST_RUNS)
+            _forget_first(self._seconds, MOST_FLOWS)
+
+    def of(self, flow_id: str | None) -> Span | None:
+        """Return how long the flow's recent runs took; None when too few were seen."""
+        known = self._seconds.get(flow_id or "", {})
+        return Span(min(known.values()), max(known.values())) if len(known) >= FEWEST else None
+
+
+def _forget_first(known: dict[str, object] | dict[str, float] | dict[str, dict[str, float]], most: int) -> None:
+    for key in list(islice(known, max(0, len(known) - most))):
+        del known[key]

@@ -1,0 +1,83 @@
+"""A server of ready-made Portable run attempts in a process of its own, so that only the client is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+
+FLOW_ID = 568971
+_NEWEST = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@contextmanager
+def history_server(attempts: int, latency: float) -> Generator[tuple[str, str]]:
+    """
+    Serve the run attempts of one flow over TLS on 127.0.0.1; yields base URL and CA file.
+
+    :param attempts: how many there are.
+    :param latency: seconds before each answer.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        process = context.Process(target=_serve, args=(there, folder, attempts, latency), daemon=True)
+        process.start()
+        try:
+            yield here.recv()
+        finally:
+            process.kill()
+            process.join()
+
+
+def _serve(pipe: Connection, folder: str, attempts: int, latency: float) -> None:
+    asyncio.run(_serve_for_ever(pipe, Path(folder), [_attempt(number) for number in range(attempts)], latency))
+
+
+async def _serve_for_ever(pipe: Connection, folder: Path, rows: list[bytes], latency: float) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        start, size = int(request.query["offset"]), int(request.query["limit"])
+        await asyncio.sleep(latency)
+        body = b'{"data":[' + b",".join(rows[start : start + size]) + b"]}"
+        return web.Response(body=body, content_type="application/json")
+
+    ca_file = make_certificate(folder)
+    app = web.Application()
+    app.router.add_get("/v2/flows/{id}/run", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(ca_file))
+    await site.start()
+    port = runner.addresses[0][1]
+    pipe.send((f"https://127.0.0.1:{port}", str(ca_file)))
+    await asyncio.Event().wait()
+
+
+def _attempt(number: int) -> bytes:
+    created = _NEWEST - timedelta(minutes=number)
+    record: dict[str, Any] = {
+        "id": 9_000_000 - number,
+        "flow": FLOW_ID,
+        "trigger": "SCHEDULED",
+        "lifecycle": "NOT_RUNNING",
+        "disposition": "SUCCEEDED",
+        "resources": [
+            {"name": name, "extracted": rows, "analyzed": rows, "loaded": rows, "errors": []}
+            for name, rows in (("orders", 1200 + number % 100), ("customers", 300))
+        ],
+        "errors": None,
+        "completedAt": (created + timedelta(seconds=42.25)).isoformat().replace("+00:00", "Z"),
+        "createdAt": created.isoformat().replace("+00:00", "Z"),
+    }
+    return json.dumps(record).encode()

@@ -1,0 +1,12 @@
+from airflow.dag_processing.dagbag import DagBag
+
+
+def test_no_report_is_built_on_data_that_did_not_arrive(flowruns_sandbox):
+    flow = flowruns_sandbox.portable.add_flow("Contacts to warehouse", 568102)
+    flow.add_run(ago=60, outcome="FAILED", errors=["Source is down"])
+
+    dag_run = DagBag().dags["portable_failed_run"].test()
+
+    states = {task.task_id: task.state for task in dag_run.get_task_instances()}
+    assert states["contacts_loaded"] == "failed"
+    assert states["build_report"] == "upstream_failed"

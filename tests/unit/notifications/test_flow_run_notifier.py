@@ -1,0 +1,124 @@
+"""The notifier: one start, without the token where it must not go, and its errors for the log only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.exceptions import ApiError, AuthenticationError, InvalidArgument, NotFound
+from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
+from airflow_provider_flowruns.sandbox import Sandbox
+
+FLOW_ID = "ojdVhFCCcrZ2X1rqJL2Mu"
+CONTEXT = {"error": "no such column"}
+
+
+def call(notifier: FlowRunNotifier) -> None:
+    """Call a notifier as a task's callback is called."""
+    notifier(dict(CONTEXT))
+
+
+def wait_for(notifier: FlowRunNotifier) -> None:
+    """Await a notifier as the triggerer awaits a deadline's callback."""
+
+    async def main() -> None:
+        await notifier
+
+    notifier.context = dict(CONTEXT)
+    asyncio.run(main())
+
+
+both_ways = pytest.mark.parametrize("run", [call, wait_for], ids=["sync", "async"])
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, value)
+            bad = {**json.loads(value), "password": "made-up-wrong-token"}
+            monkeypatch.setenv(name.replace("_DEFAULT", "_BAD"), json.dumps(bad))
+        yield running
+
+
+@both_ways
+def test_it_starts_a_portable_flow_once(run, sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    run(FlowRunNotifier(service="portable", flow_id=flow.id))
+    assert [(event.service, event.flow_id) for event in sandbox.ledger.started] == [("portable", flow.id)]
+    assert sandbox.ledger.count() == 1
+
+
+@both_ways
+def test_it_starts_an_activepieces_flow_once_with_a_rendered_payload_and_no_token(run, sandbox) -> None:
+    flow = sandbox.activepieces.add_flow()
+    notifier = FlowRunNotifier(service="activepieces", flow_id=flow.id, payload={"said": "{{ error }}", "level": 3})
+    run(notifier)
+    assert [event.flow_id for event in sandbox.ledger.started] == [flow.id]
+    (request,) = sandbox.ledger.requests
+    assert json.loads(request.body) == {"said": "no such column", "level": 3}
+    assert "authorization" not in request.headers
+    assert json.loads(sandbox.connections()["AIRFLOW_CONN_ACTIVEPIECES_DEFAULT"])["password"] not in str(request)
+
+
+@both_ways
+def test_the_connection_is_a_template_too(run, sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    with pytest.raises(AuthenticationError, match="portable_bad"):
+        run(
+            FlowRunNotifier(service="portable", flow_id=flow.id, conn_id="portable_{{ 'bad' if error else 'default' }}")
+        )
+    assert sandbox.ledger.started == []
+
+
+@both_ways
+def test_a_start_that_was_refused_is_told_to_airflow(run, sandbox) -> None:
+    with pytest.raises(NotFound):
+        run(FlowRunNotifier(service="activepieces", flow_id=FLOW_ID))
+    assert sandbox.ledger.count() == 1
+
+
+@both_ways
+def test_a_start_whose_answer_is_lost_is_not_repeated(run, sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    sandbox.faults.add("accept_then_reset", service="portable", method="POST")
+    with pytest.raises(ApiError):
+        run(FlowRunNotifier(service="portable", flow_id=flow.id))
+    assert len(sandbox.ledger.started) == 1
+    assert sandbox.ledger.count() == 1
+
+
+@both_ways
+def test_a_start_that_was_turned_away_is_repeated(run, sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    sandbox.faults.add("status", status=429, service="portable", method="POST", times=1)
+    run(FlowRunNotifier(service="portable", flow_id=flow.id))
+    assert len(sandbox.ledger.started) == 1
+    assert sandbox.ledger.count() == 2
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"service": "tableflow", "flow_id": "Wp7kRnT2mX4vQ9bL"}, "service .* files.* TableFlowRunFlowOperator"),
+    ({"service": "airbyte", "flow_id": "1"}, "service must be one of portable, activepieces"),
+    ({"service": "portable", "flow_id": 5, "payload": {}}, "payload .* Activepieces only.* leave it out"),
+    ({"service": "portable", "flow_id": "../x"}, "flow_id"),
+    ({"service": "activepieces", "flow_id": "short"}, "flow_id"),
+    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": ["no object"]}, "payload must be a JSON object"),
+    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": {"when": object()}}, "payload must be plain JSON"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG)
+def test_what_cannot_be_right_is_said_at_dag_parse(arguments, said) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        FlowRunNotifier(**arguments)
+
+
+def test_an_id_that_is_wrong_once_rendered_is_not_sent(sandbox) -> None:
+    with pytest.raises(InvalidArgument, match="flow_id"):
+        call(FlowRunNotifier(service="portable", flow_id="{{ error }}"))
+    assert sandbox.ledger.count() == 0

@@ -1,0 +1,104 @@
+"""The link: where it is set, and that drawing it asks for nothing but one XCom."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, XCom
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_provider_flowruns.links import FlowRunLink
+from airflow_provider_flowruns.operators.activepieces import (
+    ActivepiecesGetFlowRunOperator,
+    ActivepiecesListFlowRunsOperator,
+    ActivepiecesRetryFlowRunOperator,
+    ActivepiecesRunFlowOperator,
+)
+from airflow_provider_flowruns.operators.portable import (
+    PortableCancelFlowOperator,
+    PortableGetRunAttemptsOperator,
+    PortableRunFlowOperator,
+)
+from airflow_provider_flowruns.operators.tableflow import (
+    TableFlowGetFlowRunOperator,
+    TableFlowListFlowRunsOperator,
+    TableFlowRunFlowOperator,
+)
+from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
+from airflow_provider_flowruns.sensors.portable import (
+    PortableFlowRunSensor,
+    PortableFlowSensor,
+    PortableWorkflowSensor,
+)
+from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
+
+ID, TABLE_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
+
+ABOUT_ONE_RUN = [
+    (PortableFlowSensor, {"flow_id": 5}),
+    (PortableFlowRunSensor, {"flow_id": 5, "run_id": 7}),
+    (PortableWorkflowSensor, {"workflow_id": 5}),
+    (PortableRunFlowOperator, {"flow_id": 5}),
+    (ActivepiecesFlowRunSensor, {"run_id": ID}),
+    (ActivepiecesFlowSensor, {"flow_id": ID}),
+    (ActivepiecesRunFlowOperator, {"flow_id": ID}),
+    (ActivepiecesRetryFlowRunOperator, {"run_id": ID}),
+    (ActivepiecesGetFlowRunOperator, {"run_id": ID}),
+    (TableFlowFlowRunSensor, {"run_id": TABLE_ID}),
+    (TableFlowFlowSensor, {"flow_id": TABLE_ID}),
+    (TableFlowRunFlowOperator, {"flow_id": TABLE_ID}),
+    (TableFlowGetFlowRunOperator, {"run_id": TABLE_ID}),
+]
+ABOUT_MANY = [
+    (PortableGetRunAttemptsOperator, {"flow_id": 5}),
+    (PortableCancelFlowOperator, {"flow_id": 5}),
+    (ActivepiecesListFlowRunsOperator, {}),
+    (TableFlowListFlowRunsOperator, {}),
+]
+
+
+def serialized_links(make, arguments) -> dict[str, str]:
+    """Return a task's links as the api-server gets them: name and XCom."""
+    with DAG("links", schedule=None) as dag:
+        make(task_id="task", **arguments)
+    task = DagSerialization.to_dict(dag)["dag"]["tasks"][0]["__var"]
+    return dict(task.get("_operator_extra_links", {}))
+
+
+@pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_task_about_one_run_has_the_link(make, arguments) -> None:
+    assert serialized_links(make, arguments) == {"Flow run": "run_url"}
+
+
+@pytest.mark.parametrize(("make", "arguments"), ABOUT_MANY, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_task_about_many_runs_has_none(make, arguments) -> None:
+    assert serialized_links(make, arguments) == {}
+
+
+@pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_mapped_task_has_the_link(make, arguments) -> None:
+    with DAG("links", schedule=None) as dag:
+        make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
+    task = DagSerialization.to_dict(dag)["dag"]["tasks"][0]["__var"]
+    assert task["_operator_extra_links"] == {"Flow run": "run_url"}
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"), [*ABOUT_ONE_RUN, *ABOUT_MANY], ids=lambda one: getattr(one, "__name__", "")
+)
+def test_a_mapped_task_has_the_inlets_and_outlets_that_airflow_iterates_over(make, arguments) -> None:
+    mapped = make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
+    assert (mapped.inlets, mapped.outlets) == ([], [])
+
+
+@pytest.mark.parametrize(("pushed", "shown"), [("https://app.portable.io/", "https://app.portable.io/"), (None, "")])
+def test_it_reads_the_address_from_xcom_and_nothing_else(pushed, shown, monkeypatch) -> None:
+    asked = []
+
+    def get_value(*, ti_key: object, key: str) -> str | None:
+        asked.append((ti_key, key))
+        return pushed
+
+    monkeypatch.setattr(XCom, "get_value", get_value)
+    key = object()
+    assert FlowRunLink().get_link(None, ti_key=key) == shown
+    assert asked == [(key, "run_url")]

@@ -1,0 +1,417 @@
+"""The poll hub in virtual time: who is asked for what and when, whoever comes, goes or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count, pairwise
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.client.aio import AsyncClient
+from airflow_provider_flowruns.services.errors import FlowRunsError, NotFound
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Target
+from airflow_provider_flowruns.triggers import hub as hub_module
+from airflow_provider_flowruns.triggers.hub import MOST_REQUESTS, STEPS_IN_A_ROW, Hub, hub_of
+from airflow_provider_flowruns.waiting.usual import UsualDurations
+from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch
+from tests.unit.triggers.hub_world import FakeClient, a_run, assert_empty, failure, run_of, too_many, watch_on
+from tests.virtual_time import START, VirtualClock, run
+
+
+@pytest.fixture(autouse=True)
+def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "Clock", VirtualClock)
+
+
+def ends_at(end: float, disposition: Disposition = Disposition.SUCCEEDED) -> Any:
+    """Return the state of runs that all end at a time, in seconds from the start."""
+
+    def state(target: Target, now: float) -> tuple[FlowRun, ...]:
+        return (run_of(target, disposition if now >= START + end else Disposition.NONE),)
+
+    return state
+
+
+def make_hub(client: FakeClient) -> Hub:
+    return Hub(client, UsualDurations())
+
+
+async def wait(hub: Hub, watch: Watch, first: float = 1.0) -> Verdict:
+    return await hub.until_over(watch, lambda step: None, first)
+
+
+async def outcomes_of(hub: Hub, waits: Sequence[Any]) -> list[Outcome]:
+    verdicts = await asyncio.gather(*waits)
+    assert_empty(hub)
+    return [verdict.outcome for verdict in verdicts]
+
+
+def test_a_run_that_is_left_out_is_looked_at_alone_from_then_on() -> None:
+    left_out = a_run(0)
+    client = FakeClient(ends_at(30))
+
+    def state(target: Target, now: float) -> tuple[FlowRun, ...] | None:
+        return None if target == left_out and client.asked[-1].together else ends_at(30)(target, now)
+
+    client.state = state
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        return await outcomes_of(hub, [wait(hub, watch_on(a_run(number), START)) for number in range(5)])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 5
+    assert [asked.targets for asked in client.asked if left_out in asked.targets and asked.together] == [
+        tuple(a_run(number) for number in range(5))
+    ]
+    assert {asked.targets for asked in client.asked if not asked.together} == {(left_out,)}
+
+
+def test_who_enters_before_its_run_is_found_missing_keeps_its_first_look() -> None:
+    """A wait that came while the request was under way is neither looked at early nor forgotten."""
+    client = FakeClient(ends_at(0), latency=lambda: 2.0)
+    client.state = lambda target, now: ends_at(0)(target, now) if not client.asked[-1].together else None
+    stepped: list[float] = []
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        early = [asyncio.create_task(wait(hub, watch_on(a_run(number), START))) for number in range(2)]
+        await asyncio.sleep(2)
+        tell = lambda step: stepped.append(VirtualClock().now())  # noqa: E731
+        late = hub.until_over(watch_on(a_run(0), START + 2), tell, 20.0)
+        return await outcomes_of(hub, [*early, late])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 3
+    assert stepped[0] >= START + 22
+
+
+def test_an_answer_to_an_older_request_is_not_for_a_wait_whose_first_look_came_due_since() -> None:
+    """The request may have been processed before the wait began, as one for the failure that was just retried."""
+    client = FakeClient(
+        lambda target, now: (run_of(target, Disposition.FAILED if now < START + 2 else Disposition.SUCCEEDED),),
+        latency=lambda: 10.0,
+    )
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        before = asyncio.create_task(wait(hub, watch_on(a_run(0), START)))
+        await asyncio.sleep(2)
+        return await outcomes_of(hub, [before, wait(hub, watch_on(a_run(0), START + 2), 3.0)])
+
+    assert run(work()) == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert len(client.asked) == 2
+
+
+def test_a_hold_stops_those_that_are_due_later_too() -> None:
+    """One refusal is enough: none of those who were to ask during the next minute does."""
+    client = FakeClient(ends_at(100))
+    client.trouble = lambda asked: too_many(60.0) if len(client.asked) == 1 else None
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(Target("portable", Kind.FLOW, str(n)), START), 1.0 + n) for n in range(50)]
+        return await outcomes_of(hub, waits)
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 50
+    refused_at = client.asked[0].at
+    assert min(asked.at for asked in client.asked[1:]) >= refused_at + 60
+
+
+def test_a_hold_neither_hurries_nor_forgets_a_wait_that_is_not_due_yet() -> None:
+    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(2 * MOST_REQUESTS)]
+    client = FakeClient(ends_at(0), latency=lambda: 3.0)
+    client.trouble = lambda asked: too_many(5.0) if len(client.asked) <= MOST_REQUESTS else None
+    stepped: list[float] = []
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        now = [asyncio.create_task(wait(hub, watch_on(target, START))) for target in targets]
+        await asyncio.sleep(2)  # half of them have asked, the others stand in the queue
+        tell = lambda step: stepped.append(VirtualClock().now())  # noqa: E731
+        late = hub.until_over(watch_on(targets[-1], START + 2), tell, 200.0)
+        return await outcomes_of(hub, [*now, late])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * (len(targets) + 1)
+    assert stepped[0] >= START + 202
+
+
+def test_refusals_without_a_time_hold_longer_and_longer() -> None:
+    client = FakeClient(ends_at(0))
+    client.trouble = lambda asked: too_many() if len(client.asked) <= 4 else None
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        return await outcomes_of(hub, [wait(hub, watch_on(a_run(0), START, interval=1.0))])
+
+    assert run(work()) == [Outcome.SUCCEEDED]
+    times = [asked.at for asked in client.asked]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert [gap >= hold for gap, hold in zip(gaps, [5, 10, 20, 40], strict=True)] == [True] * 4
+
+
+def test_a_deadline_in_the_hold_is_kept_with_one_last_look_for_it_alone() -> None:
+    client = FakeClient(ends_at(float("inf")))
+    client.trouble = lambda asked: too_many(86_400.0) if len(client.asked) == 1 else None
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(a_run(n), START, deadline=START + 100.0 * (n + 1)), 1.0 + n) for n in range(5)]
+        return await outcomes_of(hub, waits)
+
+    assert run(work()) == [Outcome.TIMED_OUT] * 5
+    assert [asked.at for asked in client.asked[1:]] == [START + 100.0 * (n + 1) for n in range(5)]
+    assert [asked.targets for asked in client.asked[1:]] == [(a_run(n),) for n in range(5)]
+
+
+def test_errors_count_for_everyone_with_a_budget_of_their_own() -> None:
+    client = FakeClient(ends_at(0))
+    client.trouble = lambda asked: failure() if asked.at < START + 200 else None
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        budgets = (60.0, 900.0)
+        return await outcomes_of(hub, [wait(hub, watch_on(a_run(0), START, error_budget=budget)) for budget in budgets])
+
+    assert run(work()) == [Outcome.UNOBSERVABLE, Outcome.SUCCEEDED]
+
+
+def test_a_fault_of_the_client_ends_the_waits_of_its_request_only() -> None:
+    client = FakeClient(ends_at(20))
+    bad = Target("portable", Kind.FLOW, "7")
+    client.trouble = lambda asked: RuntimeError("a fault of ours") if bad in asked.targets else None
+
+    async def work() -> list[Any]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(target, START)) for target in (bad, bad, Target("portable", Kind.FLOW, "8"))]
+        ends = await asyncio.gather(*waits, return_exceptions=True)
+        assert_empty(hub)
+        return ends
+
+    first, second, third = run(work())
+    assert isinstance(first, RuntimeError)
+    assert isinstance(second, RuntimeError)
+    assert third.outcome is Outcome.SUCCEEDED
+
+
+class BrokenWait:
+    """A wait that fails where it is told to."""
+
+    def __init__(self, target: Target, fails_in: str) -> None:
+        self._target = target
+        self._fails_in = fails_in
+        self._stepped = False
+
+    @property
+    def target(self) -> Target:
+        if self._stepped and self._fails_in == "target":
+            raise RuntimeError("broken")
+        return self._target
+
+    @property
+    def deadline(self) -> float:
+        return START + 3_600
+
+    def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
+        self._stepped = True
+        if self._fails_in == "step":
+            raise RuntimeError("broken")
+        return Decision(wait=5.0)
+
+    def tell(self, step: Any) -> None:
+        if self._fails_in == "tell":
+            raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("place", ["step", "tell", "target"])
+def test_a_wait_that_fails_ends_with_its_exception_and_disturbs_nobody(place: str) -> None:
+    async def work() -> list[Any]:
+        hub = make_hub(FakeClient(ends_at(60)))
+        broken = BrokenWait(a_run(0), place)
+        waits = [wait(hub, watch_on(a_run(number % 2), START)) for number in range(4)]
+        ends = await asyncio.gather(hub.until_over(broken, broken.tell, 1.0), *waits, return_exceptions=True)
+        assert_empty(hub)
+        return ends
+
+    broken, *others = run(work())
+    assert (type(broken), str(broken)) == (RuntimeError, "broken")
+    assert [verdict.outcome for verdict in others] == [Outcome.SUCCEEDED] * 4
+
+
+@pytest.mark.parametrize("latency", [0.0, 10.0])
+@pytest.mark.parametrize("leave_at", [0.5, 1.0, 2.0])
+def test_a_hub_that_all_have_left_serves_the_next_ones_as_a_new_one_does(leave_at: float, latency: float) -> None:
+    """Requests that were queued, created or under way when the last wait left leave nothing behind."""
+    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(3 * MOST_REQUESTS)]
+    client = FakeClient(ends_at(0), latency=lambda: latency)
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        client.state = ends_at(1_000)
+        waits = [asyncio.create_task(wait(hub, watch_on(target, START))) for target in targets]
+        loop = asyncio.get_running_loop()
+        # A timer of the same moment as the hub's own runs before the tasks that it makes.
+        loop.call_at(leave_at, lambda: [waiting.cancel() for waiting in waits])
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waits, return_exceptions=True)
+        )
+        assert_empty(hub)
+        client.state = ends_at(0)
+        return await outcomes_of(hub, [wait(hub, watch_on(target, START)) for target in targets])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * len(targets)
+
+
+def test_who_leaves_while_a_request_is_under_way_leaves_the_others_alone() -> None:
+    client = FakeClient(ends_at(30), latency=lambda: 2.0)
+
+    async def work() -> list[Any]:
+        hub = make_hub(client)
+        waits = [asyncio.create_task(wait(hub, watch_on(a_run(number % 3), START))) for number in range(9)]
+        await asyncio.sleep(2)
+        for waiting in waits[:5]:
+            waiting.cancel()
+        ends = await asyncio.gather(*waits, return_exceptions=True)
+        assert_empty(hub)
+        return ends
+
+    ends = run(work())
+    assert [type(end) for end in ends[:5]] == [asyncio.CancelledError] * 5
+    assert [verdict.outcome for verdict in ends[5:]] == [Outcome.SUCCEEDED] * 4
+
+
+def test_a_wait_that_pins_a_run_is_looked_at_by_that_run() -> None:
+    """A flow's newest runs at first, the run that is seen going from then on, though a newer one begins."""
+    flow = Target("portable", Kind.FLOW_RUNS, "1")
+    pinned = Target("portable", Kind.RUN, "1", "10")
+    client = FakeClient(ends_at(0))
+
+    def state(target: Target, now: float) -> tuple[FlowRun, ...]:
+        end = Disposition.FAILED if now > START + 60 else Disposition.NONE
+        if target == pinned:
+            return (run_of(target, end),)
+        newest = (run_of(target, Disposition.SUCCEEDED, "11"),) if now > START + 10 else ()
+        return (*newest, run_of(target, end, "10"))
+
+    client.state = state
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        early = wait(hub, watch_on(flow, START))
+        late = wait(hub, watch_on(flow, START), 20.0)
+        return await outcomes_of(hub, [early, late])
+
+    assert run(work()) == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert client.asked[0].targets == (flow,)
+    assert {target for asked in client.asked if asked.at > START + 21 for target in asked.targets} == {pinned}
+
+
+def test_a_wait_with_a_long_interval_profits_from_the_looks_of_others() -> None:
+    client = FakeClient(ends_at(100))
+    ended: list[float] = []
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+
+        async def slow() -> Verdict:
+            verdict = await wait(hub, watch_on(a_run(0), START, interval=3_000.0, deadline=START + 10_000))
+            ended.append(VirtualClock().now())
+            return verdict
+
+        return await outcomes_of(hub, [slow(), wait(hub, watch_on(a_run(0), START, interval=5.0))])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 2
+    assert ended[0] <= START + 110
+
+
+def test_no_wait_ends_later_than_one_look_after_its_deadline() -> None:
+    client = FakeClient(ends_at(float("inf")), latency=lambda: 1.0)
+    ended: dict[int, float] = {}
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+
+        async def timed(number: int) -> Verdict:
+            verdict = await wait(hub, watch_on(a_run(number), START, interval=600.0, deadline=START + 50 + number))
+            ended[number] = VirtualClock().now()
+            return verdict
+
+        return await outcomes_of(hub, [timed(number) for number in range(100)])
+
+    assert run(work()) == [Outcome.TIMED_OUT] * 100
+    assert all(START + 50 + number <= end <= START + 50 + number + 2 for number, end in ended.items())
+
+
+def test_waits_that_are_due_soon_come_along() -> None:
+    client = FakeClient(ends_at(600))
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(a_run(n), START, interval=5.0), 1.0 + 0.009 * n) for n in range(100)]
+        return await outcomes_of(hub, waits)
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 100
+    last_rounds = [asked for asked in client.asked if START + 300 < asked.at < START + 600]
+    assert Counter(len(asked.targets) for asked in last_rounds) == {100: len(last_rounds)}
+
+
+def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
+    """While the steps of one answer give way to the loop, somebody of the same group comes due."""
+    runs = 3 * STEPS_IN_A_ROW
+    client = FakeClient(ends_at(6))
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        loop = asyncio.get_running_loop()
+
+        async def newcomer() -> Verdict:
+            return await wait(hub, watch_on(a_run(runs), START), 0.0)
+
+        steps = count()
+        more: list[asyncio.Task[Verdict]] = []
+
+        def tell(step: Any) -> None:
+            if next(steps) == STEPS_IN_A_ROW - 1:
+                more.append(loop.create_task(newcomer()))
+                loop.now += 0.001
+
+        first = [hub.until_over(watch_on(a_run(number), START), tell, 1.0) for number in range(runs)]
+        ends = await asyncio.gather(*first)
+        return await outcomes_of(hub, [*more]) + [end.outcome for end in ends]
+
+    assert run(work()) == [Outcome.SUCCEEDED] * (runs + 1)
+    assert [asked.targets for asked in client.asked if START + 1 < asked.at < START + 2] == [(a_run(runs),)]
+
+
+def test_an_unknown_run_is_asked_for_alone_and_refused() -> None:
+    unknown = NotFound("Service", "GET", "/x", 404, "no such run")
+    client = FakeClient(lambda target, now: unknown)
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        return await outcomes_of(hub, [wait(hub, watch_on(a_run(number), START)) for number in range(3)])
+
+    assert run(work()) == [Outcome.REFUSED] * 3
+    assert [(len(asked.targets), asked.together) for asked in client.asked] == [(3, True), *[(1, False)] * 3]
+
+
+def test_a_hub_and_its_client_go_with_the_last_wait() -> None:
+    async def lookup() -> Any:
+        raise AssertionError("nobody asks")
+
+    async def work() -> weakref.ref[AsyncClient]:
+        client = AsyncClient(lookup)
+        hub = hub_of(client, "portable", "made_up")
+        assert hub_of(client, "portable", "made_up") is hub
+        waiting = asyncio.create_task(wait(hub, watch_on(a_run(0, "portable"), START)))
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return weakref.ref(client)
+
+    gone = run(work())
+    gc.collect()
+    assert gone() is None

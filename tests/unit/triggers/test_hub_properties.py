@@ -1,0 +1,210 @@
+"""What holds in the poll hub for all waits, however they come, go and are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_flowruns.services.errors import FlowRunsError, InvalidRequest
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Target
+from airflow_provider_flowruns.triggers import hub as hub_module
+from airflow_provider_flowruns.triggers.hub import Hub
+from airflow_provider_flowruns.waiting.usual import UsualDurations
+from airflow_provider_flowruns.waiting.watch import Outcome, Verdict
+from tests.unit.triggers.hub_world import (
+    Asked,
+    FakeClient,
+    a_run,
+    assert_empty,
+    failure,
+    run_of,
+    too_many,
+    watch_on,
+)
+from tests.virtual_time import START, VirtualClock, run
+
+#: Requests take at most so long, and a 429 asks for at most so many seconds.
+SLOWEST, LONGEST_ASKED = 15.0, 40.0
+#: A wait's error budget is longer than all the trouble there can be in a row before its deadline.
+PATIENCE = 10_000.0
+#: Seconds after a run's end, or a deadline, by which a wait has long ended.
+SOON = 1_500.0
+
+#: A flow's newest runs, and the run that a wait on them pins once it has seen it going.
+NEWEST, PINNED = Target("portable", Kind.FLOW_RUNS, "1"), Target("portable", Kind.RUN, "1", "77")
+TARGETS = [
+    *(a_run(number) for number in range(6)),
+    *(a_run(number, "tableflow") for number in range(6)),
+    *(a_run(number, "portable") for number in range(3)),
+    NEWEST,
+    Target("portable", Kind.FLOW, "1"),
+]
+DISPOSITIONS = [Disposition.SUCCEEDED, Disposition.FAILED, Disposition.CANCELED]
+OUTCOME_OF = {
+    Disposition.SUCCEEDED: Outcome.SUCCEEDED,
+    Disposition.FAILED: Outcome.FAILED,
+    Disposition.CANCELED: Outcome.CANCELED,
+}
+
+
+@dataclass(frozen=True)
+class OneWait:
+    """A wait: what for, when it enters, how it looks, and when it leaves early or gives up."""
+
+    target: Target
+    enters: float
+    first: float
+    interval: float
+    leaves: float | None
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """How often requests go wrong, of 100."""
+
+    fails: int
+    is_refused: int
+    asks_for_time: bool
+    list_is_refused: int
+    leaves_out: int
+    seed: int
+
+
+waits = st.builds(
+    OneWait,
+    target=st.sampled_from(TARGETS),
+    enters=st.floats(0, 60),
+    first=st.floats(0, 15),
+    interval=st.floats(0.5, 60),
+    leaves=st.none() | st.floats(0, 120),
+    deadline=st.none() | st.floats(5, 200),
+)
+troubles = st.builds(
+    Trouble,
+    fails=st.sampled_from([0, 0, 10, 50]),
+    is_refused=st.sampled_from([0, 0, 5, 30]),
+    asks_for_time=st.booleans(),
+    list_is_refused=st.sampled_from([0, 0, 0, 100]),
+    leaves_out=st.sampled_from([0, 0, 20, 100]),
+    seed=st.integers(0, 1_000),
+)
+
+
+class Service(FakeClient):
+    """A service in which runs end one after the other, with trouble by the dice."""
+
+    def __init__(self, ends: dict[Target, tuple[float, Disposition]], trouble: Trouble) -> None:
+        self._ends = ends
+        self._plan = trouble
+        self._dice = Random(trouble.seed)
+        self.quiet_until = 0.0
+        super().__init__(state=self._state, latency=lambda: self._dice.uniform(0, SLOWEST), trouble=self._trouble)
+
+    def _happens(self, percent: int) -> bool:
+        return self._dice.randrange(100) < percent
+
+    def _state(self, target: Target, now: float) -> tuple[FlowRun, ...] | None:
+        if self.asked[-1].together and self._happens(self._plan.leaves_out):
+            return None
+        end, disposition = self._ends[target]
+        return (run_of(target, disposition if now >= end else Disposition.NONE, target.run_id or PINNED.run_id),)
+
+    def _trouble(self, asked: Asked) -> FlowRunsError | None:
+        if asked.together and self._happens(self._plan.list_is_refused):
+            return InvalidRequest("Service", "GET", "/x", 400, "no such list")
+        if self._happens(self._plan.is_refused):
+            return too_many(self._dice.uniform(1, LONGEST_ASKED) if self._plan.asks_for_time else None)
+        return failure() if self._happens(self._plan.fails) else None
+
+    async def _ask(self, targets: tuple[Target, ...], *, together: bool) -> Any:
+        begun = VirtualClock().now()
+        error, seen = await super()._ask(targets, together=together)
+        asked_to_wait = getattr(error, "retry_after", None) or 0.0
+        self.quiet_until = max(self.quiet_until, VirtualClock().now() + asked_to_wait)
+        assert begun <= VirtualClock().now()
+        return error, seen
+
+
+@pytest.fixture(autouse=True, scope="module")
+def virtual_clock() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub_module, "Clock", VirtualClock)
+        yield
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    plans=st.lists(waits, min_size=1, max_size=40),
+    ends=st.tuples(*[st.tuples(st.floats(0, 150), st.sampled_from(DISPOSITIONS))] * len(TARGETS)),
+    trouble=troubles,
+)
+def test_every_wait_ends_once_with_its_own_true_outcome(
+    plans: list[OneWait], ends: tuple[tuple[float, Disposition], ...], trouble: Trouble
+) -> None:
+    truth = {target: (START + end, how) for target, (end, how) in zip(TARGETS, ends, strict=True)}
+    truth[PINNED] = truth[NEWEST]
+    service = Service(truth, trouble)
+    run(_play(service, plans, truth))
+
+
+async def _play(service: Service, plans: list[OneWait], truth: dict[Target, tuple[float, Disposition]]) -> None:
+    hub = Hub(service, UsualDurations())  # type: ignore[arg-type]
+    deadlines = {plan.target: [] for plan in plans}
+    for plan in plans:
+        deadlines[plan.target].append(START + plan.deadline if plan.deadline else START + PATIENCE)
+    deadlines[PINNED] = deadlines.get(NEWEST, [])
+    ask = service._ask
+
+    async def witnessed(targets: tuple[Target, ...], *, together: bool) -> Any:
+        now = VirtualClock().now()
+        if now < service.quiet_until:
+            last_looks = [target for target in targets if min(deadlines[target]) <= now]
+            assert set(last_looks) == set(targets), "asked although the service wants to be left alone"
+        return await ask(targets, together=together)
+
+    service._ask = witnessed  # type: ignore[method-assign]
+    await asyncio.gather(*(_one(hub, plan, truth[plan.target]) for plan in plans))
+    assert_empty(hub)
+
+
+async def _one(hub: Hub, plan: OneWait, truth: tuple[float, Disposition]) -> None:
+    await asyncio.sleep(plan.enters)
+    entered = VirtualClock().now()
+    deadline = START + (plan.deadline if plan.deadline is not None else PATIENCE)
+    watch = watch_on(plan.target, entered, interval=plan.interval, deadline=deadline, error_budget=PATIENCE)
+    verdicts: list[Verdict] = []
+    stepped: list[float] = []
+
+    def tell(step: Any) -> None:
+        assert not verdicts, "stepped after its end"
+        stepped.append(VirtualClock().now())
+        verdicts.extend([step.verdict] if step.verdict else [])
+
+    first = min(plan.first, max(0.0, deadline - entered))
+    waiting = asyncio.create_task(hub.until_over(watch, tell, first))
+    if plan.leaves is not None:
+        asyncio.get_running_loop().call_later(plan.leaves, waiting.cancel)
+    (end,) = await asyncio.gather(waiting, return_exceptions=True)
+    ended = VirtualClock().now()
+
+    assert all(moment >= entered + first for moment in stepped), "looked at before its own first look was due"
+    if isinstance(end, asyncio.CancelledError):
+        assert plan.leaves is not None
+        return
+    assert isinstance(end, Verdict), end
+    assert verdicts == [end]
+    over, disposition = truth
+    if end.outcome is Outcome.TIMED_OUT:
+        assert deadline <= ended
+    else:
+        assert end.outcome is OUTCOME_OF[disposition]
+        assert ended >= over
+    # The last look may have to wait for others', and each of those for its answer; nothing waits for a hold.
+    assert ended <= max(min(max(over, entered) + SOON, deadline), entered + first) + 10 * SLOWEST

@@ -1,0 +1,69 @@
+"""Pages of the docs that nobody writes: the API reference, and the benchmarks if they have been run."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "airflow_provider_flowruns"
+BENCHMARKS = "benchmarks.md"
+
+#: Page of the reference to what is on it: modules, or packages with all their modules.
+REFERENCE = {
+    "Hooks": ["hooks"],
+    "Sensors": ["sensors"],
+    "Operators": ["operators"],
+    "Triggers": ["triggers"],
+    "Links and notifications": ["links", "notifications"],
+    "Exceptions": ["exceptions"],
+    "Runs and other records": ["services.model"],
+    "Waiting": ["waiting"],
+    "Services": ["services.base", "services.portable", "services.activepieces", "services.tableflow"],
+    "Sandbox": ["sandbox", "pytest_plugin"],
+}
+
+
+def on_config(config: Any) -> Any:
+    """Add the pages to the navigation."""
+    reference = [{title: _address(title)} for title in REFERENCE if _modules_of(title)]
+    more = [{"Benchmarks": BENCHMARKS}] if Path(config.docs_dir, BENCHMARKS).exists() else []
+    config.nav = [*config.nav[:-1], {"API reference": reference}, *more, config.nav[-1]]
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Write the pages of the reference."""
+    for title in REFERENCE:
+        if modules := _modules_of(title):
+            entries = "\n\n".join(_entry(module) for module in modules)
+            files.append(File.generated(config, _address(title), content=f"# {title}\n\n{entries}\n"))
+    return files
+
+
+def _address(title: str) -> str:
+    return f"reference/{title.lower().replace(' ', '-')}.md"
+
+
+def _modules_of(title: str) -> list[str]:
+    return [module for name in REFERENCE[title] for module in _modules_below(name)]
+
+
+def _modules_below(name: str) -> list[str]:
+    """List a module, or the modules of a package that define a class; the sandbox names its own public parts."""
+    path = ROOT.joinpath(PACKAGE, *name.split("."))
+    if path.with_suffix(".py").exists() or name == "sandbox":
+        return [name]
+    return [f"{name}.{one.stem}" for one in sorted(path.glob("[!_]*.py")) if _defines_a_class(one)]
+
+
+def _defines_a_class(path: Path) -> bool:
+    nodes = ast.parse(path.read_text()).body
+    return any(isinstance(node, ast.ClassDef) and not node.name.startswith("_") for node in nodes)
+
+
+def _entry(module: str) -> str:
+    return f"## {module}\n\n::: {PACKAGE}.{module}\n    options:\n      heading_level: 3"
