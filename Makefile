@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One stamp per Airflow version, so that asking for another version installs it.
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+BROWSER_STAMP := $(VENV)/.installed-browser
 
 DOCS_VENV := .venv-docs
 DOCS_BIN := $(DOCS_VENV)/bin
@@ -17,7 +18,7 @@ DOCS_SITE := build/docs
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 and AIRFLOW_VERSION=3.3.2 choose what 'make venv' builds with."
 
@@ -28,13 +29,17 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 # Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
 .PHONY: test
 test: lint types ## Lint, types and all tests on the newest Airflow, then the matrix's on 2.11
-	$(BIN)/pytest --ignore tests/airflow --ignore tests/versions -n 6
+	$(BIN)/pytest --ignore tests/airflow --ignore tests/versions --ignore tests/browser -n 6
 	$(BIN)/pytest tests/airflow
 	$(BIN)/python -m tools.matrix 2.11
 
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some
 	$(BIN)/python -m tools.matrix --record $(VERSIONS)
+
+.PHONY: test-browser
+test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
+	$(BIN)/pytest tests/browser
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the figures in benchmarks/
@@ -87,6 +92,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[dev]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@
+
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[browser]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@touch $@
 
 # The docs are built from the sources, without Airflow.

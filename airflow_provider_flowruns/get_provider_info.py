@@ -16,15 +16,22 @@ _DEFAULT_HOSTS = {
     "tableflow": "https://api.tableflow.com",
 }
 
+_TOKEN_HINTS = {
+    "portable": "API token, made in the Portable web app",
+    "activepieces": "API key (sk-...), or a user's token",
+    "tableflow": "TableFlow API key",
+}
+
 _COMMON_FIELDS = {
     "timeout": {
         "label": "Timeout",
-        "description": "Seconds for one whole answer (default 30).",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 600},
+        "description": "Seconds for one whole answer, at most 600; 30 if empty.",
+        # The form reads minimum only, not exclusiveMinimum; less than a second still works when set elsewhere.
+        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 600},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "true (default), false, or the path of a CA file.",
+        "description": "true, false or the path of a CA file; true if empty.",
         "schema": {"type": ["string", "null"]},
     },
     "proxies": {
@@ -34,7 +41,7 @@ _COMMON_FIELDS = {
     },
     "headers": {
         "label": "Headers",
-        "description": "JSON object of further headers for every request that carries the token.",
+        "description": 'JSON object of headers to send wherever the token is sent, such as {"X-Team": "data"}.',
         "schema": {"type": ["object", "null"]},
     },
 }
@@ -42,8 +49,9 @@ _COMMON_FIELDS = {
 _OWN_FIELDS = {
     "activepieces": {
         "project_id": {
-            "label": "Project id",
-            "description": "21 letters and digits, after /projects/ in the web app's address. Needed to list runs.",
+            "label": "Project ID",
+            "description": "21 letters and digits after /projects/ in the web app's address; needed to list and to "
+            "start runs.",
             "schema": {"type": ["string", "null"]},
         }
     }
@@ -100,8 +108,14 @@ def _connection_type(kind: str) -> dict[str, object]:
         "hook-class-name": f"airflow_provider_flowruns.hooks.{kind}.{_HOOKS[kind]}",
         "conn-fields": {**_OWN_FIELDS.get(kind, {}), **_COMMON_FIELDS},
         "ui-field-behaviour": {
-            "hidden-fields": ["login", "port", "schema", "extra"],
-            "relabeling": {"host": "Base URL", "password": "API token"},
-            "placeholders": {"host": _DEFAULT_HOSTS[kind], "password": f"{_TITLES[kind]} API token"},
+            # The base URL says the scheme. It may say the port, too, but Airflow 3.3.1 and 3.3.2 refuse to test a
+            # stored connection whose port is empty.
+            "hidden-fields": ["login", "schema", "extra"],
+            "relabeling": {"host": "Base URL", "port": "Port", "password": "API token"},
+            "placeholders": {
+                "host": f"{_DEFAULT_HOSTS[kind]} if empty",
+                "port": "443; Airflow 3.3.1 and 3.3.2 need it for Test",
+                "password": _TOKEN_HINTS[kind],
+            },
         },
     }

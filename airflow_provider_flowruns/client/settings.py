@@ -143,10 +143,10 @@ def _token(info: ServiceInfo, where: str, password: str | None) -> str:
 
 
 def _timeout(where: str, value: Any) -> float:
-    if value in (None, ""):
+    if _is_blank(value):
         return DEFAULT_TIMEOUT
     try:
-        seconds = float(value)
+        seconds = 0.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = 0.0
     if not 0 < seconds <= 600:
@@ -155,7 +155,7 @@ def _timeout(where: str, value: Any) -> float:
 
 
 def _verify(where: str, value: Any) -> bool | str:
-    if value in (None, ""):
+    if _is_blank(value):
         return True
     if isinstance(value, bool):
         return value
@@ -166,7 +166,7 @@ def _verify(where: str, value: Any) -> bool | str:
 
 
 def _string_map(where: str, name: str, value: Any) -> dict[str, str]:
-    if value in (None, ""):
+    if _is_blank(value):
         return {}
     if isinstance(value, str):
         try:
@@ -187,6 +187,11 @@ def _headers(where: str, value: Any) -> dict[str, str]:
     if odd:
         raise ConfigurationError(f"{where}: extra 'headers' must hold printable ASCII only, see {odd[0]!r}")
     return headers
+
+
+def _is_blank(value: Any) -> bool:
+    # A form stores null or empty text for a field that was left empty.
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is_plain(text: str) -> bool:

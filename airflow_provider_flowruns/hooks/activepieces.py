@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.services.model import Flow, FlowRun
 
 
+@has_connection_form
 class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
     """
     Reads flows and flow runs of Activepieces, in the cloud or self-hosted.

@@ -110,7 +110,9 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         try:
             return True, self.client.run(self.api.check())
         except FlowRunsError as error:
-            return False, f"{_diagnosis(error)} {error}"
+            # Airflow tests under an id of its own making, which says nothing to whoever reads this.
+            said = str(error).replace(f"connection {self.conn_id!r}", "this connection")
+            return False, f"{_diagnosis(error)} {said}"
         finally:
             self.close()
 

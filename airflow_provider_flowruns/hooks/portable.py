@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.services.model import Flow, FlowRun
 
 
+@has_connection_form
 class PortableHook(FlowRunsHook[PortableApi]):
     """
     Reads flows, workflows and run attempts of Portable.

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.tableflow import DEFAULT_LIMIT, TableFlowApi
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.services.model import Flow, FlowRun
 
 
+@has_connection_form
 class TableFlowHook(FlowRunsHook[TableFlowApi]):
     """
     Reads flows and flow runs of TableFlow.

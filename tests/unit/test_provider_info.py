@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import distribution, entry_points, version
 from importlib.resources import files
+from inspect import signature
 
 import jsonschema
 import pytest
@@ -16,6 +17,8 @@ from airflow_provider_flowruns.services.registry import SERVICES
 
 INFO = get_provider_info()
 CONNECTION_TYPES = INFO["connection-types"]
+# Without the description, which every connection may have.
+STANDARD_FIELDS = {"host", "port", "login", "password", "schema"}
 
 
 def schema(name: str) -> dict:
@@ -125,8 +128,16 @@ class TestConnectionType:
             assert field["label"]
             assert field["description"]
 
-    def test_the_form_shows_the_default_host_and_hides_what_is_not_used(self, entry) -> None:
+    def test_its_form_shows_the_standard_fields_that_are_read_and_no_other(self, entry) -> None:
+        read = {*signature(settings_from).parameters} & STANDARD_FIELDS
+        # The base URL says the scheme; a schema is read from connections that are not made in the form.
+        assert STANDARD_FIELDS - {*entry["ui-field-behaviour"]["hidden-fields"]} == read - {"schema"}
+
+    def test_each_standard_field_it_shows_has_a_label_and_a_placeholder_of_its_own(self, entry) -> None:
         form = entry["ui-field-behaviour"]
-        assert form["placeholders"]["host"] == SERVICES[entry["connection-type"]].info.default_url
-        assert {"host", "password"}.isdisjoint(form["hidden-fields"])
-        assert {"login"} <= {*form["hidden-fields"]}
+        shown = STANDARD_FIELDS - {*form["hidden-fields"]}
+        assert {*form["relabeling"]} == {*form["placeholders"]} == shown
+
+    def test_the_form_names_the_default_host(self, entry) -> None:
+        placeholder = entry["ui-field-behaviour"]["placeholders"]["host"]
+        assert placeholder == f"{SERVICES[entry['connection-type']].info.default_url} if empty"

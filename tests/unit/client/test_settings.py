@@ -156,7 +156,16 @@ def test_a_token_is_trimmed(password) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(None, DEFAULT_TIMEOUT), ("", DEFAULT_TIMEOUT), (5, 5), ("2.5", 2.5), (600, 600), (0.1, 0.1)]
+    ("value", "seconds"),
+    [
+        (None, DEFAULT_TIMEOUT),
+        ("", DEFAULT_TIMEOUT),
+        (" ", DEFAULT_TIMEOUT),
+        (5, 5),
+        ("2.5", 2.5),
+        (600, 600),
+        (0.1, 0.1),
+    ],
 )
 def test_timeout(value, seconds) -> None:
     made = settings(extra={"timeout": value})
@@ -164,7 +173,7 @@ def test_timeout(value, seconds) -> None:
     assert made.connect_timeout == pytest.approx(min(seconds, CONNECT_TIMEOUT))
 
 
-@pytest.mark.parametrize("value", [0, -1, 601, "soon", "nan", float("nan"), float("inf"), [], {}])
+@pytest.mark.parametrize("value", [0, -1, 601, True, "soon", "nan", float("nan"), float("inf"), [], {}])
 def test_a_timeout_out_of_bounds_is_refused(value) -> None:
     assert "'timeout'" in refusal(extra={"timeout": value})
 
@@ -174,6 +183,7 @@ def test_a_timeout_out_of_bounds_is_refused(value) -> None:
     [
         (None, True),
         ("", True),
+        ("  ", True),
         (True, True),
         (False, False),
         ("true", True),
@@ -194,7 +204,7 @@ def test_a_verify_that_is_neither_switch_nor_path_is_refused(value) -> None:
 @pytest.mark.parametrize("name", ["proxies", "headers"])
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, {}), ("", {}), ({}, {}), ({"a": "b"}, {"a": "b"}), ('{"a": "b"}', {"a": "b"})],
+    [(None, {}), ("", {}), (" \n", {}), ("{}", {}), ({}, {}), ({"a": "b"}, {"a": "b"}), ('{"a": "b"}', {"a": "b"})],
 )
 def test_proxies_and_headers_as_object_and_as_json_text(name, value, expected) -> None:
     assert getattr(settings(extra={name: value}), name) == expected

@@ -359,7 +359,8 @@ def test_a_connection_that_does_not_work_says_why(connections, wire, hook_class,
     works, message = tried(hook_class())
     assert not works
     assert message.startswith(f"{diagnosis} ")
-    assert f"'{hook_class.default_conn_name}'" in message
+    assert "this connection" in message
+    assert hook_class.default_conn_name not in message
     if status := answer.get("status_code"):
         assert f"answered {status} to GET" in message
 

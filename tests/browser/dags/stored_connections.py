@@ -1,0 +1,20 @@
+"""Read a flow's runs over a connection that was made in the form: a DAG for each type."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from airflow_provider_flowruns.operators.activepieces import ActivepiecesListFlowRunsOperator
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
+
+READERS = {
+    "portable": PortableGetRunAttemptsOperator,
+    "activepieces": ActivepiecesListFlowRunsOperator,
+    "tableflow": TableFlowListFlowRunsOperator,
+}
+
+for kind, reader in READERS.items():
+    with DAG(f"stored_{kind}", schedule=None, params={"conn_id": "", "flow_id": ""}):
+        connection = {f"{kind}_conn_id": "{{ params.conn_id }}"}
+        reader(task_id="runs", flow_id="{{ params.flow_id }}", **connection)
