@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One stamp per Airflow version, so that asking for another version installs it.
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
+# The peers' packages stay out of the environment that tests run in.
+BENCH := .bench
+BENCH_STAMP := $(BENCH)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -27,9 +30,12 @@ test: lint types ## Lint, types and all tests, those in a real Airflow included
 	$(BIN)/pytest tests/airflow
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the figures in benchmarks/
-	$(BIN)/python -m benchmarks.loop_stall
-	$(BIN)/python -m benchmarks.upload
+bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg
+	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## The same with few waits, to try it out; writes nothing
+	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side
@@ -57,8 +63,8 @@ types: $(STAMP) ## Check types
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
 .PHONY: clean
-clean: ## Remove .venv, caches and what the demo left
-	rm -rf $(VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+clean: ## Remove .venv, .bench, caches and what the demo left
+	rm -rf $(VENV) $(BENCH) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -70,4 +76,12 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[dev]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@rm -f $(VENV)/.installed-airflow-*
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(BENCH)/bin/uv pip install --python $(BENCH) --quiet --compile-bytecode -e ".[test]" "apache-airflow==$(AIRFLOW_VERSION)" \
+	  -r benchmarks/requirements.txt
+	@rm -f $(BENCH)/.installed-airflow-*
 	@touch $@
