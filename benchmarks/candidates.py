@@ -90,6 +90,10 @@ def _status_succeeded(payload: Any) -> bool:
     return payload["status"] == "success"
 
 
+def _bare_succeeded(payload: Any) -> bool:
+    return payload["disposition"] == "SUCCEEDED"
+
+
 def _dbt(key: str, interval: float) -> Waiting:
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
@@ -130,8 +134,9 @@ def _http(key: str, interval: float) -> Waiting:
 
 
 class BareLoop:
-    """What nobody can do with less: ask over one shared session, read the JSON, sleep."""
+    """What nobody can do with less: ask over one shared session, read the JSON, sleep; begins at random, as we do."""
 
+    spread: ClassVar[bool] = True
     session: ClassVar[Any] = None
     address: ClassVar[str] = ""
 
@@ -151,7 +156,8 @@ class BareLoop:
 
         if BareLoop.session is None:
             BareLoop.session = aiohttp.ClientSession(self.address, connector=aiohttp.TCPConnector(limit=20))
-        await asyncio.sleep(random.uniform(0.0, self._interval))
+        if self.spread:
+            await asyncio.sleep(random.uniform(0.0, self._interval))
         headers = {"Authorization": "Bearer made-up"}
         while True:
             async with BareLoop.session.get(self._path, headers=headers) as answer:
@@ -160,6 +166,12 @@ class BareLoop:
                 yield TriggerEvent(status)
                 return
             await asyncio.sleep(self._interval)
+
+
+class BareBursts(BareLoop):
+    """The same, but what is started together asks together ever after, as with the peers."""
+
+    spread = False
 
 
 _PORTABLE = ("airflow-provider-flowruns", _number, _own_connection("portable"), _own("portable", "flow"))
@@ -241,8 +253,9 @@ CANDIDATES: dict[str, Candidate] = {
         _number,
         BareLoop.connection,
         BareLoop,
-        lambda payload: payload["disposition"] == "SUCCEEDED",
+        _bare_succeeded,
     ),
+    "bursts": Candidate("the same, asking in bursts", None, _number, BareLoop.connection, BareBursts, _bare_succeeded),
 }
 
 #: The other packages.

@@ -16,7 +16,7 @@ INTERVAL = 3.0
 TURNS = 3
 #: Measured in every turn; the others once, for they bear no bound.
 _EVERY_TURN = ("activepieces", "portable_shared", "portable", "bare", "dbt", "databricks", "fivetran", "http")
-_ONCE = ("tableflow", "airbyte")
+_ONCE = ("tableflow", "airbyte", "bursts")
 
 _TEXT = """\
 Each candidate waits for {waits:,} runs that go on, looking every {interval:g} s, against a local TLS server with \
@@ -31,7 +31,7 @@ the interval was kept.
 - In the end all runs end, each at a moment of its own; the delay runs from there to the event.
 
 Airbyte's trigger asks from within the event loop, one wait after the other, so it was given {airbyte} waits only. \
-Airbyte and TableFlow were measured once."""
+Airbyte, TableFlow and the bare loop in bursts were measured once."""
 
 
 def sections(quick: bool) -> list[Section]:
