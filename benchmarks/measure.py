@@ -49,7 +49,8 @@ class Sample:
     What came out.
 
     :param waits: how many there were.
-    :param cpu: seconds of processor time for one wait and round of looks.
+    :param cpu: seconds of processor time for one wait and round of looks, while nothing begins or ends.
+    :param cpu_of_life: the same over the waits' whole life, with connecting, beginning and ending.
     :param requests: for one round of looks at everything that is waited for.
     :param pace: looks at everything in an interval: 1 if the interval was kept.
     :param connections: TCP connections opened in a round.
@@ -61,6 +62,7 @@ class Sample:
 
     waits: int
     cpu: float
+    cpu_of_life: float
     requests: float
     pace: float
     connections: float
@@ -136,6 +138,7 @@ class _Measurement:
     async def run(self) -> Sample:
         await self._warm_up()
         self._server.reset(self._targets)
+        begun = time.process_time()
         first = len(self._keys) // _SHARE_OF_FIRST if self._load.with_memory else 0
         before = await self._memory_with(self._keys[:first]) if first else 0
         self._meter.start()
@@ -148,14 +151,16 @@ class _Measurement:
         delay = await self._until_the_end()
         await self._meter.stop()
         # Looks beyond one an interval are a cost, no further rounds; who looks less often has fewer.
+        all_seen, life = self._server.counts(), time.process_time() - begun
         rounds = min(seen.looks / len(self._targets), self._load.rounds)
         return Sample(
             waits=len(self._keys),
             cpu=cpu / (len(self._keys) * rounds),
+            cpu_of_life=life / (len(self._keys) * all_seen.looks / len(self._targets)),
             requests=seen.requests / rounds,
             pace=seen.looks / len(self._targets) / self._load.rounds,
             connections=seen.connections / rounds,
-            connections_opened=self._server.counts().connections,
+            connections_opened=all_seen.connections,
             stall=self._meter.longest,
             memory=memory,
             delay=delay,
