@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -328,24 +328,24 @@ def test_the_last_one_to_leave_closes_the_door(fault: str | None, sandbox: Sandb
     if fault:
         sandbox.faults.add(fault, times=None)
 
-    async def all_leave(work: Callable[[], Awaitable[None]]) -> None:
-        before = asyncio.all_tasks()
-        await work()
-        await until(lambda: asyncio.all_tasks() == before)
+    def hub_timers() -> list[asyncio.TimerHandle]:
         loop: Any = asyncio.get_running_loop()
-        timers = [timer for timer in loop._scheduled if not timer.cancelled()]
-        assert not [timer for timer in timers if "hub" in repr(timer)]
+        return [timer for timer in loop._scheduled if not timer.cancelled() and "Hub." in repr(timer)]
 
     async def come_and_go() -> None:
-        requests = len(sandbox.ledger.requests)
         waits = [asyncio.create_task(outcome_of(trigger_on_run(run))) for run in runs]
-        await until(lambda: len(sandbox.ledger.requests) > requests)
+        await until(hub_timers)
+        seen = len(sandbox.ledger.requests)
+        await until(lambda: len(sandbox.ledger.requests) > seen)
         assert await cancelled(waits) == [asyncio.CancelledError] * 10
 
     async def play() -> None:
+        alone = asyncio.all_tasks()
         for _ in range(2):
             opened = sandbox.ledger.connections_opened
-            await all_leave(come_and_go)
+            await come_and_go()
+            assert not hub_timers()
+            await until(lambda: asyncio.all_tasks() == alone)
             assert sandbox.ledger.connections_opened > opened  # none was kept from the time before
 
     asyncio.run(play())
