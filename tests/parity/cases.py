@@ -101,7 +101,8 @@ def _stale_then_fresh(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0, ago=2.1)  # ended a second before the task began
     begun = timezone.utcnow()
-    fresh = flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=0.3)
+    # Over a second: cut to whole seconds its end is still after the guard, whether or not a look saw it going.
+    fresh = flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=1.2)
     return {**kind.arguments(flow.id, fresh.id), **_guard(kind, begun)}
 
 
