@@ -28,9 +28,14 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 
 # Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
 .PHONY: test
-test: lint types ## Lint, types and all tests, those in a real Airflow included
-	$(BIN)/pytest --ignore tests/airflow --ignore tests/browser -n 6
+test: lint types ## Lint, types and all tests on the newest Airflow, then the matrix's on 2.11
+	$(BIN)/pytest --ignore tests/airflow --ignore tests/versions --ignore tests/browser -n 6
 	$(BIN)/pytest tests/airflow
+	$(BIN)/python -m tools.matrix 2.11
+
+.PHONY: test-matrix
+test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some
+	$(BIN)/python -m tools.matrix --record $(VERSIONS)
 
 .PHONY: test-browser
 test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
@@ -54,6 +59,7 @@ unit: $(STAMP) ## Unit tests
 lint: $(STAMP) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 .PHONY: format
 format: $(STAMP) ## Fix style
@@ -73,8 +79,8 @@ docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link 
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
 .PHONY: clean
-clean: ## Remove .venv, caches and what the demo left
-	rm -rf $(VENV) $(DOCS_VENV) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+clean: ## Remove all environments, caches and what the demo left
+	rm -rf $(VENV) $(DOCS_VENV) .bench .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python

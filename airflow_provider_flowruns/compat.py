@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.triggers.base import BaseTrigger
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2 has no asset watchers
+    BaseEventTrigger = BaseTrigger  # type: ignore[misc, assignment]
+
 try:
     from airflow.sdk.definitions.asset import AssetRef
 except ImportError:  # Airflow 2 knows no ``Asset.ref``
     ASSET_REFERENCES: tuple[type, ...] = ()
 else:
     ASSET_REFERENCES = (AssetRef,)
+
+__all__ = [
+    "ASSET_REFERENCES",
+    "BaseEventTrigger",
+    "BaseTrigger",
+    "get_asset_state",
+    "set_asset_state",
+    "task_state",
+]
 
 
 async def task_state(task_instance: Any) -> str | None:
@@ -31,3 +47,34 @@ async def task_state(task_instance: Any) -> str | None:
     )
     state = states.get(task_instance.run_id, {}).get(task_instance.task_id)
     return str(state) if state is not None else None
+
+
+async def get_asset_state(accessors: Any, key: str) -> Any:
+    """
+    Return a value from the store of the asset a trigger watches (Airflow 3.3 and newer), None when there is none.
+
+    :param accessors: the trigger's ``asset_state_store``.
+    :param key: name of the value.
+    :raises ValueError: the trigger does not belong to exactly one asset.
+    """
+    return await _asset_state(accessors, "get", key)
+
+
+async def set_asset_state(accessors: Any, key: str, value: Any) -> None:
+    """
+    Keep a value in the store of the asset a trigger watches (Airflow 3.3 and newer).
+
+    :param accessors: the trigger's ``asset_state_store``.
+    :param key: name of the value.
+    :param value: plain JSON.
+    :raises ValueError: the trigger does not belong to exactly one asset.
+    """
+    await _asset_state(accessors, "set", key, value)
+
+
+async def _asset_state(accessors: Any, name: str, *arguments: Any) -> Any:
+    if hasattr(accessors, f"a{name}"):
+        return await getattr(accessors, f"a{name}")(*arguments)
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(getattr(accessors, name))(*arguments)  # Airflow 3.3.0 and 3.3.1

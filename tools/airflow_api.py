@@ -43,6 +43,8 @@ class AirflowApi:
     :param url: scheme, host and port of its api-server.
     """
 
+    root = "/api/v2"
+
     def __init__(self, url: str) -> None:
         self.url = url
         # trust_env=False: a proxy configured for the outside world must not be asked for 127.0.0.1.
@@ -52,6 +54,18 @@ class AirflowApi:
         """Get a token for all later requests; everybody is an admin."""
         token = self._call("GET", "/auth/token")["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def warm_up(self) -> None:
+        """Have the API built that tasks talk to.
+
+        That happens at its first request and takes seconds: longer than a task waits for its first answer when all
+        cores are busy.
+        """
+        self.get("/execution/health")
+
+    def health(self) -> dict[str, Any]:
+        """Return what Airflow says of each of its components; ``status`` is ``healthy`` or not."""
+        return dict(self.get(f"{self.root}/monitor/health"))
 
     def close(self) -> None:
         """Close all connections."""
@@ -67,13 +81,13 @@ class AirflowApi:
         """Start a DAG run and return its id; ``conf`` overrides the DAG's params."""
         # An id of our own, so that a repeated request cannot make a second DAG run.
         run_id = f"manual__{uuid.uuid4()}"
-        body = {"dag_run_id": run_id, "conf": dict(conf or {}), "logical_date": logical_date}
-        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
+        body = self._trigger_body(run_id, conf, logical_date)
+        self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
         return run_id
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
-        return str(self._call("GET", _run_path(dag_id, run_id))["state"])
+        return str(self._call("GET", self._run_path(dag_id, run_id))["state"])
 
     def wait_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
         """Wait until a DAG run has ended and return its state."""
@@ -85,7 +99,7 @@ class AirflowApi:
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """Return the task instances of a DAG run, in the order in which they started."""
         found = self._call(
-            "GET", f"{_run_path(dag_id, run_id)}/taskInstances", params={"limit": PAGE, "order_by": "start_date"}
+            "GET", f"{self._run_path(dag_id, run_id)}/taskInstances", params={"limit": PAGE, "order_by": "start_date"}
         )["task_instances"]
         return [
             TaskInstance(item["task_id"], item["map_index"], item["state"], item["try_number"], item["duration"])
@@ -113,23 +127,23 @@ class AirflowApi:
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Mark a task as a user would: ``success``, ``failed`` or ``skipped``."""
-        self._call("PATCH", _task_path(dag_id, run_id, task_id), json={"new_state": state})
+        self._call("PATCH", self._task_path(dag_id, run_id, task_id), json={"new_state": state})
 
     def clear(self, dag_id: str, run_id: str, task_ids: Iterable[str]) -> None:
         """Clear tasks, as a user would, so that they run again."""
         body = {"dag_run_id": run_id, "task_ids": list(task_ids), "dry_run": False, "only_failed": False}
-        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 
     # What a task left behind
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """Return one XCom value of a task."""
-        path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key, safe='')}"
-        return self._call("GET", path, params={"map_index": map_index})["value"]
+        path = f"{self._task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key, safe='')}"
+        return self._call("GET", path, params={"map_index": map_index, "stringify": False})["value"]
 
     def xcoms(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return all XCom values of a task by key."""
-        path = f"{_task_path(dag_id, run_id, task_id)}/xcomEntries"
+        path = f"{self._task_path(dag_id, run_id, task_id)}/xcomEntries"
         entries = self._call("GET", path, params={"map_index": map_index, "limit": PAGE})["xcom_entries"]
         return {entry["key"]: self.xcom(dag_id, run_id, task_id, entry["key"], map_index) for entry in entries}
 
@@ -140,7 +154,7 @@ class AirflowApi:
 
     def rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's templated arguments as they were rendered."""
-        path = _task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
+        path = self._task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
         return dict(self._call("GET", path)["rendered_fields"])
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
@@ -183,8 +197,17 @@ class AirflowApi:
 
     # Inside
 
+    def _trigger_body(self, run_id: str, conf: Mapping[str, Any] | None, logical_date: str | None) -> dict[str, Any]:
+        return {"dag_run_id": run_id, "conf": dict(conf or {}), "logical_date": logical_date}
+
+    def _run_path(self, dag_id: str, run_id: str) -> str:
+        return f"{self.root}/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
+
+    def _task_path(self, dag_id: str, run_id: str, task_id: str) -> str:
+        return f"{self._run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"
+
     def _log(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[dict[str, Any]]:
-        path = f"{_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
+        path = f"{self._task_path(dag_id, run_id, task_id)}/logs/{try_number}"
         answer = self._call("GET", path, params={"map_index": map_index, "full_content": True})
         return list(answer["content"])
 
@@ -198,14 +221,6 @@ class AirflowApi:
         if answer.is_error and answer.status_code != done_if:
             raise AirflowBroken(f"{method} {path} answered {answer.status_code}: {answer.text[:2000]}")
         return answer.json()
-
-
-def _run_path(dag_id: str, run_id: str) -> str:
-    return f"/api/v2/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
-
-
-def _task_path(dag_id: str, run_id: str, task_id: str) -> str:
-    return f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"
 
 
 def _log_line(entry: Mapping[str, Any]) -> str:

@@ -25,19 +25,26 @@ from typing import Self
 
 import httpx
 
+from tools import airflow_2
 from tools.airflow_api import AirflowApi, AirflowBroken
 from tools.sessions import Leash, Session
+
+IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
 # The order is the one in which they are ended: nothing new starts while the rest goes.
-COMPONENTS: dict[str, tuple[str, ...]] = {
-    # --skip-serve-logs: the api-server reads the log files itself, and port 8793 stays closed.
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "api-server": ("api-server",),
-}
+COMPONENTS = (
+    airflow_2.COMPONENTS
+    if IS_AIRFLOW_2
+    else {
+        # --skip-serve-logs: the api-server reads the log files itself, and port 8793 stays closed.
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "api-server": ("api-server",),
+    }
+)
 
 GRACE_SECONDS = 3.0
 
@@ -52,7 +59,7 @@ IMPATIENT_TASKS = """def task_policy(task):
 """
 
 
-class RealAirflow(AirflowApi):
+class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
     """Start Airflow on a folder of DAGs, for as long as the ``with`` block lasts.
 
     :param dags_folder: where the DAG files are.
@@ -153,9 +160,7 @@ class RealAirflow(AirflowApi):
         """Wait until every component is up and these DAGs are known; a DAG file that fails to import raises."""
         self.wait_for("all components", self._healthy, timeout)
         self.log_in()
-        # The API that tasks talk to is built at its first request, which takes seconds: longer than a task waits
-        # for its first answer when all cores are busy.
-        self.get("/execution/health")
+        self.warm_up()
         wanted = set(dag_ids)
         self.wait_for(f"the DAGs {sorted(wanted)}", lambda: wanted <= self._known_dags(), timeout)
 
@@ -171,6 +176,8 @@ class RealAirflow(AirflowApi):
         (self.home / "components").mkdir(parents=True, exist_ok=True)
         # All settings come from the environment. Without a file, four processes would write one at the same time.
         (self.home / "airflow.cfg").write_text("# Settings come from the environment.\n")
+        if IS_AIRFLOW_2:
+            airflow_2.open_to_everybody(self.home)
         if self._poke_interval is not None:
             (self.home / "config").mkdir(exist_ok=True)
             policy = IMPATIENT_TASKS.format(seconds=self._poke_interval)
@@ -195,17 +202,17 @@ class RealAirflow(AirflowApi):
 
     def _healthy(self) -> bool:
         try:
-            health = self.get("/api/v2/monitor/health")
+            health = self.health()
         except httpx.TransportError:  # the api-server does not listen yet
             return False
         return all(part["status"] == "healthy" for part in health.values())
 
     def _known_dags(self) -> set[str]:
-        errors = self.get("/api/v2/importErrors")["import_errors"]
+        errors = self.get(f"{self.root}/importErrors")["import_errors"]
         if errors:
             details = "\n\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors)
             raise AirflowBroken(f"DAG files that fail to import:\n\n{details}")
-        return {dag["dag_id"] for dag in self.get("/api/v2/dags", limit=100)["dags"]}
+        return {dag["dag_id"] for dag in self.get(f"{self.root}/dags", limit=100)["dags"]}
 
 
 def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> dict[str, str]:
@@ -248,6 +255,7 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "no_proxy": "127.0.0.1,localhost",
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        **(airflow_2.environment(url) if IS_AIRFLOW_2 else {}),
     }
 
 
@@ -259,7 +267,7 @@ def _installation() -> str:
         if any(entry.group == "apache_airflow_provider" for entry in distribution.entry_points)
     )
     digest = hashlib.sha256("\n".join(providers).encode()).hexdigest()
-    return f"{version('apache-airflow-core')}-{digest[:12]}"
+    return f"{version('apache-airflow')}-{digest[:12]}"
 
 
 def _free_port() -> int:

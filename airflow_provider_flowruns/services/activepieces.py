@@ -119,6 +119,11 @@ class ActivepiecesApi:
         """Return the API of the connection's server and its ``project_id``."""
         return cls(project_id=text_of(options.get("project_id")), app_url=base_url)
 
+    @staticmethod
+    def checked_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`checked_flow_id`."""
+        return checked_flow_id(value)
+
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
         checked = checked_run_id(run_id)
@@ -289,7 +294,8 @@ class ActivepiecesApi:
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            newest: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
+            limit = target.newest or _NEWEST
+            newest: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
             if not newest.items:
                 # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
                 yield self.get_flow(target.flow_id)

@@ -49,6 +49,14 @@ class Service(Protocol):
         :param options: the connection's extra fields.
         """
 
+    @staticmethod
+    def checked_flow_id(value: Any) -> str:
+        """
+        Return a flow's id as text.
+
+        :raises InvalidArgument: it cannot be one.
+        """
+
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
 

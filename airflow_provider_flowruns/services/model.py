@@ -230,6 +230,7 @@ class Target:
     :param flow_id: id of the flow (workflow), where it is needed.
     :param run_id: id of the run, for one run.
     :param mark: what was noted before a start, for the run of a start.
+    :param newest: so many of a flow's newest runs, 1 to 1000; None for as many as a wait needs.
     """
 
     service: str
@@ -237,6 +238,7 @@ class Target:
     flow_id: str | None = None
     run_id: str | None = None
     mark: StartMark | None = None
+    newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,11 @@ class PortableApi:
         """Return the API as a connection means it; Portable has nothing to choose."""
         return cls()
 
+    @staticmethod
+    def checked_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`checked_flow_id`."""
+        return checked_flow_id(value)
+
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
         checked = checked_flow_id(flow_id)
@@ -165,7 +170,8 @@ class PortableApi:
         if target.kind is Kind.WORKFLOW:
             return ((yield self.get_workflow_status(_required(target.flow_id))),)
         if target.kind is Kind.FLOW_RUNS:
-            first = yield self.get_run_attempts(_required(target.flow_id), limit=_NEWEST).first
+            limit = target.newest or _NEWEST
+            first = yield self.get_run_attempts(_required(target.flow_id), limit=limit).first
             return tuple(first.items)
         if target.kind is Kind.STARTED and target.mark:
             return (yield from self._find_started(_required(target.flow_id), target.mark))
@@ -174,7 +180,8 @@ class PortableApi:
     @staticmethod
     def shared_by(target: Target) -> Hashable | None:
         """Return the flow whose attempts the target is looked for among."""
-        return target.flow_id if target.kind in {Kind.RUN, Kind.FLOW_RUNS} else None
+        among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS} and target.newest is None
+        return target.flow_id if among_attempts else None
 
     def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
         """Return the steps that read one flow's attempts until all runs are found."""

@@ -89,6 +89,11 @@ class TableFlowApi:
         """Return the API as a connection means it; TableFlow has nothing to choose."""
         return cls()
 
+    @staticmethod
+    def checked_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`checked_flow_id`."""
+        return checked_flow_id(value)
+
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /v2/flows/runs/{id}``: one flow run."""
         checked = checked_run_id(run_id)
@@ -155,12 +160,13 @@ class TableFlowApi:
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            page: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=_NEWEST).first
+            limit = target.newest or _NEWEST
+            page: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
             if page.items:
                 return page.items
             # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
             runs: tuple[FlowRun, ...] = yield self.list_runs_of_flow(target.flow_id)
-            return runs[:_NEWEST]
+            return runs[:limit]
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
             return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")

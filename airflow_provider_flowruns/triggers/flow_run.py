@@ -1,4 +1,4 @@
-"""The trigger that waits for a run in the triggerer."""
+"""The triggers: one waits for a run in a task's place, one tells an asset of every run that has ended."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from airflow_provider_flowruns.compat import task_state
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
+from airflow_provider_flowruns.triggers.finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
+
+__all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
 #: Seconds for cancelling; Airflow allows 30.
 _KILL_SECONDS = 20.0

@@ -47,7 +47,8 @@ def airflow(chromium: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFa
         shutil.copy(source, dags)
     settings = sandbox.connections() | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with RealAirflow(dags, env=settings, poke_interval=1) as airflow:
-        airflow.wait_ready(["activepieces_wait", *(f"stored_{service.name}" for service in sandbox.services)])
+        stored = [f"stored_{service.name}" for service in sandbox.services]
+        airflow.wait_ready(["activepieces_wait", "orders_arrived", *stored])
         yield airflow
 
 

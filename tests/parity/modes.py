@@ -8,18 +8,25 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred, timezone
-from airflow.sdk.bases.operator import ExecutorSafeguard
+from airflow.models import import_all_models
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, TaskDeferred, timezone
 
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 
 # These tests are the task runner: Airflow's guard against calling execute() elsewhere would only add noise.
-ExecutorSafeguard.test_mode = True
+_GUARD = importlib.import_module(BaseOperator.__module__).ExecutorSafeguard
+_GUARD.test_mode = True
+_GUARD._sentinel = SimpleNamespace(callers={})  # Airflow 2 has one for its first thread only
+
+# Airflow 2 loads its models when a task first asks for one; two threads that do so at once can wait for each other.
+import_all_models()
 
 MODES = ("poke", "reschedule", "deferrable")
 
@@ -39,6 +46,10 @@ class End:
     def comparable(self) -> tuple[Any, ...]:
         """What must be the same in every mode; row counts and times of one run may be read a moment apart."""
         return self.state, self.error, self.xcom
+
+
+#: When the task of this thread was first rescheduled; None when it was not.
+FIRST_RESCHEDULE: ContextVar[datetime | None] = ContextVar("first_reschedule", default=None)
 
 
 class StateStore:
@@ -66,14 +77,13 @@ class TaskInstance:
         self.try_number = try_number
         self.max_tries = max_tries
         self.map_index = map_index
-        self.first_reschedule: datetime | None = None
         self.xcoms: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        return self.first_reschedule
+        return FIRST_RESCHEDULE.get()
 
 
 def task_context(store: StateStore | None = None, try_number: int = 1, **instance: int) -> dict[str, Any]:
@@ -127,11 +137,12 @@ def _poke(make: MakeSensor, context: dict[str, Any]) -> Any:
 
 
 def _reschedule(make: MakeSensor, context: dict[str, Any]) -> Any:
+    FIRST_RESCHEDULE.set(None)
     while True:
         try:
             return make(mode="reschedule").execute(context)
         except AirflowRescheduleException as again:
-            context["ti"].first_reschedule = context["ti"].first_reschedule or timezone.utcnow()
+            FIRST_RESCHEDULE.set(FIRST_RESCHEDULE.get() or timezone.utcnow())
             time.sleep(max(0.0, (again.reschedule_date - timezone.utcnow()).total_seconds()))
 
 

@@ -109,7 +109,6 @@ FACE = """
 import sys
 from importlib import import_module
 
-import airflow.sdk
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
 
 before = set(sys.modules)

@@ -1,0 +1,49 @@
+"""Without a task state store (below Airflow 3.3) a rescheduled sensor forgets its looks: it waits on, never wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from tests.parity.cases import CASES, KINDS, Case, Kind
+from tests.parity.modes import TaskInstance, run_in
+
+#: One sensor a service: a status, a run by id, and a flow's newest runs.
+SENSORS = [
+    kind for kind in KINDS if kind.name in {"PortableFlowSensor", "ActivepiecesFlowRunSensor", "TableFlowFlowSensor"}
+]
+
+# What only an earlier look can tell: for how long nobody could look or an id was unknown, and that a flow which is at
+# rest without a result was running. Such a wait goes on until its timeout.
+FORGOTTEN = {
+    ("unobservable", "PortableFlowSensor"),
+    ("unobservable", "ActivepiecesFlowRunSensor"),
+    ("unobservable", "TableFlowFlowSensor"),
+    ("not found", "ActivepiecesFlowRunSensor"),
+    ("canceled", "PortableFlowSensor"),
+}
+# Whole seconds: whether a run ended after the guard can hang on having been seen active, so on the moment of a look.
+UNDECIDED = {("stale success then fresh success", "TableFlowFlowSensor")}
+
+TABLE = [
+    pytest.param(case, kind, id=f"{case.name}-{kind.name}")
+    for case in CASES
+    for kind in SENSORS
+    if case.applies(kind) and (case.name, kind.name) not in UNDECIDED
+]
+
+
+@pytest.mark.parametrize(("case", "kind"), TABLE)
+def test_reschedule_without_a_store(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+    is_forgotten = (case.name, kind.name) in FORGOTTEN
+    arguments = {"timeout": 1.5 if is_forgotten else 20.0, **case.prepare(kind, sandbox)}
+
+    def make(**mode: Any) -> FlowRunSensor:
+        return kind.sensor(task_id="wait", poke_interval=0.1, **arguments, **mode)
+
+    end = run_in("reschedule", make, {"ti": TaskInstance()})
+    error = "AirflowSensorTimeout" if is_forgotten else case.error
+    assert (end.state, end.error) == ("failed" if error else "success", error), end

@@ -1,0 +1,94 @@
+"""The workflows run nothing that can change under them, have no rights they do not need, and publish what passed."""
+
+from __future__ import annotations
+
+import re
+import subprocess  # ruff: ignore[suspicious-subprocess-import]
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from airflow_provider_flowruns import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
+PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+
+def load(name: str) -> dict[str, Any]:
+    return yaml.safe_load(WORKFLOWS[name].read_text())
+
+
+def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for name in WORKFLOWS:
+        for job, content in load(name)["jobs"].items():
+            yield name, job, content
+
+
+def test_there_are_the_two() -> None:
+    assert [*WORKFLOWS] == ["ci", "release"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_action_is_pinned_to_a_commit_that_names_its_tag(name: str) -> None:
+    used = [line.strip().removeprefix("- ") for line in WORKFLOWS[name].read_text().splitlines() if "uses:" in line]
+    assert used
+    assert [line for line in used if not PINNED.fullmatch(line) and "./.github/workflows/ci.yml" not in line] == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_may_only_read(name: str) -> None:
+    assert load(name)["permissions"] == {"contents": "read"}
+
+
+def test_only_publishing_asks_for_more_and_only_for_an_identity() -> None:
+    more = {(name, job): content["permissions"] for name, job, content in jobs() if "permissions" in content}
+    assert more == {("release", "publish"): {"id-token": "write"}}
+
+
+def test_no_checkout_leaves_its_credentials_behind() -> None:
+    checkouts = [
+        step
+        for _, _, job in jobs()
+        for step in job.get("steps", ())
+        if step.get("uses", "").startswith("actions/checkout")
+    ]
+    assert checkouts
+    assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
+
+
+def test_publishing_waits_for_the_checks_and_runs_nothing_of_ours() -> None:
+    publish = load("release")["jobs"]["publish"]
+    assert {*publish["needs"]} == {"checks", "build"}
+    assert publish["environment"] == "pypi"
+    assert all("run" not in step for step in publish["steps"])
+    assert load("release")["jobs"]["checks"] == {"uses": "./.github/workflows/ci.yml"}
+    assert "secrets." not in WORKFLOWS["release"].read_text()
+
+
+def test_the_matrix_is_that_of_the_tool() -> None:
+    ci = load("ci")["jobs"]
+    assert "tools.matrix --list" in ci["versions"]["steps"][-1]["run"]
+    assert ci["matrix"]["strategy"] == {
+        "fail-fast": False,
+        "matrix": {"include": "${{ fromJSON(needs.versions.outputs.list) }}"},
+    }
+    assert any("tools.matrix --record ${{ matrix.airflow }}" in step.get("run", "") for step in ci["matrix"]["steps"])
+
+
+@pytest.mark.parametrize(("tag", "status"), [(f"v{__version__}", 0), ("v0.0.0", 1), (__version__, 1), ("v", 1)])
+def test_only_the_tag_of_this_version_is_released(tag: str, status: int) -> None:
+    [check] = [step for step in load("release")["jobs"]["build"]["steps"] if step.get("name", "").startswith("The tag")]
+    done = subprocess.run(
+        ["bash", "-e", "-c", check["run"]],
+        cwd=ROOT,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "GITHUB_REF_NAME": tag},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr

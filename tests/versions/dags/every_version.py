@@ -1,0 +1,55 @@
+"""The DAG that every supported Airflow runs: imports that all of them have, and each way to wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator, PortableRunFlowOperator
+from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
+from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
+
+with DAG(
+    "every_version",
+    schedule=None,
+    params={"tableflow_run": "", "activepieces_run": "", "failing_flow": 1, "flow": 1},
+):
+    TableFlowFlowRunSensor(
+        task_id="deferred",
+        run_id="{{ params.tableflow_run }}",
+        deferrable=True,
+        poke_interval=1,
+        timeout=300,
+    )
+    ActivepiecesFlowRunSensor(
+        task_id="rescheduled",
+        run_id="{{ params.activepieces_run }}",
+        mode="reschedule",
+        poke_interval=10,
+        timeout=300,
+    )
+    PortableFlowSensor(
+        task_id="failing",
+        flow_id="{{ params.failing_flow }}",
+        deferrable=True,
+        poke_interval=1,
+        timeout=300,
+    )
+    started = PortableRunFlowOperator(
+        task_id="started",
+        flow_id="{{ params.flow }}",
+        deferrable=True,
+        poll_interval=1,
+        timeout=300,
+    )
+    history = PortableGetRunAttemptsOperator(task_id="history", flow_id="{{ params.flow }}", limit=5)
+
+    @task
+    def read(run: dict[str, Any], attempts: list[dict[str, Any]]) -> bool:
+        """Tell whether the run that was started is the flow's only one, from what reached XCom."""
+        return [attempt["run_id"] for attempt in attempts] == [run["run_id"]]
+
+    started >> history
+    read(started.output, history.output)
