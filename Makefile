@@ -14,6 +14,10 @@ DOCS_BIN := $(DOCS_VENV)/bin
 DOCS_STAMP := $(DOCS_VENV)/.installed
 DOCS_SITE := build/docs
 
+# The peers' packages stay out of the environment that tests run in.
+BENCH := .bench
+BENCH_STAMP := $(BENCH)/.installed-airflow-$(AIRFLOW_VERSION)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -42,10 +46,12 @@ test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chrom
 	$(BIN)/pytest tests/browser
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the figures in benchmarks/
-	$(BIN)/python -m benchmarks.loop_stall
-	$(BIN)/python -m benchmarks.upload
-	$(BIN)/python -m benchmarks.history
+bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg
+	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## The same with few waits, to try it out; writes nothing
+	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side
@@ -80,7 +86,7 @@ venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
 .PHONY: clean
 clean: ## Remove all environments, caches and what the demo left
-	rm -rf $(VENV) $(DOCS_VENV) .bench .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -103,4 +109,12 @@ $(DOCS_STAMP): pyproject.toml
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(DOCS_BIN)/uv pip install --python $(DOCS_VENV) --quiet --group docs
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(BENCH)/bin/uv pip install --python $(BENCH) --quiet --compile-bytecode -e ".[test]" "apache-airflow==$(AIRFLOW_VERSION)" \
+	  -r benchmarks/requirements.txt
+	@rm -f $(BENCH)/.installed-airflow-*
 	@touch $@

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger
-
-try:
-    from airflow.triggers.base import BaseEventTrigger
-except ImportError:  # Airflow 2 has no asset watchers
-    BaseEventTrigger = BaseTrigger  # type: ignore[misc, assignment]
-
 try:
     from airflow.sdk.definitions.asset import AssetRef
 except ImportError:  # Airflow 2 knows no ``Asset.ref``
     ASSET_REFERENCES: tuple[type, ...] = ()
 else:
     ASSET_REFERENCES = (AssetRef,)
-
-__all__ = [
-    "ASSET_REFERENCES",
-    "BaseEventTrigger",
-    "BaseTrigger",
-    "get_asset_state",
-    "set_asset_state",
-    "task_state",
-]
 
 
 async def task_state(task_instance: Any) -> str | None:
@@ -47,6 +31,13 @@ async def task_state(task_instance: Any) -> str | None:
     )
     state = states.get(task_instance.run_id, {}).get(task_instance.task_id)
     return str(state) if state is not None else None
+
+
+def base_event_trigger() -> type[Any]:
+    """Return the base class of triggers for asset watchers; any trigger's on Airflow 2, which has no watchers."""
+    from airflow.triggers import base  # takes its time, and DAG files with operators only do not need it
+
+    return getattr(base, "BaseEventTrigger", base.BaseTrigger)
 
 
 async def get_asset_state(accessors: Any, key: str) -> Any:

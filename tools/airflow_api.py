@@ -149,7 +149,7 @@ class AirflowApi:
 
     def links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
         """Return a task's links by name, None for one that leads nowhere yet."""
-        path = f"{_task_path(dag_id, run_id, task_id)}/links"
+        path = f"{self._task_path(dag_id, run_id, task_id)}/links"
         return dict(self._call("GET", path, params={"map_index": map_index})["extra_links"])
 
     def rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:

@@ -171,6 +171,7 @@ class Activepieces(SandboxService[ActivepiecesFlow]):
     * ``nulls``: ``"null"`` (default) shows missing values as servers from 0.80 on do, ``"empty"`` as earlier ones.
     * ``payload_limit``: a webhook takes so many bytes. Default 25 MiB.
     * ``webhook_timeout``: a synchronous webhook without a reply answers 204 after so many seconds. Default 30.
+    * ``filters_by_run_id``: False lets lists ignore ``flowRunIds``, as servers before 0.70.2 did. Default True.
     * ``cancel_takes``: so many seconds pass between the answer to a cancel and the change of status. Default 0.
     """
 
@@ -184,6 +185,7 @@ class Activepieces(SandboxService[ActivepiecesFlow]):
         self.nulls: Literal["null", "empty"] = "null"
         self.payload_limit = 25 * 1024 * 1024
         self.webhook_timeout = 30.0
+        self.filters_by_run_id = True
         self.cancel_takes = 0.0
         self._created = world.clock()
 
@@ -290,7 +292,7 @@ class Activepieces(SandboxService[ActivepiecesFlow]):
             run
             for run in self._listed_runs(request, now)
             if (not flow_ids or run.flow_id in flow_ids)
-            and (not run_ids or run.id in run_ids)
+            and (not run_ids or not self.filters_by_run_id or run.id in run_ids)
             and (not statuses or run.point(now).status in statuses)
             and tags <= set(run.tags)
             and (step is None or (run.failed_step(now) or {}).get("name") == step)

@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from aiohttp import web
@@ -59,9 +60,12 @@ class Fault:
     path: re.Pattern[str] | None
     times: int | None
     after: int
+    share: float
     options: Mapping[str, Any]
     withdraw: Callable[[Fault], None] = field(repr=False)
     hits: int = 0
+    # Always the same dice, so that a test sees the same requests struck as far as they arrive in the same order.
+    _dice: Random = field(default_factory=lambda: Random(0), repr=False)
 
     def remove(self) -> None:
         """Apply the fault to no further request. Removing it twice does no harm."""
@@ -79,6 +83,10 @@ class Fault:
             and (self.method is None or self.method == method)
             and (self.path is None or self.path.search(path) is not None)
         )
+
+    def strikes(self) -> bool:
+        """Throw the dice for a request that the fault is meant for."""
+        return self.share >= 1 or self._dice.random() < self.share
 
 
 class Faults:
@@ -99,6 +107,7 @@ class Faults:
         path: str | None = None,
         times: int | None = 1,
         after: int = 0,
+        share: float = 1.0,
         **options: Any,
     ) -> Fault:
         """Apply a fault to coming requests. Where several match, the one added first is applied.
@@ -124,6 +133,7 @@ class Faults:
             with the service's prefix and is as it was sent.
         :param times: so many requests; None for all.
         :param after: let so many matching requests pass first.
+        :param share: of the matching requests, apply it to this share, chosen at random but always the same.
         :param options: the options of the kind.
         :return: the fault, with its count of ``hits`` and a ``remove()``.
         :raises ValueError: for an unknown kind.
@@ -136,6 +146,7 @@ class Faults:
             path=None if path is None else re.compile(path),
             times=times,
             after=after,
+            share=share,
             options=_checked_options(kind, options),
             withdraw=self._remove,
         )
@@ -161,7 +172,7 @@ class Faults:
                     continue
                 if fault.after > 0:
                     fault.after -= 1
-                elif fault.times is None or fault.hits < fault.times:
+                elif (fault.times is None or fault.hits < fault.times) and fault.strikes():
                     fault.hits += 1
                     return fault
         return None

@@ -240,6 +240,10 @@ class Target:
     mark: StartMark | None = None
     newest: int | None = None
 
+    def __hash__(self) -> int:
+        # Targets are looked up many times a look; hashing all fields takes ten times as long.
+        return hash((self.flow_id, self.run_id))
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:

@@ -178,16 +178,18 @@ class TableFlowApi:
 
     def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
         """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
-        missing = {target.run_id: target for target in targets}
-        found: dict[Target, tuple[FlowRun, ...]] = {}
+        missing = {target.run_id for target in targets}
+        by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(most, DEFAULT_LIMIT)).first
         while call:
             page: Page[FlowRun] = yield call
             read += page.items
-            here = [run for run in page.items if run.run_id in missing]
-            found |= {missing.pop(run.run_id): (run,) for run in here}
+            here = {run.run_id: run for run in page.items if run.run_id in missing}
+            missing -= here.keys()
+            by_id |= here
             call = page.next if len(missing) > 1 and len(here) > 1 else None
+        found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
         size = len(json.dumps(read[0].raw)) if read else 0
         return Sighting(found, tuple(read), size)
 

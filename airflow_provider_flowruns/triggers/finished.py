@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds
 from airflow_provider_flowruns.client.aio import shared_client
-from airflow_provider_flowruns.compat import BaseEventTrigger
+from airflow_provider_flowruns.compat import base_event_trigger
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Disposition
@@ -21,6 +21,11 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore
 from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.waiting.follow import Ended, Follow, FollowStep
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import BaseEventTrigger
+else:
+    BaseEventTrigger = base_event_trigger()
 
 #: Seconds after an event before it counts as delivered: Airflow takes up to two to write it down. Killed before that,
 #: the watcher fires again, because a run that started no DAG is worse than one that started two.

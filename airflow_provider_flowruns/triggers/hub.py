@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -27,14 +27,18 @@ from airflow_provider_flowruns.waiting.usual import UsualDurations
 
 #: A wait comes along with others when it is due within this share of its time to sleep.
 COME_ALONG = 0.2
+#: Waits that can share a request are due at whole multiples of about this share of their time to sleep.
+GRID = 0.1
 #: Requests under way at a time; one that brings many runs counts for several, because reading it takes longer.
 MOST_REQUESTS = 20
 LARGE_REQUEST = 5
 #: Runs in one answer at most; fewer where they are large, because the loop stands still while one is read.
-MOST_TOGETHER = 100
+MOST_TOGETHER, FEWEST_TOGETHER = 100, 5
 LARGEST_ANSWER = 256 * 1024
 #: So many waits take their step before the loop gets its turn.
 STEPS_IN_A_ROW = 50
+#: So many entries of the agenda may be outdated before it is tidied up.
+MOST_OUTDATED = 1_000
 #: Seconds without requests after HTTP 429 that does not say how long; doubled each time, up to the second.
 FIRST_HOLD, LONGEST_HOLD = 5.0, 60.0
 
@@ -63,7 +67,7 @@ class Wait(Protocol[E_co]):
 
     @property
     def deadline(self) -> float:
-        """Unix time at which it looks for the last time, however long the service asks to be left alone."""
+        """Unix time at which it wants a look, however long the service asks to be left alone."""
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Step[E_co]:
         """
@@ -115,6 +119,7 @@ class Hub:
         self._client = client
         self._clock = Clock()
         self._waiters: dict[Target, dict[_Waiter[Any], None]] = {}
+        self._count = 0
         self._together: dict[Hashable, dict[Target, None]] = {}
         #: What was not found where it should have shown up together with others.
         self._alone: set[Target] = set()
@@ -152,6 +157,7 @@ class Hub:
     def _enter(self, waiter: _Waiter[Any]) -> None:
         target = waiter.target
         self._waiters.setdefault(target, {})[waiter] = None
+        self._count += 1
         if (key := SERVICES[target.service].shared_by(target)) is not None:
             self._together.setdefault(key, {})[target] = None
 
@@ -175,6 +181,7 @@ class Hub:
         target = waiter.target
         waiters = self._waiters[target]
         del waiters[waiter]
+        self._count -= 1
         if waiters:
             return
         del self._waiters[target]
@@ -189,7 +196,16 @@ class Hub:
 
     def _schedule(self, waiter: _Waiter[Any], sleep: float) -> None:
         due = self._clock.now() + sleep
-        self._put_down(waiter, due if due >= self._not_before else self._after_hold(waiter, sleep), sleep)
+        if due < self._not_before:
+            due = self._after_hold(waiter, sleep)
+        elif sleep > 0 and self._can_share(waiter.target):
+            due = min(_on_grid(due, GRID * sleep), max(due, waiter.wait.deadline))
+        self._put_down(waiter, due, sleep)
+
+    def _can_share(self, target: Target) -> bool:
+        if len(self._waiters[target]) > 1:
+            return True
+        return target not in self._alone and SERVICES[target.service].shared_by(target) is not None
 
     def _after_hold(self, waiter: _Waiter[Any], sleep: float) -> float:
         # Spread out anew: else all that were held up come at once and are refused again.
@@ -199,6 +215,9 @@ class Hub:
     def _put_down(self, waiter: _Waiter[Any], due: float, sleep: float) -> None:
         waiter.due, waiter.sleep = due, sleep
         waiter.not_before = min(waiter.not_before, due)
+        if len(self._agenda) > MOST_OUTDATED + 2 * self._count:
+            self._agenda = [entry for entry in self._agenda if entry[0] == entry[2].due]
+            heapify(self._agenda)
         heappush(self._agenda, (due, next(self._numbers), waiter))
         if due < self._armed_for:
             self._arm()
@@ -280,8 +299,10 @@ class Hub:
         ]
 
     def _may_come(self, target: Target, now: float) -> bool:
+        # Where even one is looked for in a list of all, the others cost nothing.
+        share = 1.0 if SERVICES[target.service].info.fewest_together == 1 else COME_ALONG
         return any(
-            waiter.not_before <= now and waiter.due - COME_ALONG * waiter.sleep <= now and self._may_ask(waiter, now)
+            waiter.not_before <= now and waiter.due - share * waiter.sleep <= now and self._may_ask(waiter, now)
             for waiter in self._waiters[target]
         )
 
@@ -290,6 +311,9 @@ class Hub:
     def _send(self) -> None:
         while self._queue and self._load < MOST_REQUESTS:
             look = self._queue.popleft()
+            if not any(target in self._waiters for target in look.targets):
+                self._asked.difference_update(look.targets)
+                continue
             self._load += look.load
             request = asyncio.create_task(self._serve(look))
             self._requests.add(request)
@@ -327,7 +351,7 @@ class Hub:
             sighting = Sighting({})  # asked one by one, each may still have an answer
         self._noted(sighting.runs)
         if sighting.bytes_per_run:
-            self._most = max(1, min(MOST_TOGETHER, LARGEST_ANSWER // sighting.bytes_per_run))
+            self._most = max(FEWEST_TOGETHER, min(MOST_TOGETHER, LARGEST_ANSWER // sighting.bytes_per_run))
         self._look_alone([target for target in look.targets if target not in sighting.found])
         return sighting.found
 
@@ -386,6 +410,12 @@ class Hub:
             waiter.target = target
             self._enter(waiter)
         self._schedule(waiter, step.wait)
+
+
+def _on_grid(moment: float, width: float) -> float:
+    """Return the next multiple of the power of two at or below a width: grids of different widths meet."""
+    step = 2.0 ** math.floor(math.log2(width))
+    return math.ceil(moment / step) * step
 
 
 #: A hub knows its client, so the client must not keep its hub.

@@ -9,10 +9,10 @@ QUICK = 5.0
 #: A run is looked at again when it is older by this share of its age.
 GROWTH = 0.5
 #: Around its usual end a run is looked at so many times, but not more often than every so many seconds.
-LOOKS_AT_USUAL_END = 10
+LOOKS_AT_USUAL_END = 24
 CLOSEST = 2.0
 #: The usual end begins and ends by this share of the shortest and longest duration sooner and later.
-MARGIN = 0.1
+MARGIN = 0.02
 
 
 def next_look(longest: float, age: float, run_age: float | None = None, usual: Span | None = None) -> float:
@@ -27,7 +27,7 @@ def next_look(longest: float, age: float, run_age: float | None = None, usual: S
     if usual is None or run_age is None:
         return min(longest, max(QUICK, GROWTH * age))
     begin, end = usual.shortest * (1 - MARGIN), usual.longest * (1 + MARGIN)
-    close = min(longest, max(CLOSEST, (end - begin) / LOOKS_AT_USUAL_END))
+    close = max(CLOSEST, (end - begin) / LOOKS_AT_USUAL_END)
     if run_age < begin:
-        return min(longest, max(QUICK, GROWTH * age), max(close, begin - run_age))
+        return min(longest, max(close, begin - run_age))
     return min(longest, max(close, GROWTH * (run_age - end)))

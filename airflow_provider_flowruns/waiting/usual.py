@@ -18,10 +18,10 @@ MOST_FLOWS = 2_000
 @dataclass(frozen=True, slots=True)
 class Span:
     """
-    Some durations.
+    How long runs take, but for the odd one.
 
-    :param shortest: seconds of the shortest one.
-    :param longest: seconds of the longest one.
+    :param shortest: seconds that nine of ten take at least.
+    :param longest: seconds that nine of ten take at most.
     """
 
     shortest: float
@@ -49,8 +49,11 @@ class UsualDurations:
 
     def of(self, flow_id: str | None) -> Span | None:
         """Return how long the flow's recent runs took; None when too few were seen."""
-        known = self._seconds.get(flow_id or "", {})
-        return Span(min(known.values()), max(known.values())) if len(known) >= FEWEST else None
+        known = sorted(self._seconds.get(flow_id or "", {}).values())
+        if len(known) < FEWEST:
+            return None
+        odd = len(known) // 10
+        return Span(known[odd], known[-1 - odd])
 
 
 def _forget_first(known: dict[str, object] | dict[str, float] | dict[str, dict[str, float]], most: int) -> None:

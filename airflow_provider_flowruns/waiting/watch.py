@@ -210,8 +210,12 @@ class Watch:
 
     @property
     def deadline(self) -> float:
-        """Unix time at which the wait ends, after one more look."""
-        return self.plan.deadline
+        """Unix time of its last look: at the end of its time, or of its patience with errors."""
+        blind_since = self._memory.blind_since
+        return self.plan.deadline if blind_since is None else min(self.plan.deadline, self._blind_until(blind_since))
+
+    def _blind_until(self, blind_since: float) -> float:
+        return blind_since + self.plan.error_budget
 
     @property
     def last_seen(self) -> FlowRun | None:
@@ -402,7 +406,7 @@ class Watch:
         wait = max(self._interval(now), memory.not_before - now)
         ends = [plan.deadline]
         if memory.blind_since is not None:
-            ends.append(memory.blind_since + plan.error_budget)
+            ends.append(self._blind_until(memory.blind_since))
         if plan.appear_within is not None and not memory.found:
             ends.append(memory.begun + plan.appear_within)
         if memory.failing_since is not None:

@@ -257,6 +257,8 @@ def test_lists_are_filtered(sandbox, flow, listed):
     assert listed(failedStepName="step_1") == [failed.id]
     assert listed(status="TIMEOUT") == []
     assert listed(misspelt=flow.id) == listed()
+    sandbox.activepieces.filters_by_run_id = False
+    assert listed(flowRunIds=[good.id]) == listed()
 
 
 def test_the_window_is_inclusive_and_takes_words(pieces, project, flow, listed):

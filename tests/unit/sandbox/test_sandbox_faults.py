@@ -234,3 +234,13 @@ def test_bad_faults_are_refused(sandbox):
         sandbox.faults.add("status", colour="red")
     with pytest.raises(TypeError, match="location"):
         sandbox.faults.add("redirect")
+
+
+def test_a_fault_that_strikes_a_share_of_the_requests(sandbox, read):
+    fault = sandbox.faults.add("status", status=500, times=None, share=0.3)
+    struck = [read().status_code == 500 for _ in range(100)]
+    assert 0 < sum(struck) < 100
+    assert sum(struck) == fault.hits
+    fault.remove()
+    sandbox.faults.add("status", status=500, times=None, share=0.3)
+    assert [read().status_code == 500 for _ in range(100)] == struck

@@ -8,6 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Sequence
 from itertools import count, pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -356,6 +357,32 @@ def test_waits_that_are_due_soon_come_along() -> None:
     assert run(work()) == [Outcome.SUCCEEDED] * 100
     last_rounds = [asked for asked in client.asked if START + 300 < asked.at < START + 600]
     assert Counter(len(asked.targets) for asked in last_rounds) == {100: len(last_rounds)}
+
+
+PORTABLE_FLOWS = [Target("portable", Kind.FLOW, str(number % 10)) for number in range(1_000)]
+PORTABLE_RUNS = [Target("portable", Kind.RUN, str(number % 10), str(number)) for number in range(1_000)]
+PIECES = [a_run(number) for number in range(1_000)]
+
+
+@pytest.mark.parametrize(
+    ("targets", "most"),
+    # Whoever is due within a fifth of a round comes along, so those who share make five groups at most.
+    [(PORTABLE_FLOWS, 10), (PORTABLE_RUNS, 50), (PIECES, 20)],
+    ids=["10 flows", "100 attempts of each of 10 flows", "1,000 runs read by id"],
+)
+def test_a_round_of_a_thousand_waits_takes_few_requests(targets: list[Target], most: int) -> None:
+    client = FakeClient(ends_at(1_200), latency=lambda: 0.05)
+    dice = Random(1)
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(target, START, interval=60.0), dice.uniform(5.5, 10.5)) for target in targets]
+        return await outcomes_of(hub, waits)
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 1_000
+    # Once the looks have grown to the interval asked for.
+    rounds = Counter(int((asked.at - START) // 60) for asked in client.asked)
+    assert max(rounds[number] for number in range(5, 20)) <= most
 
 
 def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:

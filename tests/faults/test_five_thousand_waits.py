@@ -1,0 +1,118 @@
+"""Five thousand waits on services that fail, reset and ask for silence: each ends with its own run's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
+from airflow_provider_flowruns.triggers import hub
+from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+
+#: Seconds in which the runs end, and far more than the waits for them take on a slow machine.
+SHORTEST, LONGEST = 4.0, 14.0
+PATIENCE = 1_800.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A wait, and the run that must decide it."""
+
+    trigger: FlowRunTrigger
+    run: SandboxRun
+    outcome: str
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.5, 2.0))
+    monkeypatch.setattr(hub, "FIRST_HOLD", 0.5)
+    with Sandbox() as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def trigger_on(service: str, kind: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
+    now = Clock().now()
+    plan = WatchPlan(
+        service=service,
+        kind=kind,
+        flow_id=None if flow_id is None else str(flow_id),
+        run_id=None if run_id is None else str(run_id),
+        interval=3.0,
+        deadline=now + PATIENCE,
+        error_budget=PATIENCE,
+    )
+    return FlowRunTrigger(conn_id=f"{service}_default", watch=Watch(plan, now).to_json())
+
+
+def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
+    dice = Random(5)
+
+    def add_run(flow: Any, *outcomes: str) -> tuple[SandboxRun, str]:
+        outcome = dice.choice(outcomes)
+        run = flow.add_run(outcome=outcome, waiting=0.5, running=dice.uniform(SHORTEST, LONGEST))
+        return run, outcome.lower()
+
+    for flow in [sandbox.activepieces.add_flow() for _ in range(4)]:
+        for _ in range(900):
+            run, outcome = add_run(flow, "SUCCEEDED", "FAILED", "CANCELED")
+            yield Waiting(trigger_on("activepieces", "run", None, run.id), run, outcome)
+    for flow in [sandbox.portable.add_flow() for _ in range(10)]:
+        for _ in range(50):
+            run, outcome = add_run(flow, "SUCCEEDED", "FAILED", "CANCELED")
+            yield Waiting(trigger_on("portable", "run", flow.id, run.id), run, outcome)
+    for flow in [sandbox.portable.add_flow() for _ in range(30)]:
+        run, outcome = add_run(flow, "SUCCEEDED", "FAILED")
+        for _ in range(10):
+            yield Waiting(trigger_on("portable", "flow", flow.id, None), run, outcome)
+    for flow in [sandbox.tableflow.add_flow() for _ in range(2)]:
+        for _ in range(300):
+            run, outcome = add_run(flow, "SUCCEEDED", "FAILED")
+            yield Waiting(trigger_on("tableflow", "run", None, run.id), run, outcome)
+
+
+def add_trouble(sandbox: Sandbox) -> None:
+    for service in ("portable", "activepieces", "tableflow"):
+        for after in (5, 20, 40):
+            limited = {"status": 429, "headers": {"Retry-After": "1"} if after == 20 else None}
+            sandbox.faults.add("status", service, times=8, after=after, **limited)
+    sandbox.faults.add("status", status=503, times=None, share=0.05)
+    sandbox.faults.add("reset", times=None, share=0.02)
+
+
+async def outcome_of(waiting: Waiting) -> str:
+    events = [event async for event in waiting.trigger.run()]
+    assert waiting.run.ended_at is not None, "ended before its run"
+    (event,) = events
+    return str(event.payload["outcome"])
+
+
+def test_every_wait_ends_with_the_true_outcome_of_its_run(sandbox: Sandbox) -> None:
+    waits = list(waits_on(sandbox))
+    assert len(waits) == 5_000
+    add_trouble(sandbox)
+
+    async def together() -> list[str]:
+        async with asyncio.timeout(PATIENCE / 2):
+            return await asyncio.gather(*map(outcome_of, waits))
+
+    outcomes = asyncio.run(together())
+
+    wrong = [(wait, outcome) for wait, outcome in zip(waits, outcomes, strict=True) if outcome != wait.outcome]
+    assert not wrong, wrong[:5]
+    struck = Counter((request.service, request.status) for request in sandbox.ledger.requests if request.fault)
+    assert all(struck[service.name, 429] >= 8 for service in sandbox.services)
+    assert sum(struck[service.name, 503] for service in sandbox.services) > 0
+    assert sum(struck[service.name, None] for service in sandbox.services) > 0
+    # Far fewer than one a wait and round: what was read together was not read again one by one.
+    assert len(sandbox.ledger.requests) < len(waits)
