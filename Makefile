@@ -7,18 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One stamp per Airflow version, so that asking for another version installs it.
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
-<<<<<<< HEAD
 BROWSER_STAMP := $(VENV)/.installed-browser
 
 DOCS_VENV := .venv-docs
 DOCS_BIN := $(DOCS_VENV)/bin
 DOCS_STAMP := $(DOCS_VENV)/.installed
 DOCS_SITE := build/docs
-=======
+
 # The peers' packages stay out of the environment that tests run in.
 BENCH := .bench
 BENCH_STAMP := $(BENCH)/.installed-airflow-$(AIRFLOW_VERSION)
->>>>>>> bench
 
 .DEFAULT_GOAL := help
 
@@ -48,19 +46,12 @@ test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chrom
 	$(BIN)/pytest tests/browser
 
 .PHONY: bench
-<<<<<<< HEAD
-bench: $(STAMP) ## Measure the figures in benchmarks/
-	$(BIN)/python -m benchmarks.loop_stall
-	$(BIN)/python -m benchmarks.upload
-	$(BIN)/python -m benchmarks.history
-=======
 bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: bench-quick
 bench-quick: ## The same with few waits, to try it out; writes nothing
 	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
->>>>>>> bench
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and unit tests, side by side
@@ -94,13 +85,8 @@ docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link 
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
 .PHONY: clean
-<<<<<<< HEAD
 clean: ## Remove all environments, caches and what the demo left
-	rm -rf $(VENV) $(DOCS_VENV) .bench .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-=======
-clean: ## Remove .venv, .bench, caches and what the demo left
-	rm -rf $(VENV) $(BENCH) .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
->>>>>>> bench
+	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -114,7 +100,6 @@ $(STAMP): pyproject.toml
 	@rm -f $(VENV)/.installed-airflow-*
 	@touch $@
 
-<<<<<<< HEAD
 $(BROWSER_STAMP): $(STAMP)
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[browser]" "apache-airflow==$(AIRFLOW_VERSION)"
 	@touch $@
@@ -124,12 +109,12 @@ $(DOCS_STAMP): pyproject.toml
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(DOCS_BIN)/uv pip install --python $(DOCS_VENV) --quiet --group docs
-=======
+	@touch $@
+
 $(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(BENCH)/bin/uv pip install --python $(BENCH) --quiet --compile-bytecode -e ".[test]" "apache-airflow==$(AIRFLOW_VERSION)" \
 	  -r benchmarks/requirements.txt
 	@rm -f $(BENCH)/.installed-airflow-*
->>>>>>> bench
 	@touch $@

@@ -24,7 +24,7 @@ FLAGS = (
 )
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-MARGIN = 12
+MARGIN = 20
 
 
 class BrowserMissing(Exception):

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sandbox.activepieces import ActivepiecesFlow
 from tests.browser.chromium import FLAGS, BrowserMissing, find_browser, take_picture
 from tools.real_airflow import RealAirflow
 
@@ -40,14 +41,23 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def airflow(chromium: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def watched(sandbox: Sandbox) -> ActivepiecesFlow:
+    """The flow that a DAG's watcher looks at from the start."""
+    return sandbox.activepieces.add_flow("Orders", flow_id="OrdersToWarehouse0001")
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    chromium: str, sandbox: Sandbox, watched: ActivepiecesFlow, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
     """A real Airflow in which connections may be tested, with the sandbox as the default connections."""
     dags = tmp_path_factory.mktemp("dags")
     for source in [EXAMPLES / "activepieces_wait.py", *(HERE / "dags").glob("*.py")]:
         shutil.copy(source, dags)
     settings = sandbox.connections() | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with RealAirflow(dags, env=settings, poke_interval=1) as airflow:
-        airflow.wait_ready(["activepieces_wait", *(f"stored_{service.name}" for service in sandbox.services)])
+        stored = [f"stored_{service.name}" for service in sandbox.services]
+        airflow.wait_ready(["activepieces_wait", "orders_arrived", *stored])
         yield airflow
 
 

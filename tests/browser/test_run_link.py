@@ -24,7 +24,7 @@ def test_the_link_of_a_finished_task_leads_to_its_run_in_activepieces(
     page.goto(f"{airflow.url}/dags/activepieces_wait/runs/{dag_run}/tasks/ended/details")
     link = page.get_by_role("link", name=FlowRunLink.name, exact=True)
     link.wait_for()
-    take("run-link", page.get_by_role("heading", name="ended"), link, page.get_by_role("link", name="Details"))
+    take("run-link", page.get_by_role("heading", name="ended"), link, page.get_by_text("Dag Version").first)
     with page.context.expect_page() as opened:
         link.click()
     opened.value.wait_for_url(f"{sandbox.activepieces.url}/projects/{flow.project_id}/runs/{run.id}")
