@@ -321,10 +321,21 @@ class Response:
 
     def json(self) -> Any:
         """Return the body read as JSON; raises ValueError when it is none."""
+        import msgspec
+
         try:
-            return json.loads(self.body)
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return _lenient_json(self.body)  # a byte order mark, NaN, another encoding
         except RecursionError:
             raise ValueError("JSON that is nested too deep") from None
+
+
+def _lenient_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None
 
 
 @dataclass(frozen=True, slots=True)

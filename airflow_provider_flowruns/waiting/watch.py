@@ -273,7 +273,7 @@ class Watch:
             return self._not_there(now)
         if run != self._last_seen:
             self._last_seen = replace(run, raw={})  # which may be megabytes, for as long as the wait lasts
-        self._tell_change(describe(run), f"{run.run_id} {run.vendor_status}", now)
+        self._tell_state(run, now)
         return self._judge(run, now)
 
     def _not_there(self, now: float) -> Verdict | None:
@@ -428,10 +428,18 @@ class Watch:
         grown = plan.interval * 2.0 ** min(self._memory.looks - 1, 30)
         return min(grown, plan.longest_interval) if plan.longest_interval else grown
 
+    def _tell_state(self, run: FlowRun, now: float) -> None:
+        key = f"{run.run_id} {run.vendor_status}"
+        if self._is_new(key, now):  # most looks bring nothing new, and words take time
+            self._tell_change(describe(run), key, now)
+
+    def _is_new(self, key: str, now: float) -> bool:
+        return key != self._memory.told_key or now - self._memory.told_at >= HEARTBEAT
+
     def _tell_change(self, text: str, key: str, now: float, *, warn: bool = False) -> None:
         """Tell what is new: another ``key`` than last time, or nothing else for the length of a heartbeat."""
         memory = self._memory
-        if key != memory.told_key or now - memory.told_at >= HEARTBEAT:
+        if self._is_new(key, now):
             self._news.append(News(text, warn))
             memory.told_key, memory.told_at = key, now
         memory.told = text
