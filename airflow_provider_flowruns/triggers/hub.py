@@ -281,7 +281,10 @@ class Hub:
                 yield _Look((target,), together=False)
             elif key not in shared:
                 shared.add(key)
-                yield from self._shared_looks(self._coming_along(key, now), service.info.fewest_together)
+                fewest = service.info.fewest_together
+                # Where even one is looked for in a list of all, the others cost nothing.
+                share = 1.0 if fewest == 1 else COME_ALONG
+                yield from self._shared_looks(self._coming_along(key, share, now), fewest)
 
     def _shared_looks(self, targets: Sequence[Target], fewest: int) -> Iterator[_Look]:
         for start in range(0, len(targets), self._most):
@@ -291,20 +294,16 @@ class Hub:
             else:
                 yield from (_Look((target,), together=False) for target in some)
 
-    def _coming_along(self, key: Hashable, now: float) -> list[Target]:
-        return [
-            target
-            for target in self._together[key]
-            if target not in self._asked and target not in self._alone and self._may_come(target, now)
-        ]
+    def _coming_along(self, key: Hashable, share: float, now: float) -> list[Target]:
+        busy = self._asked | self._alone
+        return [target for target in self._together[key] if target not in busy and self._may_come(target, share, now)]
 
-    def _may_come(self, target: Target, now: float) -> bool:
-        # Where even one is looked for in a list of all, the others cost nothing.
-        share = 1.0 if SERVICES[target.service].info.fewest_together == 1 else COME_ALONG
-        return any(
-            waiter.not_before <= now and waiter.due - share * waiter.sleep <= now and self._may_ask(waiter, now)
-            for waiter in self._waiters[target]
-        )
+    def _may_come(self, target: Target, share: float, now: float) -> bool:
+        for waiter in self._waiters[target]:
+            is_due = waiter.not_before <= now and waiter.due - share * waiter.sleep <= now
+            if is_due and self._may_ask(waiter, now):
+                return True
+        return False
 
     # -- asking
 
