@@ -49,6 +49,7 @@ class Fault:
     :param path: only requests with a path in which this is found, None for any.
     :param times: so many requests, None for all.
     :param after: so many matching requests are still let pass.
+    :param share: only this share of the requests, from 0 to 1.
     :param options: the options of the kind, all of them.
     :param withdraw: takes the fault out of the sandbox's faults.
     :param hits: so many requests it was applied to.

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
-from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_flowruns.lineage import RUN_FACET
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.outlets import FACTS
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.task import WaitingTask
+from tests.asset_events import OutletEventAccessors, alias_events
 from tests.parity.cases import KINDS, Kind
 from tests.parity.modes import MODES, End, run_in, run_task, task_context
 
@@ -51,8 +51,8 @@ class Stage:
         return self.context["outlet_events"][TABLE].extra
 
     @property
-    def alias_events(self) -> list[Any]:
-        return self.context["outlet_events"][FLOWS].asset_alias_events
+    def alias_events(self) -> list[tuple[str, dict[str, Any]]]:
+        return alias_events(self.context["outlet_events"][FLOWS])
 
     def facets(self, *, failed: bool = False) -> dict[str, Any]:
         assert self.task is not None
@@ -76,8 +76,7 @@ def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sa
     assert end.state == "success", end
     assert stage.url == end.xcom["url"]
     assert stage.extra == {name: end.xcom[name] for name in FACTS}
-    [event] = stage.alias_events
-    assert (event.extra, event.dest_asset_key.uri) == (stage.extra, f"flowruns://{kind.service}/{flow.id}")
+    assert stage.alias_events == [(f"flowruns://{kind.service}/{flow.id}", stage.extra)]
     assert stage.facets()[RUN_FACET].disposition == "SUCCEEDED"
     assert stage.facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
 

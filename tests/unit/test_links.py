@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, XCom
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.operators.activepieces import (
@@ -31,6 +30,11 @@ from airflow_provider_flowruns.sensors.portable import (
 )
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
 
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # Airflow below 3.2 has one class for both
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+
 ID, TABLE_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
 
 ABOUT_ONE_RUN = [
@@ -56,37 +60,40 @@ ABOUT_MANY = [
 ]
 
 
-def serialized_links(make, arguments) -> dict[str, str]:
-    """Return a task's links as the api-server gets them: name and XCom."""
+def shown_links(dag: DAG) -> dict[str, str]:
+    """Return the links of a DAG's task as the webserver gets them: name and XCom."""
+    [task] = DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks
+    return {link.name: link.xcom_key for link in task.operator_extra_links or ()}
+
+
+def links_of(make, arguments) -> dict[str, str]:
     with DAG("links", schedule=None) as dag:
         make(task_id="task", **arguments)
-    task = DagSerialization.to_dict(dag)["dag"]["tasks"][0]["__var"]
-    return dict(task.get("_operator_extra_links", {}))
+    return shown_links(dag)
 
 
 @pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
 def test_a_task_about_one_run_has_the_link(make, arguments) -> None:
-    assert serialized_links(make, arguments) == {"Flow run": "run_url"}
+    assert links_of(make, arguments) == {"Flow run": "run_url"}
 
 
 @pytest.mark.parametrize(("make", "arguments"), ABOUT_MANY, ids=lambda one: getattr(one, "__name__", ""))
 def test_a_task_about_many_runs_has_none(make, arguments) -> None:
-    assert serialized_links(make, arguments) == {}
+    assert links_of(make, arguments) == {}
 
 
 @pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
 def test_a_mapped_task_has_the_link(make, arguments) -> None:
     with DAG("links", schedule=None) as dag:
-        make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
-    task = DagSerialization.to_dict(dag)["dag"]["tasks"][0]["__var"]
-    assert task["_operator_extra_links"] == {"Flow run": "run_url"}
+        make.partial(task_id="task", **arguments).expand(**{make.hook_class.conn_name_attr: ["one", "two"]})
+    assert shown_links(dag) == {"Flow run": "run_url"}
 
 
 @pytest.mark.parametrize(
     ("make", "arguments"), [*ABOUT_ONE_RUN, *ABOUT_MANY], ids=lambda one: getattr(one, "__name__", "")
 )
 def test_a_mapped_task_has_the_inlets_and_outlets_that_airflow_iterates_over(make, arguments) -> None:
-    mapped = make.partial(task_id="task", **arguments).expand(pool=["one", "two"])
+    mapped = make.partial(task_id="task", **arguments).expand(**{make.hook_class.conn_name_attr: ["one", "two"]})
     assert (mapped.inlets, mapped.outlets) == ([], [])
 
 

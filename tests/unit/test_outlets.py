@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
-from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_flowruns.outlets import FACTS, tell_outlets
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from tests.asset_events import OutletEventAccessors, alias_events
 
-TABLE, FLOWS = Asset(name="table", uri="s3://bucket/table"), AssetAlias("flows")
+TABLE, FLOWS = Asset("s3://bucket/table"), AssetAlias("flows")
 
 
 def run(**fields: Any) -> dict[str, Any]:
@@ -53,14 +53,14 @@ def test_what_the_dag_author_has_put_there_stays(events) -> None:
 
 def test_an_alias_gets_an_event_of_the_flow(events) -> None:
     tell_outlets([FLOWS], run(), {"outlet_events": events})
-    [event] = events[FLOWS].asset_alias_events
-    assert event.dest_asset_key.uri == "flowruns://portable/5"
-    assert event.extra["run_id"] == "7"
+    [(uri, extra)] = alias_events(events[FLOWS])
+    assert uri == "flowruns://portable/5"
+    assert extra["run_id"] == "7"
 
 
 def test_an_alias_gets_none_of_a_run_whose_flow_is_unknown(events) -> None:
     tell_outlets([FLOWS], run(flow_id=None), {"outlet_events": events})
-    assert events[FLOWS].asset_alias_events == []
+    assert alias_events(events[FLOWS]) == []
 
 
 @pytest.mark.parametrize("outlet", ["text", object(), {"uri": "s3://bucket"}, None])

@@ -12,7 +12,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from airflow.sdk.io import attach
 
 from airflow_provider_flowruns.exceptions import InvalidArgument, InvalidRequest, ResultTooLarge
 from airflow_provider_flowruns.get_provider_info import get_provider_info
@@ -22,6 +21,11 @@ from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsO
 from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.parity.modes import task_context
+
+try:
+    from airflow.sdk.io import attach
+except ImportError:  # Airflow 2
+    from airflow.io.store import attach
 
 
 @dataclass(frozen=True)
