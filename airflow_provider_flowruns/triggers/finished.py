@@ -64,7 +64,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
         self.flow_id = SERVICES[service].checked_flow_id(flow_id)
         self.conn_id = conn_id or f"{service}_default"
         self.outcomes = _checked_outcomes(outcomes)
-        self.poll_interval = poll_interval
+        self.poll_interval = float(poll_interval)  # 60 and 60.0 are the same watcher
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, plain JSON; equal watchers have equal ones."""
@@ -81,7 +81,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for ever; fire an event for each run that has ended."""
-        key = f"flowruns {self.service} {self.conn_id} {self.flow_id}"
+        key = " ".join(["flowruns", self.service, self.conn_id, self.flow_id, *self.outcomes])
         store = CursorStore(getattr(self, "asset_state_store", None), key, self.log)
         dispositions = [Disposition(one) for one in self.outcomes]
         follow = Follow(self.service, self.flow_id, self.poll_interval, dispositions, await store.load())
