@@ -79,12 +79,24 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
             },
         )
 
+    @property
+    def state_key(self) -> str:
+        """Under which name it keeps its place in the state store of its asset, which other watchers use too."""
+        return " ".join(["flowruns", self.service, self.conn_id, self.flow_id, *self.outcomes])
+
+    def follow(self, saved: str | None) -> Follow:
+        """
+        Return what says which runs are news.
+
+        :param saved: where an earlier one left off, None for a first look.
+        """
+        wanted = map(Disposition, self.outcomes)
+        return Follow(self.service, self.flow_id, self.poll_interval, wanted, saved)
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for ever; fire an event for each run that has ended."""
-        key = " ".join(["flowruns", self.service, self.conn_id, self.flow_id, *self.outcomes])
-        store = CursorStore(getattr(self, "asset_state_store", None), key, self.log)
-        dispositions = [Disposition(one) for one in self.outcomes]
-        follow = Follow(self.service, self.flow_id, self.poll_interval, dispositions, await store.load())
+        store = CursorStore(getattr(self, "asset_state_store", None), self.state_key, self.log)
+        follow = self.follow(await store.load())
         sleep = random.random() * min(self.poll_interval, 10.0)  # all watchers start together
         while True:
             ended = await self._next(follow, sleep)

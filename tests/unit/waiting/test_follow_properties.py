@@ -213,7 +213,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def looks_until_nothing_is_missing(self) -> None:
         """So often that each run which is not among the newest has its turn."""
-        for _ in range(len(self.service.runs) // LOST_A_ROUND + 2):
+        for _ in range(self.service.count // LOST_A_ROUND + 2):
             self.round()
         ends = {
             (run.run_id, run.ends) for run in self.service.runs if not run.is_going and run.disposition in self.wanted
