@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -110,7 +111,9 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     async def _next(self, follow: Follow, sleep: float) -> Ended:
         lookup = partial(async_settings, self.service, self.conn_id)
         async with shared_client(self.service, self.conn_id, lookup) as client:
-            return await hub_of(client, self.service, self.conn_id).until_over(follow, self._tell, sleep)
+            hub = hub_of(client, self.service, self.conn_id)
+            here = copy_context()  # for the log of this trigger, whoever has looked
+            return await hub.until_over(follow, lambda step: here.run(self._tell, step), sleep)
 
     def _tell(self, step: FollowStep) -> None:
         tell(self.log, step.news)

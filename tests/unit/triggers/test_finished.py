@@ -459,10 +459,10 @@ def test_what_cannot_be_right_is_refused_by_name(given: dict[str, Any], named: s
 )
 def test_equal_watchers_are_one_to_airflow(same: dict[str, Any]) -> None:
     given: dict[str, Any] = {"service": "portable", "flow_id": 568101, "outcomes": ("FAILED", "SUCCEEDED")}
-    path, arguments = FlowRunFinishedTrigger(**given).serialize()
-    assert FlowRunFinishedTrigger(**{**given, **same}).serialize() == (path, arguments)
-    assert FlowRunFinishedTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
-    assert json.dumps(arguments) == json.dumps(FlowRunFinishedTrigger(**{**given, **same}).serialize()[1])
+    one, other = FlowRunFinishedTrigger(**given), FlowRunFinishedTrigger(**{**given, **same})
+    loaded = FlowRunFinishedTrigger(**json.loads(json.dumps(one.serialize()[1])))
+    assert loaded.serialize() == one.serialize()
+    assert identity(one) == identity(other) == identity(loaded)
 
 
 @pytest.mark.parametrize(
@@ -471,9 +471,11 @@ def test_equal_watchers_are_one_to_airflow(same: dict[str, Any]) -> None:
 )
 def test_others_are_not(other: dict[str, Any]) -> None:
     given: dict[str, Any] = {"service": "portable", "flow_id": 1}
-    one, two = FlowRunFinishedTrigger(**given).serialize(), FlowRunFinishedTrigger(**{**given, **other}).serialize()
-    assert one != two
+    assert identity(FlowRunFinishedTrigger(**given)) != identity(FlowRunFinishedTrigger(**{**given, **other}))
 
 
-def test_it_is_one_for_assets_where_airflow_has_them() -> None:
-    assert isinstance(watch("portable", 1), BaseEventTrigger)
+def identity(trigger: FlowRunFinishedTrigger) -> Any:
+    """Return by what Airflow tells watchers apart; Airflow 2 has none."""
+    path, arguments = trigger.serialize()
+    told_apart_by = getattr(BaseEventTrigger, "hash", None)
+    return told_apart_by(path, arguments) if told_apart_by else (path, json.dumps(arguments))
