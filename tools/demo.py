@@ -54,8 +54,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "portable_run_flow": {"load": DONE, "rows_loaded": DONE},
     "activepieces_run_flow": {"notify": DONE, "seconds_taken": DONE},
     "tableflow_run_flow": {"fetch_invoice": DONE, "read_invoice": DONE, "run_id_of": DONE},
+    "portable_finished_asset": {"runs_that_ended": DONE},
     "three_services": {"nightly_load": DONE, "orders_synced": DONE, "invoices_read": DONE, "report": DONE},
 }
+# Nobody triggers this one: its watcher does, at the end of a run.
+WATCHING = "portable_finished_asset"
 FAILING = ("portable_failed_run", "contacts_loaded")
 JUDGE = ("portable_wait_and_history", "judge")
 
@@ -128,6 +131,7 @@ class Scene:
     airflow: RealAirflow
     checks: Checks
     runs: dict[str, str] = field(default_factory=dict)
+    watched_run_id: str = ""
 
     def log(self, dag_id: str, task_id: str) -> str:
         """Return a task's log."""
@@ -148,6 +152,7 @@ def main() -> int:
             wait_ready(scene)
             start_runs(scene)
             play_runs(scene)
+            wait_watcher(scene)
             wait_dags(scene)
             check_tasks(scene)
             check_endpoints(scene)
@@ -172,7 +177,8 @@ def wait_ready(scene: Scene) -> None:
 def start_runs(scene: Scene) -> None:
     """Let a run begin at every flow, and trigger the DAGs that wait for them."""
     portable, activepieces, tableflow = scene.sandbox.services
-    flow_of(portable.flows, PORTABLE_FLOW_ID).add_run(waiting=WAITING, running=RUNNING)
+    watched_run = flow_of(portable.flows, PORTABLE_FLOW_ID).add_run(waiting=WAITING, running=RUNNING)
+    scene.watched_run_id = str(watched_run.id)
     flow_of(scene.sandbox.portable.workflows, PORTABLE_WORKFLOW_ID).add_run(waiting=WAITING, running=RUNNING)
     flow_of(portable.flows, PORTABLE_FAILING_FLOW_ID).add_run(
         outcome="FAILED", waiting=WAITING, running=RUNNING, errors=[VENDOR_ERROR]
@@ -184,7 +190,7 @@ def start_runs(scene: Scene) -> None:
     flow_of(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
     # This one may begin only after the first step of the clock: its task has another one before it.
     flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING)
-    scene.runs.update({dag_id: scene.airflow.trigger(dag_id) for dag_id in EXPECTED})
+    scene.runs.update({dag_id: scene.airflow.trigger(dag_id) for dag_id in EXPECTED if dag_id != WATCHING})
     say("DAGs", f"{len(scene.runs)} triggered")
 
 
@@ -193,6 +199,7 @@ def play_runs(scene: Scene) -> None:
     see(scene, "PENDING", WAITING_WITH_PENDING)
     scene.clock.advance(INTO_RUNNING)
     see(scene, "RUNNING", WAITING_TASKS)
+    scene.airflow.wait_for("the watcher's first look", lambda: bool(watcher_cursors(scene)), PATIENCE)
     scene.clock.advance(TO_THE_END)
 
 
@@ -206,6 +213,31 @@ def see(scene: Scene, state: str, waiting: Collection[tuple[str, str]]) -> None:
             problems.append(str(problem))
     say(state, f"seen by {len(waiting) - len(problems)} of {len(waiting)} waiting tasks")
     scene.checks.that(not problems, f"{len(waiting)} waiting tasks see their run {state}", "; ".join(problems))
+
+
+def watcher_cursors(scene: Scene) -> list[Any]:
+    """Return what the watcher has kept of its looks."""
+    assets = scene.airflow.get("/api/v2/assets", dag_ids=WATCHING)["assets"]
+    return [
+        entry
+        for asset in assets
+        for entry in scene.airflow.get(f"/api/v2/assets/{asset['id']}/state-store")["asset_state_store"]
+    ]
+
+
+def watcher_runs(scene: Scene) -> list[str]:
+    """Return the ids of the DAG runs that the watcher has started."""
+    return [run["dag_run_id"] for run in scene.airflow.get(f"/api/v2/dags/{WATCHING}/dagRuns")["dag_runs"]]
+
+
+def wait_watcher(scene: Scene) -> None:
+    """Wait until the end of a run has started a DAG."""
+    try:
+        scene.airflow.wait_for(f"a run of {WATCHING}", lambda: bool(watcher_runs(scene)), PATIENCE)
+    except TimeoutError as problem:
+        scene.checks.that(False, f"{WATCHING} is started", problem)
+    else:
+        scene.runs[WATCHING] = watcher_runs(scene)[0]
 
 
 def wait_dags(scene: Scene) -> None:
@@ -231,6 +263,7 @@ def check_tasks(scene: Scene) -> None:
     check_failure(scene)
     check_judgement(scene)
     check_starts(scene)
+    check_watcher(scene)
     check_deferred(scene)
 
 
@@ -268,6 +301,14 @@ def check_starts(scene: Scene) -> None:
         scene.checks.that(
             [result.get("run_id")] == started, f"{dag_id}: one run started, and it is the result", started
         )
+
+
+def check_watcher(scene: Scene) -> None:
+    """Check that the run which ended started its DAG once, with its id."""
+    (task_id,) = EXPECTED[WATCHING]
+    received = [scene.airflow.xcoms(WATCHING, run_id, task_id).get("return_value") for run_id in watcher_runs(scene)]
+    expected = [[{"run_id": scene.watched_run_id, "rows_loaded": ROWS_LOADED}]]
+    scene.checks.that(received == expected, f"{WATCHING}: started once, by the run that ended", received)
 
 
 def check_deferred(scene: Scene) -> None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 #: Reads the Airflow connection and checks it.
 Lookup = Callable[[], Awaitable[Settings]]
+#: Seconds until a connection with a token that was refused is looked up once more: watchers never leave.
+ASK_AGAIN_AFTER = 60.0
 
 
 class AsyncClient:
@@ -31,7 +33,7 @@ class AsyncClient:
     Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
 
     The connection is looked up once, for the first call. When the service stops accepting the token, it is looked up
-    again, once for that token: it may have been changed meanwhile.
+    again, once a minute for that token: it may have been changed meanwhile.
 
     :param lookup: reads the connection; awaited at most once at a time.
     :param retry: how an idempotent request is repeated.
@@ -44,6 +46,7 @@ class AsyncClient:
         self._settings: Settings | None = None
         self._transport: Transport | None = None
         self._refused_token: str | None = None
+        self._refused_at = 0.0
 
     async def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
         """
@@ -159,8 +162,10 @@ class AsyncClient:
 
     async def _renewed_settings(self, refused: Settings) -> Settings | None:
         """Return settings with another token than the one refused, None when there is none."""
-        if self._settings is refused and self._refused_token != refused.token:
-            self._refused_token = refused.token
+        now = asyncio.get_running_loop().time()
+        asked_before = self._refused_token == refused.token and now - self._refused_at < ASK_AGAIN_AFTER
+        if self._settings is refused and not asked_before:
+            self._refused_token, self._refused_at = refused.token, now
             self._settings = None
         current = await self._current_settings()
         return current if current.token != refused.token else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
         self.flow_id = SERVICES[service].checked_flow_id(flow_id)
         self.conn_id = conn_id or f"{service}_default"
         self.outcomes = _checked_outcomes(outcomes)
-        self.poll_interval = poll_interval
+        self.poll_interval = float(poll_interval)  # 60 and 60.0 are the same watcher
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, plain JSON; equal watchers have equal ones."""
@@ -84,12 +85,24 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
             },
         )
 
+    @property
+    def state_key(self) -> str:
+        """Under which name it keeps its place in the state store of its asset, which other watchers use too."""
+        return " ".join(["flowruns", self.service, self.conn_id, self.flow_id, *self.outcomes])
+
+    def follow(self, saved: str | None) -> Follow:
+        """
+        Return what says which runs are news.
+
+        :param saved: where an earlier one left off, None for a first look.
+        """
+        wanted = map(Disposition, self.outcomes)
+        return Follow(self.service, self.flow_id, self.poll_interval, wanted, saved)
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for ever; fire an event for each run that has ended."""
-        key = f"flowruns {self.service} {self.conn_id} {self.flow_id}"
-        store = CursorStore(getattr(self, "asset_state_store", None), key, self.log)
-        dispositions = [Disposition(one) for one in self.outcomes]
-        follow = Follow(self.service, self.flow_id, self.poll_interval, dispositions, await store.load())
+        store = CursorStore(getattr(self, "asset_state_store", None), self.state_key, self.log)
+        follow = self.follow(await store.load())
         sleep = random.random() * min(self.poll_interval, 10.0)  # all watchers start together
         while True:
             ended = await self._next(follow, sleep)
@@ -103,7 +116,9 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     async def _next(self, follow: Follow, sleep: float) -> Ended:
         lookup = partial(async_settings, self.service, self.conn_id)
         async with shared_client(self.service, self.conn_id, lookup) as client:
-            return await hub_of(client, self.service, self.conn_id).until_over(follow, self._tell, sleep)
+            hub = hub_of(client, self.service, self.conn_id)
+            here = copy_context()  # for the log of this trigger, whoever has looked
+            return await hub.until_over(follow, lambda step: here.run(self._tell, step), sleep)
 
     def _tell(self, step: FollowStep) -> None:
         tell(self.log, step.news)

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar
 
@@ -100,7 +101,10 @@ class FlowRunTrigger(BaseTrigger):
         async with shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client:
             hub = hub_of(client, service, self.conn_id)
             watch.usual = hub.usual
-            return await hub.until_over(watch, self._tell, self._first_wait(watch, Clock().now()))
+            # Whoever has the hub look tells the news of all; Airflow knows by the context whose log a line is for.
+            here = copy_context()
+            first_wait = self._first_wait(watch, Clock().now())
+            return await hub.until_over(watch, lambda decision: here.run(self._tell, decision), first_wait)
 
     def _tell(self, decision: Decision) -> None:
         if decision.news:

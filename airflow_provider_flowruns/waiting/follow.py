@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from airflow_provider_flowruns.services.errors import FlowRunsError, NotFound
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
 from airflow_provider_flowruns.waiting.watch import HEARTBEAT, News
 
 SCHEMA = 1
-#: So many runs are read when the newest ones are all new, to find those in between.
-FURTHER_BACK = 1_000
-#: So many ended runs are remembered at least; more than one look brings.
+#: So many of the newest runs are read; more when all of those are new, to find the ones in between.
+DEPTHS = (None, 100, 1_000)
+#: So many ended runs are remembered; more than an ordinary look brings.
 REMEMBERED = 200
+#: Characters of the stored cursor at most; Airflow warns from 64 KiB on.
+LARGEST_CURSOR = 60_000
+#: So many runs that are going, but are not among the newest any more, are looked at in a round, in turn.
+LOST_A_ROUND = 5
 #: A flow that cannot be read, for a reason that does not pass by itself, is tried again after so many seconds.
 PATIENCE = 300.0
 #: Seconds for which a failure that the service itself may mend is not taken as an end.
@@ -56,17 +60,66 @@ class FollowStep:
 
 @dataclass(slots=True)
 class _Cursor:
-    #: Run id to how it ended, those seen last at the end.
-    ended: dict[str, str] = field(default_factory=dict)
-    #: Ids of runs that were going when they were last seen.
+    #: Run id to how it ended and when, as Unix time; those seen last at the end.
+    ended: dict[str, tuple[str, float]] = field(default_factory=dict)
+    #: Ids of runs that were going when they were last seen; those seen last at the end.
     going: dict[str, None] = field(default_factory=dict)
+    #: Unix time on the service's clock: what had ended by then, and is not known otherwise, is no news.
+    old: float = 0.0
+
+    @classmethod
+    def from_json(cls, text: str) -> Self | None:
+        saved = json.loads(text)
+        if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+            return None
+        ended = {run_id: (end, at) for run_id, (end, at) in saved["ended"].items()}
+        return cls(ended, dict.fromkeys(saved["going"]), saved["old"])
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, "ended": self.ended, "going": list(self.going), "old": self.old})
+
+    def copy(self) -> Self:
+        return replace(self, ended=dict(self.ended), going=dict(self.going))
+
+    def knows(self, run: FlowRun) -> bool:
+        return run.run_id in self.ended or run.run_id in self.going
+
+    def note(self, runs: Sequence[FlowRun], now: float) -> list[FlowRun]:
+        """Take up what was seen, and return the runs that have ended since, oldest first."""
+        news = []
+        for run in reversed(runs):
+            if run.run_id is None:
+                continue
+            was_going = run.run_id in self.going
+            self.going.pop(run.run_id, None)
+            known = self.ended.pop(run.run_id, None)
+            if _is_going(run, now):
+                self.going[run.run_id] = None
+                continue
+            end, at = _end_of(run), _last_moment(run)
+            if was_going or (known[0] != end if known else at is None or at > self.old):
+                news.append(run)
+            self.ended[run.run_id] = (end, at or 0.0)
+        return sorted(news, key=lambda run: _last_moment(run) or now)
+
+    def forget(self) -> None:
+        """Leave out what was seen longest ago, so that it can be stored."""
+        for run_id in list(self.ended)[:-REMEMBERED]:
+            self.old = max(self.old, self.ended.pop(run_id)[1])
+        excess = len(self.to_json()) - LARGEST_CURSOR
+        for run_id in list(self.going):
+            if excess <= 0:
+                break
+            del self.going[run_id]
+            excess -= len(run_id)
 
 
 class Follow:
     """
     Follows a flow; :meth:`step` takes what was seen and says what has ended since.
 
-    The first look ever is the baseline: what has ended by then is no news.
+    The first look ever is the baseline: what has ended by then is no news. A run that goes once more under its own id
+    is news again, as long as it is among the flow's newest ones.
 
     :param service: registry name of the service.
     :param flow_id: the flow's id.
@@ -88,18 +141,26 @@ class Follow:
     ) -> None:
         self._service, self._flow_id, self._interval = service, flow_id, interval
         self._dispositions = frozenset(dispositions)
-        self._cursor = _loaded(saved)
+        self._cursor = _Cursor.from_json(saved) if saved else None
+        self._depth = 0 if self._cursor else 1
         self._lost: list[str] = []
-        self._is_further_back = False
         self._told_key, self._told_at = "", 0.0
 
     @property
     def target(self) -> Target:
         """What to look at next: the flow's newest runs, or a run that was going and is not among them any more."""
         if self._lost:
-            return Target(self._service, Kind.RUN, self._flow_id, self._lost[-1])
-        newest = FURTHER_BACK if self._is_further_back else None
-        return Target(self._service, Kind.FLOW_RUNS, self._flow_id, newest=newest)
+            return Target(self._service, Kind.RUN, self._flow_id, self._lost[0])
+        return Target(self._service, Kind.FLOW_RUNS, self._flow_id, newest=DEPTHS[self._depth])
+
+    @property
+    def sleep(self) -> float:
+        """Seconds to sleep before the next look; none while there is more to be seen."""
+        return 0.0 if self._lost or self._depth else self._interval
+
+    def to_json(self) -> str | None:
+        """Return the cursor as JSON text; None before the first look."""
+        return self._cursor.to_json() if self._cursor else None
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> FollowStep:
         """
@@ -111,71 +172,48 @@ class Follow:
         if isinstance(seen, FlowRunsError):
             return self._missed(seen, now)
         self._told_key = ""
-        before = self.to_json()
-        ended = self._looked_at_lost(seen, now) if self._lost else self._looked_at_newest(seen, now)
-        return FollowStep(self.sleep, Ended(ended) if self.to_json() != before else None)
-
-    @property
-    def sleep(self) -> float:
-        """Seconds to sleep before the next look; none while there is more to be seen."""
-        return 0.0 if self._lost or self._is_further_back else self._interval
-
-    def to_json(self) -> str | None:
-        """Return the cursor as JSON text; None before the first look."""
         if self._cursor is None:
-            return None
-        return json.dumps({"schema": SCHEMA, "ended": self._cursor.ended, "going": list(self._cursor.going)})
+            self._begin(seen, now)
+            return FollowStep(self.sleep, Ended(()))
+        before = self._cursor.copy()
+        news = self._looked(self._cursor, seen, now)
+        ended = tuple(run.summary() for run in news if run.disposition in self._dispositions)
+        return FollowStep(self.sleep, Ended(ended) if self._cursor != before else None)
 
-    def _looked_at_newest(self, runs: Sequence[FlowRun], now: float) -> tuple[dict[str, Any], ...]:
-        if self._cursor is None:
-            self._cursor = _Cursor()
-            self._note(runs, now)
-            return ()
-        cursor = self._cursor
-        known = [run.run_id in cursor.ended or run.run_id in cursor.going for run in runs]
-        if runs and not any(known) and not self._is_further_back and (cursor.ended or cursor.going):
-            self._is_further_back = True
-            return ()
-        if self._is_further_back:
-            # Whatever lies behind a run that is known has been seen; it may only have been forgotten since.
-            runs = runs[: known.index(True)] if any(known) else runs
-            self._is_further_back = False
-        ended = self._note(runs, now)
+    def _begin(self, runs: Sequence[FlowRun], now: float) -> None:
+        self._cursor = _Cursor()
+        self._cursor.note(runs, now)
+        self._cursor.old = max((_last_moment(run) or 0.0 for run in runs), default=0.0)
+        self._depth = 0
+
+    def _looked(self, cursor: _Cursor, runs: Sequence[FlowRun], now: float) -> list[FlowRun]:
+        if self._lost:
+            del self._lost[0]
+            return cursor.note(runs, now)
+        if self._may_be_more(cursor, runs):
+            self._depth += 1
+            return []
+        self._depth = 0
+        news = cursor.note(runs, now)
+        cursor.forget()
         listed = {run.run_id for run in runs}
-        self._lost = [run_id for run_id in cursor.going if run_id not in listed]
-        return ended
+        self._lost = [run_id for run_id in cursor.going if run_id not in listed][:LOST_A_ROUND]
+        return news
 
-    def _looked_at_lost(self, runs: Sequence[FlowRun], now: float) -> tuple[dict[str, Any], ...]:
-        self._lost.pop()
-        return self._note(runs, now)
-
-    def _note(self, runs: Sequence[FlowRun], now: float) -> tuple[dict[str, Any], ...]:
-        """Bring the cursor up to date and return the summaries of what has ended."""
-        cursor = self._cursor
-        if cursor is None:
-            return ()
-        news = []
-        for run in reversed(runs):
-            if run.run_id is None:
-                continue
-            if _is_going(run, now):
-                cursor.going[run.run_id] = None
-                cursor.ended.pop(run.run_id, None)  # it runs again: its next end is news
-                continue
-            cursor.going.pop(run.run_id, None)
-            end = f"{run.disposition}/{run.attempt or ''}"
-            if cursor.ended.pop(run.run_id, None) != end and run.disposition in self._dispositions:
-                news.append(run)
-            cursor.ended[run.run_id] = end
-        for forgotten in list(cursor.ended)[: -max(REMEMBERED, len(runs))]:
-            del cursor.ended[forgotten]
-        news.sort(key=lambda run: run.completed_at.timestamp() if run.completed_at else now)
-        return tuple(run.summary() for run in news)
+    def _may_be_more(self, cursor: _Cursor, runs: Sequence[FlowRun]) -> bool:
+        """Whether there may be further runs that are new, behind these."""
+        if not runs or self._depth + 1 == len(DEPTHS) or len(runs) < (DEPTHS[self._depth] or 1):
+            return False
+        return not any(map(cursor.knows, runs))
 
     def _missed(self, error: FlowRunsError, now: float) -> FollowStep:
-        if self._lost and isinstance(error, NotFound) and self._cursor:
-            self._cursor.going.pop(self._lost.pop(), None)  # deleted: it will not end any more
-            return FollowStep(self.sleep, Ended(()))
+        if self._lost and self._cursor:
+            # It has its turn again after all others; one that was deleted will not end any more.
+            run_id = self._lost.pop(0)
+            self._cursor.going.pop(run_id, None)
+            if isinstance(error, NotFound):
+                return FollowStep(self.sleep, Ended(()))
+            self._cursor.going[run_id] = None
         wait = self._interval if error.transient else max(self._interval, PATIENCE)
         key = type(error).__name__
         if key == self._told_key and now - self._told_at < HEARTBEAT:
@@ -188,12 +226,14 @@ class Follow:
 def _is_going(run: FlowRun, now: float) -> bool:
     if run.lifecycle is not Lifecycle.NOT_RUNNING or run.disposition is Disposition.NONE:
         return True
-    ended_at = run.completed_at.timestamp() if run.completed_at else now
-    return run.may_recover and now - ended_at < RECOVERY_GRACE
+    return run.may_recover and run.completed_at is not None and now - run.completed_at.timestamp() < RECOVERY_GRACE
 
 
-def _loaded(saved: str | None) -> _Cursor | None:
-    cursor = json.loads(saved) if saved else None
-    if not isinstance(cursor, dict) or cursor.get("schema") != SCHEMA:
-        return None
-    return _Cursor(dict(cursor["ended"]), dict.fromkeys(cursor["going"]))
+def _end_of(run: FlowRun) -> str:
+    """Tell the ends of one run from each other: a run that goes once more has another attempt or another start."""
+    return f"{run.disposition}/{run.attempt or run.started_at or ''}"
+
+
+def _last_moment(run: FlowRun) -> float | None:
+    moment = run.completed_at or run.created_at
+    return moment.timestamp() if moment else None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from tests.airflow.play import WRONG_TOKEN, Play
 from tools.real_airflow import RealAirflow
 from tools.stage import SteppedClock
@@ -32,6 +33,7 @@ def clock() -> SteppedClock:
 @pytest.fixture(scope="session")
 def sandbox(clock: SteppedClock) -> Iterator[Sandbox]:
     with Sandbox(clock=clock) as sandbox:
+        sandbox.portable.add_flow("Orders to warehouse", PORTABLE_FLOW_ID)  # watched by an example from the start
         yield sandbox
 
 
@@ -82,19 +84,26 @@ def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The DAG files of this Airflow: the examples and those of these tests. More may be added."""
+    folder = tmp_path_factory.mktemp("dags")
+    for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
+        shutil.copy(source, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    connections: dict[str, str], lineage_events: Path, tmp_path_factory: pytest.TempPathFactory
+    connections: dict[str, str], lineage_events: Path, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:
-    """A real Airflow that knows the example DAGs and those of these tests."""
+    """A real Airflow that knows these DAGs."""
     lineage = {
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
     }
-    dags = tmp_path_factory.mktemp("dags")
-    for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
-        shutil.copy(source, dags)
-    with RealAirflow(dags, env=connections | lineage, home=tmp_path_factory.mktemp("home"), poke_interval=3) as airflow:
-        airflow.wait_ready(path.stem for path in dags.glob("*.py"))
+    home = tmp_path_factory.mktemp("home")
+    with RealAirflow(dags_folder, env=connections | lineage, home=home, poke_interval=3) as airflow:
+        airflow.wait_ready(path.stem for path in dags_folder.glob("*.py"))
         yield airflow
 
 

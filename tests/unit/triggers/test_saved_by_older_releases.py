@@ -46,6 +46,17 @@ def test_a_saved_trigger_loads_with_its_wait_intact(saved: dict[str, Any]) -> No
     assert trigger.serialize()[0] == saved["classpath"]
 
 
+@pytest.mark.parametrize("saved", all_of("watchers"))
+def test_a_saved_watcher_is_the_same_to_airflow_and_finds_its_place(saved: dict[str, Any]) -> None:
+    module, _, name = saved["classpath"].rpartition(".")
+    trigger = getattr(importlib.import_module(module), name)(**saved["kwargs"])
+    path, arguments = trigger.serialize()
+    assert (path, arguments.items() >= saved["kwargs"].items()) == (saved["classpath"], True)
+    assert trigger.state_key == saved["key"]
+    before, after = json.loads(saved["cursor"]), json.loads(trigger.follow(saved["cursor"]).to_json() or "")
+    assert before.items() <= after.items()
+
+
 @pytest.mark.parametrize("saved", all_of("events"))
 def test_a_saved_event_ends_the_task_as_it_did(saved: dict[str, Any]) -> None:
     verdict = Verdict.from_dict(saved["payload"])

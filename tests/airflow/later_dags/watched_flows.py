@@ -1,0 +1,36 @@
+"""Fifty watched flows with one DAG for all of them, and one flow with a DAG for each way to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetAny, AssetWatcher, task
+
+from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger
+
+FIRST_FLOW_ID = 700_001
+FLOWS = 50
+
+
+def ends_of(name: str, flow_id: int, **given: Any) -> Asset:
+    """Return an asset that has an event for each run of a flow that ends."""
+    trigger = FlowRunFinishedTrigger("portable", flow_id, conn_id="portable_live", poll_interval=3, **given)
+    return Asset(name, watchers=[AssetWatcher(name=f"{name}_watcher", trigger=trigger)])
+
+
+@task
+def run_ids(triggering_asset_events: Any = None) -> list[str]:
+    """Return the ids of the runs whose ends started this DAG run."""
+    return [event.extra["payload"]["run_id"] for events in triggering_asset_events.values() for event in events]
+
+
+watched = [ends_of(f"watched_{number:02}", FIRST_FLOW_ID + number) for number in range(FLOWS)]
+
+with DAG("watched_flows", schedule=AssetAny(*watched)):
+    run_ids()
+
+with DAG("judged_flow_succeeded", schedule=ends_of("judged_succeeded", FIRST_FLOW_ID + FLOWS)):
+    run_ids()
+
+with DAG("judged_flow_failed", schedule=ends_of("judged_failed", FIRST_FLOW_ID + FLOWS, outcomes=["FAILED"])):
+    run_ids()

@@ -1,0 +1,70 @@
+"""Triggers share the hub, and each has its own log: Airflow takes from the context of a line whose it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger, FlowRunTrigger
+from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+
+whose: ContextVar[str] = ContextVar("whose")
+
+
+class ByContext(logging.Handler):
+    """Sorts lines as the triggerer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: defaultdict[str, list[str]] = defaultdict(list)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines[whose.get()].append(record.getMessage())
+
+
+def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
+    now = Clock().now()
+    plan = WatchPlan(service="portable", kind="run", flow_id=flow_id, run_id=run_id, interval=0.2, deadline=now + 60)
+    trigger = FlowRunTrigger("portable_default", Watch(plan, now).to_json())
+    trigger.first_wait = (0.1, 0.3)
+    return trigger
+
+
+def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = ByContext()
+    log = logging.getLogger("own-log")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+
+    async def run(name: str, trigger: Any) -> None:
+        whose.set(name)
+        trigger._log = log
+        async for _ in trigger.run():
+            pass
+
+    async def side_by_side(sandbox: Sandbox) -> None:
+        flows = [sandbox.portable.add_flow() for _ in range(5)]
+        runs = {str(run.id): run for run in (flow.add_run(waiting=0.5, running=1.0) for flow in flows)}
+        watcher = FlowRunFinishedTrigger("portable", 999_999, poll_interval=0.2)
+        endless = asyncio.create_task(run("watcher", watcher))
+        await asyncio.gather(*(run(run_id, wait_for(str(one.flow_id), run_id)) for run_id, one in runs.items()))
+        while not handler.lines["watcher"]:  # ruff: ignore[async-busy-wait]
+            await asyncio.sleep(0.05)
+        endless.cancel()
+        for run_id in runs:
+            assert handler.lines[run_id]
+            assert all(f"run {run_id} " in line for line in handler.lines[run_id])
+        assert all("flow 999999 " in line for line in handler.lines["watcher"])
+
+    with Sandbox() as sandbox:
+        for name, value in sandbox.connections().items():
+            monkeypatch.setenv(name, value)
+        asyncio.run(side_by_side(sandbox))
+    log.removeHandler(handler)

@@ -1,0 +1,227 @@
+"""Following a flow: single situations; ``test_follow_properties`` has all histories."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.services.errors import AuthenticationError, FlowRunsError, NotFound, ServerError
+from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.waiting.follow import (
+    DEPTHS,
+    LOST_A_ROUND,
+    PATIENCE,
+    RECOVERY_GRACE,
+    REMEMBERED,
+    Ended,
+    Follow,
+    FollowStep,
+)
+from airflow_provider_flowruns.waiting.watch import HEARTBEAT
+
+NOW = 1_800_000_000.0
+AIRFLOWS_LIMIT = 64 * 1024
+
+
+def run(number: int, disposition: str = "SUCCEEDED", **given: Any) -> FlowRun:
+    """Return a run that was created so many seconds from now, and has ended a moment later."""
+    going = disposition == "NONE"
+    fields: dict[str, Any] = {
+        "service": "activepieces",
+        "kind": Kind.RUN,
+        "run_id": str(number),
+        "flow_id": "f",
+        "lifecycle": Lifecycle.RUNNING if going else Lifecycle.NOT_RUNNING,
+        "disposition": Disposition(disposition),
+        "vendor_status": disposition,
+        "created_at": datetime.fromtimestamp(NOW + number, UTC),
+        "completed_at": None if going else datetime.fromtimestamp(NOW + number + 0.5, UTC),
+    }
+    return FlowRun(**{**fields, **given})
+
+
+def following(*seen: FlowRun, outcomes: tuple[str, ...] = ("SUCCEEDED",)) -> Follow:
+    """Return a follower that has had its first look."""
+    follow = Follow("activepieces", "f", 60.0, map(Disposition, outcomes))
+    assert follow.step(seen, NOW).verdict == Ended(())
+    return follow
+
+
+def told(step: FollowStep) -> list[str]:
+    return [one["run_id"] for one in step.verdict.runs] if step.verdict else []
+
+
+def look(follow: Follow, *listed: FlowRun) -> list[str]:
+    """Have the flow's runs looked at, as far back as is asked for."""
+    while True:
+        step = follow.step(listed[: follow.target.newest or 20], NOW)
+        if step.verdict or follow.sleep or follow.target.kind is Kind.RUN:
+            return told(step)
+
+
+def error(kind: type[Any], status: int = 503) -> FlowRunsError:
+    made: FlowRunsError = kind("Activepieces", "GET", "/x", status, "no", None)
+    return made
+
+
+def test_nothing_new_is_no_verdict_and_leaves_the_cursor_alone() -> None:
+    follow = following(run(2, "NONE"), run(1))
+    before = follow.to_json()
+    assert follow.step((run(2, "NONE"), run(1)), NOW) == FollowStep(60.0)
+    assert follow.to_json() == before
+
+
+def test_an_end_is_told_with_the_runs_summary() -> None:
+    follow = following(run(1, "NONE"))
+    assert follow.step((run(1),), NOW).verdict == Ended((run(1).summary(),))
+
+
+def test_runs_that_begin_and_end_between_two_looks_are_told_in_the_order_of_their_ends() -> None:
+    follow = following(run(1))
+    slow = run(2, completed_at=datetime.fromtimestamp(NOW + 30, UTC))
+    assert told(follow.step((run(4), run(3), slow, run(1)), NOW)) == ["3", "4", "2"]
+
+
+@pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "CANCELED"])
+def test_other_ends_than_those_asked_for_are_passed_over_and_stay_passed_over(outcome: str) -> None:
+    follow = following(outcomes=(outcome,))
+    ends = (run(3, "SUCCEEDED"), run(2, "FAILED"), run(1, "CANCELED"))
+    assert look(follow, *ends) == [one.run_id for one in ends if one.disposition == outcome]
+    assert look(follow, *ends) == []
+
+
+def test_a_paused_run_has_not_ended() -> None:
+    follow = following(run(1, "NONE"))
+    assert follow.step((run(1, "NONE", lifecycle=Lifecycle.PAUSED),), NOW).verdict is None
+    assert told(follow.step((run(1),), NOW)) == ["1"]
+
+
+def test_a_failure_that_may_mend_itself_is_told_after_its_grace() -> None:
+    follow = following(run(1, "NONE"), outcomes=("FAILED",))
+    ended_at = datetime.fromtimestamp(NOW, UTC)
+    broken = run(1, "FAILED", may_recover=True, completed_at=ended_at)
+    assert told(follow.step((broken,), NOW + RECOVERY_GRACE - 1)) == []
+    assert told(follow.step((broken,), NOW + RECOVERY_GRACE)) == ["1"]
+
+
+def test_a_failure_that_may_mend_itself_but_has_no_time_is_told_at_once() -> None:
+    follow = following(run(1, "NONE"), outcomes=("FAILED",))
+    assert told(follow.step((run(1, "FAILED", may_recover=True, completed_at=None),), NOW)) == ["1"]
+
+
+def test_when_all_of_the_newest_are_new_more_are_read_step_by_step() -> None:
+    follow = following(run(0))
+    for depth in DEPTHS:
+        assert follow.target.newest == depth
+        newest = tuple(run(number) for number in range(2_000, 2_000 - (depth or 20), -1))
+        step = follow.step(newest, NOW)
+    assert told(step) == [str(number) for number in range(1_001, 2_001)]
+    assert follow.target.newest is None
+    assert follow.sleep
+
+
+def test_a_list_that_ends_early_has_nothing_further_back() -> None:
+    follow = following()
+    assert follow.step((run(2), run(1)), NOW) == FollowStep(0.0)
+    assert follow.target.newest == DEPTHS[1]
+    assert told(follow.step((run(2), run(1)), NOW)) == ["1", "2"]
+
+
+def test_an_old_run_that_comes_back_into_sight_is_no_news() -> None:
+    """Whoever archives the newest runs brings older ones into the list, which the first look did not reach."""
+    follow = following(*[run(number) for number in range(300, 200, -1)])
+    page = tuple(run(number) for number in range(150, 50, -1))
+    assert told(follow.step(page, NOW)) == []
+    assert told(follow.step(page, NOW)) == []
+    assert told(follow.step((run(301), *page), NOW)) == ["301"]
+
+
+def test_what_was_forgotten_is_no_news_either() -> None:
+    follow = following(run(0))
+    for number in range(1, REMEMBERED + 50):
+        assert told(follow.step((run(number), run(number - 1)), NOW)) == [str(number)]
+    ended = json.loads(follow.to_json() or "")["ended"]
+    assert len(ended) == REMEMBERED
+    assert told(follow.step((run(REMEMBERED), run(3), run(2), run(1)), NOW)) == []
+
+
+def test_runs_that_have_left_the_list_are_looked_at_in_turn() -> None:
+    lost = [run(number, "NONE") for number in range(LOST_A_ROUND + 2)]
+    follow = following(*reversed(lost))
+    asked: list[str | None] = []
+    for _ in range(2):
+        look(follow, run(100, "NONE"))
+        while follow.target.kind is Kind.RUN:
+            asked.append(follow.target.run_id)
+            follow.step((run(int(str(follow.target.run_id)), "NONE"),), NOW)
+    assert len(asked) == 2 * LOST_A_ROUND
+    assert set(asked) == {one.run_id for one in lost}
+    assert follow.sleep
+
+
+def test_a_lost_run_that_cannot_be_read_does_not_stand_in_the_way() -> None:
+    follow = following(run(2, "NONE"), run(1, "NONE"))
+    newest = (run(9), run(2, "NONE"))
+    assert told(follow.step(newest, NOW)) == ["9"]
+    assert follow.target.run_id == "1"
+    assert follow.step(error(ServerError), NOW).wait
+    assert follow.target.kind is Kind.FLOW_RUNS
+    assert told(follow.step((run(10), *newest), NOW)) == ["10"]
+    assert follow.target.run_id == "1"
+    assert told(follow.step((run(1),), NOW)) == ["1"]
+
+
+def test_a_run_that_was_deleted_is_not_looked_for_again() -> None:
+    follow = following(run(2, "NONE"), run(1, "NONE"))
+    follow.step((run(2, "NONE"),), NOW)
+    step = follow.step(error(NotFound, 404), NOW)
+    assert step.verdict == Ended(()), "the cursor has moved"
+    assert step.news == ()
+    assert json.loads(follow.to_json() or "")["going"] == ["2"]
+
+
+@pytest.mark.parametrize(("kind", "wait"), [(ServerError, 60.0), (AuthenticationError, PATIENCE), (NotFound, PATIENCE)])
+def test_trouble_is_told_once_in_a_while_and_again_after_it_was_over(kind: type[Any], wait: float) -> None:
+    follow = following()
+
+    def tells(now: float) -> bool:
+        step = follow.step(error(kind), now)
+        assert step.verdict is None
+        assert step.wait == pytest.approx(wait)
+        assert all(line.is_warning and "flow f cannot be looked at" in line.text for line in step.news)
+        return bool(step.news)
+
+    assert [tells(NOW), tells(NOW + 1), tells(NOW + HEARTBEAT - 1), tells(NOW + HEARTBEAT)] == [1, 0, 0, 1]
+    follow.step((), NOW + HEARTBEAT)
+    assert tells(NOW + HEARTBEAT + 1)
+
+
+def test_trouble_before_the_first_look_leaves_it_the_first() -> None:
+    follow = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED])
+    follow.step(error(ServerError), NOW)
+    assert follow.to_json() is None
+    assert told(follow.step((run(1),), NOW)) == []
+
+
+def test_the_cursor_stays_small_with_more_runs_going_than_it_can_hold() -> None:
+    follow = following()
+    for start in range(0, 6_000, 1_000):
+        ids = [f"{number:0>128}" for number in range(start, start + 1_000)]
+        newest = [
+            run(number, "NONE" if number % 3 else "SUCCEEDED", run_id=run_id)
+            for number, run_id in enumerate(ids, start)
+        ]
+        look(follow, *newest[::-1])
+        while follow.target.kind is Kind.RUN:
+            follow.step(error(ServerError), NOW)
+        assert len(follow.to_json() or "") < AIRFLOWS_LIMIT
+    assert follow.step(newest[::-1][:20], NOW).verdict is None, "the newest ones are still known"
+
+
+@pytest.mark.parametrize("saved", ['{"schema": 99}', "[]", "null"])
+def test_a_cursor_of_another_kind_is_a_first_look(saved: str) -> None:
+    follow = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED], saved)
+    assert follow.step((run(1),), NOW).verdict == Ended(())
