@@ -139,13 +139,12 @@ class NobodysStore:
 def test_each_end_is_an_event_with_the_runs_summary(service: str, sandbox: Sandbox) -> None:
     flow = getattr(sandbox, service).add_flow()
     flow.add_run(ago=60, waiting=0.0)
-    going = flow.add_run(**RUNNING)
     watchers = Watchers(sandbox, watch(service, flow.id))
 
     async def script() -> None:
         await watchers.looks(2)
         failed = flow.add_run(outcome="FAILED", **RUNNING)
-        runs = [going, *(flow.add_run(**RUNNING) for _ in range(3))]
+        runs = [flow.add_run(**RUNNING) for _ in range(3)]
         await watchers.until_told(*runs)
         await watchers.until(lambda: failed.ended_at is not None)
         await watchers.looks(3)
@@ -159,10 +158,11 @@ def test_each_end_is_an_event_with_the_runs_summary(service: str, sandbox: Sandb
 
 def test_a_run_that_goes_once_more_under_its_id_is_told_again(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    run = flow.add_run(outcome="FAILED", **RUNNING)
     watchers = Watchers(sandbox, watch("activepieces", flow.id, outcomes=["FAILED"]))
 
     async def script() -> None:
+        await watchers.looks(2)
+        run = flow.add_run(outcome="FAILED", **RUNNING)
         await watchers.until_told(run)
         with sandbox.world.lock:
             run.restart(sandbox.world.clock(), run.plan)
@@ -170,7 +170,7 @@ def test_a_run_that_goes_once_more_under_its_id_is_told_again(sandbox: Sandbox) 
         await watchers.looks(3)
 
     watchers.play(script)
-    assert watchers.run_ids == [run.id, run.id]
+    assert watchers.run_ids == [flow.runs[0].id] * 2
 
 
 @pytest.mark.parametrize(
@@ -200,12 +200,12 @@ def test_trouble_does_not_end_it_and_is_told_once(
     status: int, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow = sandbox.portable.add_flow()
-    run = flow.add_run(waiting=0.0, running=0.5)
     watchers = Watchers(sandbox, watch("portable", flow.id))
 
     async def script() -> None:
-        await watchers.looks(1)
+        await watchers.looks(2)
         trouble = sandbox.faults.add("status", status=status, times=None)
+        run = flow.add_run(**RUNNING)
         await watchers.until(lambda: trouble.hits >= 4)
         assert not watchers.told
         trouble.remove()
@@ -289,11 +289,11 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
 
 def test_watchers_of_one_portable_flow_share_its_requests(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
-    run = flow.add_run(waiting=0.0, running=4.0)
     watchers = Watchers(sandbox, *(watch("portable", flow.id, outcomes=one, poll_interval=1.0) for one in ENDS))
 
     async def script() -> None:
-        await watchers.until_told(run)
+        await watchers.looks(2 * len(ENDS))
+        await watchers.until_told(flow.add_run(**RUNNING))
 
     watchers.play(script)
     seconds = sandbox.ledger.requests[-1].time - sandbox.ledger.requests[0].time
@@ -326,9 +326,10 @@ def test_one_that_starts_anew_goes_on_where_the_other_stopped(kind: type[Any], s
         return Watchers(sandbox, trigger)
 
     before, after = watchers_with_store(), watchers_with_store()
-    told = flow.add_run(**RUNNING)
 
     async def first() -> None:
+        await before.looks(2)
+        told = flow.add_run(**RUNNING)
         await before.until_told(told)
         await before.until(lambda: any(str(told.id) in json.loads(one)["ended"] for one in store.values.values()))
 

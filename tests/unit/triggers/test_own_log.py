@@ -51,13 +51,15 @@ def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch)
 
     async def side_by_side(sandbox: Sandbox) -> None:
         flows = [sandbox.portable.add_flow() for _ in range(5)]
-        runs = {str(run.id): run for run in (flow.add_run(waiting=0.5, running=1.0) for flow in flows)}
+        runs = {str(flow.add_run(outcome="RUNNING").id): str(flow.id) for flow in flows}
         watcher = FlowRunFinishedTrigger("portable", 999_999, poll_interval=0.2)
-        endless = asyncio.create_task(run("watcher", watcher))
-        await asyncio.gather(*(run(run_id, wait_for(str(one.flow_id), run_id)) for run_id, one in runs.items()))
-        while not handler.lines["watcher"]:  # ruff: ignore[async-busy-wait]
-            await asyncio.sleep(0.05)
-        endless.cancel()
+        triggers = {"watcher": watcher, **{run_id: wait_for(flow_id, run_id) for run_id, flow_id in runs.items()}}
+        tasks = [asyncio.create_task(run(name, trigger)) for name, trigger in triggers.items()]
+        async with asyncio.timeout(60):
+            while sum(map(len, handler.lines.values())) < len(triggers):  # ruff: ignore[async-busy-wait]
+                await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
         for run_id in runs:
             assert handler.lines[run_id]
             assert all(f"run {run_id} " in line for line in handler.lines[run_id])
