@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 try:
     from airflow.sdk.definitions.asset import AssetRef
@@ -10,6 +13,19 @@ except ImportError:  # Airflow 2 knows no ``Asset.ref``
     ASSET_REFERENCES: tuple[type, ...] = ()
 else:
     ASSET_REFERENCES = (AssetRef,)
+
+
+def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return what an alias's event is to say: below Airflow 3.1, what is nested becomes JSON text.
+
+    Those put the values into a set, and fail a task that has succeeded when one of them has no hash.
+
+    :param facts: plain JSON.
+    """
+    if AIRFLOW_V_3_1_PLUS:
+        return facts
+    return {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in facts.items()}
 
 
 async def task_state(task_instance: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_flowruns.compat import ASSET_REFERENCES
+from airflow_provider_flowruns.compat import ASSET_REFERENCES, alias_extra
 
 #: What an event's ``extra`` takes from a run's summary; every key is always there.
 FACTS = ("service", "flow_id", "run_id", "url", "disposition", "rows", "started_at", "completed_at")
@@ -18,7 +18,8 @@ def tell_outlets(outlets: Iterable[Any], run: dict[str, Any], context: Any) -> N
     Put the run into the ``extra`` of the events that Airflow emits for a task's outlets when the task succeeds.
 
     An alias stands for whatever is found out at run time: it gets an event of the flow's own asset,
-    ``flowruns://<service>/<flow id>``. Outlets that are no assets are left alone.
+    ``flowruns://<service>/<flow id>``, whose ``rows`` are JSON text below Airflow 3.1. Outlets that are no assets are
+    left alone.
 
     :param outlets: the task's outlets.
     :param run: the run's summary.
@@ -31,6 +32,7 @@ def tell_outlets(outlets: Iterable[Any], run: dict[str, Any], context: Any) -> N
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             if run["flow_id"]:
-                events[outlet].add(Asset(f"flowruns://{run['service']}/{run['flow_id']}"), extra=facts)
+                flow = Asset(f"flowruns://{run['service']}/{run['flow_id']}")
+                events[outlet].add(flow, extra=alias_extra(facts))
         elif isinstance(outlet, (Asset, *ASSET_REFERENCES)):
             events[outlet].extra.update(facts)

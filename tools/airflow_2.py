@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.airflow_api import AirflowApi, TaskInstance
+from tools.airflow_api import PAGE, AirflowApi, TaskInstance
 
 # With sqlite the scheduler parses the DAG files itself.
 COMPONENTS = {
@@ -40,6 +40,15 @@ class Api(AirflowApi):
             TaskInstance(item["task_id"], item["map_index"], item["state"], item["try_number"], item["duration"])
             for item in found
         ]
+
+    def links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """Return a task's links by name, None for one that leads nowhere yet."""
+        return dict(self.get(f"{self._task_path(dag_id, run_id, task_id)}/links", map_index=map_index))
+
+    def asset_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return what the asset events of a DAG run's tasks say, their ``extra``."""
+        asked = {"source_dag_id": dag_id, "source_run_id": run_id, "limit": PAGE}
+        return [event["extra"] for event in self.get(f"{self.root}/datasets/events", **asked)["dataset_events"]]
 
     def _trigger_body(self, run_id: str, conf: Mapping[str, Any] | None, logical_date: str | None) -> dict[str, Any]:
         body = super()._trigger_body(run_id, conf, logical_date)

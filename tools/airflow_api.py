@@ -152,6 +152,11 @@ class AirflowApi:
         path = f"{self._task_path(dag_id, run_id, task_id)}/links"
         return dict(self._call("GET", path, params={"map_index": map_index})["extra_links"])
 
+    def asset_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return what the asset events of a DAG run's tasks say, their ``extra``."""
+        asked = {"source_dag_id": dag_id, "source_run_id": run_id, "limit": PAGE}
+        return [event["extra"] for event in self.get(f"{self.root}/assets/events", **asked)["asset_events"]]
+
     def rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's templated arguments as they were rendered."""
         path = self._task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")

@@ -59,7 +59,7 @@ class Version:
 
 VERSIONS = (
     Version("2.11", "3.11"),
-    Version("3.0", "3.12", ("fastapi<0.118", "cadwyn<6", "pyjwt<2.11")),
+    Version("3.0", "3.12", ("fastapi<0.118", "cadwyn<6", "pyjwt<2.11", "universal-pathlib<0.3")),
     Version("3.1", "3.12"),
     Version("3.2", "3.13", ("fastapi<0.137", "cadwyn<7", "svcs<26")),
     Version("3.3", "3.13"),

@@ -12,6 +12,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -81,11 +82,13 @@ class Wait(Protocol[E_co]):
 class _Waiter(Generic[E_co]):
     """A wait, who hears of its steps, and when it is due."""
 
-    __slots__ = ("done", "due", "not_before", "sleep", "target", "tell", "wait")
+    __slots__ = ("context", "done", "due", "not_before", "sleep", "target", "tell", "wait")
 
     def __init__(self, wait: Wait[E_co], tell: Callable[[Any], None], not_before: float) -> None:
         self.wait = wait
         self.tell = tell
+        # The triggerer knows by context variables whose log a line belongs to; a hub's requests run in somebody else's.
+        self.context = copy_context()
         self.target = wait.target
         self.not_before = not_before
         self.done: asyncio.Future[E_co] = asyncio.get_running_loop().create_future()
@@ -141,7 +144,7 @@ class Hub:
         Look after a wait until it is over, and return its end.
 
         :param wait: the wait; nobody else may step it meanwhile.
-        :param tell: hears every step.
+        :param tell: hears every step, in the context of this call.
         :param first: seconds until its first look; no answer that others asked for reaches it before.
         """
         waiter = _Waiter(wait, tell, self._clock.now() + first)
@@ -396,7 +399,7 @@ class Hub:
     def _step(self, waiter: _Waiter[Any], seen: Seen) -> None:
         try:
             step = waiter.wait.step(seen, self._clock.now())
-            waiter.tell(step)
+            waiter.context.run(waiter.tell, step)
             target = waiter.wait.target
         except Exception as error:
             waiter.done.set_exception(error)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_provider_flowruns.compat import alias_extra
 from airflow_provider_flowruns.lineage import RUN_FACET
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.outlets import FACTS
@@ -76,7 +77,7 @@ def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sa
     assert end.state == "success", end
     assert stage.url == end.xcom["url"]
     assert stage.extra == {name: end.xcom[name] for name in FACTS}
-    assert stage.alias_events == [(f"flowruns://{kind.service}/{flow.id}", stage.extra)]
+    assert stage.alias_events == [(f"flowruns://{kind.service}/{flow.id}", alias_extra(stage.extra))]
     assert stage.facets()[RUN_FACET].disposition == "SUCCEEDED"
     assert stage.facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
 

@@ -55,7 +55,8 @@ def test_an_alias_gets_an_event_of_the_flow(events) -> None:
     tell_outlets([FLOWS], run(), {"outlet_events": events})
     [(uri, extra)] = alias_events(events[FLOWS])
     assert uri == "flowruns://portable/5"
-    assert extra["run_id"] == "7"
+    rows = json.loads(extra["rows"]) if isinstance(extra["rows"], str) else extra["rows"]
+    assert {**extra, "rows": rows} == {name: run()[name] for name in FACTS}
 
 
 def test_an_alias_gets_none_of_a_run_whose_flow_is_unknown(events) -> None:

@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import ContextVar
 from itertools import count, pairwise
 from random import Random
 from typing import Any
@@ -50,6 +51,27 @@ async def outcomes_of(hub: Hub, waits: Sequence[Any]) -> list[Outcome]:
     verdicts = await asyncio.gather(*waits)
     assert_empty(hub)
     return [verdict.outcome for verdict in verdicts]
+
+
+def test_each_wait_is_told_of_in_its_own_context() -> None:
+    """By context variables the triggerer knows whose log a line belongs to."""
+    whose: ContextVar[int] = ContextVar("whose")
+    heard: list[tuple[int, int]] = []
+    client = FakeClient(ends_at(30))
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+
+        async def waiting(number: int) -> Verdict:
+            whose.set(number)
+            tell = lambda step: heard.append((number, whose.get()))  # noqa: E731
+            return await hub.until_over(watch_on(a_run(number % 2), START), tell, 1.0)
+
+        return await outcomes_of(hub, [waiting(number) for number in range(4)])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 4
+    assert {number for number, _ in heard} == {0, 1, 2, 3}
+    assert all(number == owner for number, owner in heard)
 
 
 def test_a_run_that_is_left_out_is_looked_at_alone_from_then_on() -> None:

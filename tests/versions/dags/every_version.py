@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, task
 
+from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator, PortableRunFlowOperator
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
@@ -14,7 +15,7 @@ from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
 with DAG(
     "every_version",
     schedule=None,
-    params={"tableflow_run": "", "activepieces_run": "", "failing_flow": 1, "flow": 1},
+    params={"tableflow_run": "", "activepieces_run": "", "failing_flow": 1, "flow": 1, "alarm": ""},
 ):
     TableFlowFlowRunSensor(
         task_id="deferred",
@@ -36,6 +37,9 @@ with DAG(
         deferrable=True,
         poke_interval=1,
         timeout=300,
+        on_failure_callback=FlowRunNotifier(
+            service="activepieces", flow_id="{{ params.alarm }}", payload={"task": "{{ ti.task_id }}"}
+        ),
     )
     started = PortableRunFlowOperator(
         task_id="started",
@@ -43,6 +47,7 @@ with DAG(
         deferrable=True,
         poll_interval=1,
         timeout=300,
+        outlets=[Asset("s3://every-version/table"), AssetAlias("every_version_flows")],
     )
     history = PortableGetRunAttemptsOperator(task_id="history", flow_id="{{ params.flow }}", limit=5)
 
