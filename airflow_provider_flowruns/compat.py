@@ -25,7 +25,10 @@ def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
     """
     if AIRFLOW_V_3_1_PLUS:
         return facts
-    return {name: json.dumps(value) if isinstance(value, (dict, list)) else value for name, value in facts.items()}
+    return {
+        name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+        for name, value in facts.items()
+    }
 
 
 async def task_state(task_instance: Any) -> str | None:
