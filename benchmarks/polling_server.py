@@ -95,10 +95,7 @@ async def _run(pipe: Connection, folder: Path) -> None:
 
     def obey() -> None:
         try:
-            try:
             what, detail = pipe.recv()
-        except EOFError:  # whoever asked for the server is gone
-            what, detail = "stop", None
         except EOFError:  # whoever wanted the server is gone
             what, detail = "stop", None
         if what == "stop":
