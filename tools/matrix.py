@@ -67,8 +67,8 @@ VERSIONS = (
 
 # What is run on each of them, by the name that the results have. The tools here are the same on all.
 SUITES: dict[str, tuple[str, ...]] = {
-    "unit": ("tests/unit", "--ignore", "tests/unit/tools", "-n", "4"),
-    "parity": ("tests/parity", "-n", "4"),
+    "unit": ("tests/unit", "--ignore", "tests/unit/tools", "-n", "6"),
+    "parity": ("tests/parity", "-n", "6"),
     "dag_run": ("tests/versions",),
 }
 

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
-from airflow_provider_flowruns.arguments import check_when_known, checked_payload
+from airflow_provider_flowruns.arguments import check_choice, check_when_known, checked_payload
 from airflow_provider_flowruns.services import activepieces, portable
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Call
+from airflow_provider_flowruns.services.registry import SERVICES
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-_CHECKED_FLOW_ID = {"portable": portable.checked_flow_id, "activepieces": activepieces.checked_flow_id}
+#: Services that a flow can be started on with nothing but a payload.
+_SERVICES = ("portable", "activepieces")
 
 
 class FlowRunNotifier(BaseNotifier):
@@ -57,7 +59,7 @@ class FlowRunNotifier(BaseNotifier):
         _check_service(service)
         if service == "portable" and payload is not None:
             raise InvalidArgument("payload goes with a start on Activepieces only; Portable takes none: leave it out")
-        check_when_known(flow_id, _CHECKED_FLOW_ID[service])
+        check_when_known(flow_id, SERVICES[service].checked_flow_id)
         check_when_known(payload, checked_payload)
 
     def notify(self, context: Context) -> None:
@@ -103,5 +105,4 @@ def _check_service(service: str) -> None:
             "service must not be 'tableflow': a start there takes files, which a notifier has none of; use a "
             'TableFlowRunFlowOperator with trigger_rule="one_failed"'
         )
-    if service not in _CHECKED_FLOW_ID:
-        raise InvalidArgument(f"service must be one of {', '.join(_CHECKED_FLOW_ID)}, got {service!r}")
+    check_choice(service, argument="service", choices=_SERVICES)

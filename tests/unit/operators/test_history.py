@@ -251,6 +251,7 @@ def test_a_retry_writes_the_file_anew_over_whatever_a_killed_try_left(sandbox, e
         time.sleep(0.01)
     os.kill(worker, signal.SIGKILL)
     os.waitpid(worker, 0)
+    sandbox.faults.clear()
     assert ids(lines_of(earlier)) == ["an earlier one"]
     assert read(task, task_context(try_number=2))["count"] == 8
     assert os.listdir(earlier.parent) == [earlier.name]

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
-from airflow_provider_flowruns.compat import BaseEventTrigger
+from airflow_provider_flowruns.compat import base_event_trigger
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.triggers import connection, cursor, finished, hub
@@ -478,5 +478,5 @@ def test_others_are_not(other: dict[str, Any]) -> None:
 def identity(trigger: FlowRunFinishedTrigger) -> Any:
     """Return by what Airflow tells watchers apart; Airflow 2 has none."""
     path, arguments = trigger.serialize()
-    told_apart_by = getattr(BaseEventTrigger, "hash", None)
+    told_apart_by = getattr(base_event_trigger(), "hash", None)
     return told_apart_by(path, arguments) if told_apart_by else (path, json.dumps(arguments))
