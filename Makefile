@@ -33,7 +33,7 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 # Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
 .PHONY: test
 test: lint types ## Lint, types and all tests on the newest Airflow, then the matrix's on 2.11
-	$(BIN)/pytest --ignore tests/airflow --ignore tests/versions --ignore tests/browser -n 8
+	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal
 	$(BIN)/pytest tests/airflow
 	$(BIN)/python -m tools.matrix 2.11
 

@@ -23,6 +23,12 @@ from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 WAITS = 200
 
 
+@pytest.fixture(autouse=True)
+def prompt_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to notice a deferral here."""
+    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.2, 1.0))
+
+
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(tls=True, latency=0.05) as running:
