@@ -159,7 +159,8 @@ CASES = (
     Case("succeeded before the task began", _run(outcome="SUCCEEDED", ago=5.0, **_SOON)),
     Case("failed", _run(outcome="FAILED", errors=_ERRORS, **_SOON), "FlowRunFailed"),
     Case("failed before the task began", _run(outcome="FAILED", errors=_ERRORS, ago=5.0, **_SOON), "FlowRunFailed"),
-    Case("canceled", _run(outcome="CANCELED", **_SOON), "FlowRunCanceled", applies=_cancels),
+    # Portable's status shows a cancelled run only to who has seen it going: time for a slow first look.
+    Case("canceled", _run(outcome="CANCELED", waiting=0.2, running=3.0), "FlowRunCanceled", applies=_cancels),
     Case("timed out", _run(outcome="RUNNING", sensor={"timeout": 0.6}), "AirflowSensorTimeout"),
     Case("unobservable", _unobservable, "FlowRunUnobservable", soft=False),
     Case("auth error", _bad_token, "AuthenticationError", soft=False),

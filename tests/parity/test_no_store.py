@@ -34,7 +34,7 @@ TABLE = [
 @pytest.mark.parametrize(("case", "kind"), TABLE)
 def test_reschedule_without_a_store(case: Case, kind: Kind, sandbox: Sandbox) -> None:
     is_forgotten = (case.name, kind.name) in FORGOTTEN
-    arguments = {"timeout": 1.5 if is_forgotten else 20.0, **case.prepare(kind, sandbox)}
+    arguments = {"timeout": 5.0 if is_forgotten else 20.0, **case.prepare(kind, sandbox)}
 
     def make(**mode: Any) -> FlowRunSensor:
         return kind.sensor(task_id="wait", poke_interval=0.1, **arguments, **mode)
