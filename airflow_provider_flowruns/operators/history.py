@@ -215,14 +215,21 @@ def _owner(context: Context) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
 
 
+def _lines(records: list[dict[str, Any]]) -> bytes:
+    import msgspec
+
+    try:
+        return msgspec.json.Encoder().encode_lines(records)
+    except UnicodeEncodeError:  # half a surrogate pair in some error text, which only escapes can say
+        return "".join(f"{json.dumps(record)}\n" for record in records).encode()
+
+
 def _write_lines(runs: Iterator[FlowRun], file: Any) -> dict[str, Any]:
     count = size = 0
     oldest: datetime | None = None
     newest: datetime | None = None
-    encode = json.JSONEncoder(check_circular=False).encode
     while batch := list(islice(runs, _BATCH)):
-        lines = [encode(run.summary()) for run in batch]
-        data = ("\n".join(lines) + "\n").encode()
+        data = _lines([run.summary() for run in batch])
         file.write(data)
         size += len(data)
         count += len(batch)
