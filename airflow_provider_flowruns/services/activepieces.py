@@ -108,6 +108,7 @@ class ActivepiecesApi:
         # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
         not_found_grace=120.0,
         appear_within=180.0,
+        asks_by_id=True,
     )
 
     def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:

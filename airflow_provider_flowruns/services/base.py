@@ -23,6 +23,7 @@ class ServiceInfo:
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
     :param fewest_together: so many targets that can be looked at together are worth it.
+    :param asks_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ServiceInfo:
     not_found_grace: float = 0.0
     appear_within: float = 60.0
     fewest_together: int = 2
+    asks_by_id: bool = False
 
 
 class Service(Protocol):

@@ -284,14 +284,14 @@ class Hub:
                 yield _Look((target,), together=False)
             elif key not in shared:
                 shared.add(key)
-                fewest = service.info.fewest_together
-                # Where even one is looked for in a list of all, the others cost nothing.
-                share = 1.0 if fewest == 1 else COME_ALONG
-                yield from self._shared_looks(self._coming_along(key, share, now), fewest)
+                # Where they are looked for in a list of all, the others cost nothing.
+                by_id, fewest = service.info.asks_by_id, service.info.fewest_together
+                targets = self._coming_along(key, COME_ALONG if by_id else 1.0, now)
+                yield from self._shared_looks(targets, fewest, self._most if by_id else max(1, len(targets)))
 
-    def _shared_looks(self, targets: Sequence[Target], fewest: int) -> Iterator[_Look]:
-        for start in range(0, len(targets), self._most):
-            some = tuple(targets[start : start + self._most])
+    def _shared_looks(self, targets: Sequence[Target], fewest: int, most: int) -> Iterator[_Look]:
+        for start in range(0, len(targets), most):
+            some = tuple(targets[start : start + most])
             if len(some) >= fewest:
                 yield _Look(some, together=True)
             else:
