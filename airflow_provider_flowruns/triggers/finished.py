@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +116,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
         lookup = partial(async_settings, self.service, self.conn_id)
         async with shared_client(self.service, self.conn_id, lookup) as client:
             hub = hub_of(client, self.service, self.conn_id)
-            here = copy_context()  # for the log of this trigger, whoever has looked
-            return await hub.until_over(follow, lambda step: here.run(self._tell, step), sleep)
+            return await hub.until_over(follow, self._tell, sleep)
 
     def _tell(self, step: FollowStep) -> None:
         tell(self.log, step.news)

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar
 
@@ -101,10 +100,8 @@ class FlowRunTrigger(BaseTrigger):
         async with shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client:
             hub = hub_of(client, service, self.conn_id)
             watch.usual = hub.usual
-            # Whoever has the hub look tells the news of all; Airflow knows by the context whose log a line is for.
-            here = copy_context()
             first_wait = self._first_wait(watch, Clock().now())
-            return await hub.until_over(watch, lambda decision: here.run(self._tell, decision), first_wait)
+            return await hub.until_over(watch, self._tell, first_wait)
 
     def _tell(self, decision: Decision) -> None:
         if decision.news:
