@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 CONN_ID = "bench"
@@ -22,6 +23,9 @@ class Waiting(Protocol):
         """Wait."""
 
 
+Make = Callable[[], Waiting]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """
@@ -31,7 +35,8 @@ class Candidate:
     :param package: the distribution it comes from, None for the bare loop.
     :param key: the id of the n-th run (or flow).
     :param connection: the Airflow connection for a server's address (``127.0.0.1:port``).
-    :param trigger: makes a trigger for a run's id and an interval in seconds.
+    :param prepared: prepares the wait for a run's id at an interval in seconds, as the worker does; what it returns
+        makes the trigger.
     :param succeeded: whether an event's payload is the good end of a run.
     :param one_for: so many waits are for the same flow.
     :param waits_in_hundred: how many of a hundred waits it is given; fewer where it could not carry them.
@@ -41,7 +46,7 @@ class Candidate:
     package: str | None
     key: Callable[[int], str]
     connection: Callable[[str], dict[str, Any]]
-    trigger: Callable[[str, float], Waiting]
+    prepared: Callable[[str, float], Make]
     succeeded: Callable[[Any], bool]
     one_for: int = 1
     waits_in_hundred: float = 100
@@ -63,8 +68,8 @@ def _letters(number: int) -> str:
     return f"benchmarkrun{number:09d}"
 
 
-def _own(service: str, kind: str) -> Callable[[str, float], Waiting]:
-    def trigger(key: str, interval: float) -> Waiting:
+def _own(service: str, kind: str) -> Callable[[str, float], Make]:
+    def prepared(key: str, interval: float) -> Make:
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
         from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
@@ -73,9 +78,9 @@ def _own(service: str, kind: str) -> Callable[[str, float], Waiting]:
         now = time.time()
         what = {"flow_id" if kind == "flow" else "run_id": key}
         plan = WatchPlan(service=service, kind=kind, interval=interval, deadline=now + PATIENCE, **what)
-        return FlowRunTrigger(conn_id=CONN_ID, watch=Watch(plan, now).to_json())
+        return partial(FlowRunTrigger, conn_id=CONN_ID, watch=Watch(plan, now).to_json())
 
-    return trigger
+    return prepared
 
 
 def _own_connection(service: str, **extra: str) -> Callable[[str], dict[str, Any]]:
@@ -94,24 +99,32 @@ def _bare_succeeded(payload: Any) -> bool:
     return payload["disposition"] == "SUCCEEDED"
 
 
-def _dbt(key: str, interval: float) -> Waiting:
+def _dbt(key: str, interval: float) -> Make:
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
-    return DbtCloudRunJobTrigger(
-        conn_id=CONN_ID, run_id=int(key), end_time=time.time() + PATIENCE, poll_interval=interval, account_id=4711
+    end_time = time.time() + PATIENCE
+    return partial(
+        DbtCloudRunJobTrigger,
+        conn_id=CONN_ID,
+        run_id=int(key),
+        end_time=end_time,
+        poll_interval=interval,
+        account_id=4711,
     )
 
 
-def _databricks(key: str, interval: float) -> Waiting:
+def _databricks(key: str, interval: float) -> Make:
     from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
-    return DatabricksExecutionTrigger(run_id=int(key), databricks_conn_id=CONN_ID, polling_period_seconds=interval)
+    return partial(
+        DatabricksExecutionTrigger, run_id=int(key), databricks_conn_id=CONN_ID, polling_period_seconds=interval
+    )
 
 
-def _fivetran(key: str, interval: float) -> Waiting:
+def _fivetran(key: str, interval: float) -> Make:
     from fivetran_provider_async.triggers import FivetranTrigger
 
-    return FivetranTrigger(task_id="wait", connector_id=key, fivetran_conn_id=CONN_ID, poke_interval=interval)
+    return partial(FivetranTrigger, task_id="wait", connector_id=key, fivetran_conn_id=CONN_ID, poke_interval=interval)
 
 
 def _fivetran_connection(address: str) -> dict[str, Any]:
@@ -121,16 +134,17 @@ def _fivetran_connection(address: str) -> dict[str, Any]:
     return {"conn_type": "fivetran", "login": "made-up", "password": "made-up"}
 
 
-def _airbyte(key: str, interval: float) -> Waiting:
+def _airbyte(key: str, interval: float) -> Make:
     from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
-    return AirbyteSyncTrigger(job_id=int(key), conn_id=CONN_ID, end_time=time.time() + PATIENCE, poll_interval=interval)
+    end_time = time.time() + PATIENCE
+    return partial(AirbyteSyncTrigger, job_id=int(key), conn_id=CONN_ID, end_time=end_time, poll_interval=interval)
 
 
-def _http(key: str, interval: float) -> Waiting:
+def _http(key: str, interval: float) -> Make:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    return HttpSensorTrigger(endpoint=f"page/{key}", http_conn_id=CONN_ID, poke_interval=interval)
+    return partial(HttpSensorTrigger, endpoint=f"page/{key}", http_conn_id=CONN_ID, poke_interval=interval)
 
 
 class BareLoop:
@@ -252,10 +266,17 @@ CANDIDATES: dict[str, Candidate] = {
         None,
         _number,
         BareLoop.connection,
-        BareLoop,
+        lambda key, interval: partial(BareLoop, key, interval),
         _bare_succeeded,
     ),
-    "bursts": Candidate("the same, asking in bursts", None, _number, BareLoop.connection, BareBursts, _bare_succeeded),
+    "bursts": Candidate(
+        "the same, asking in bursts",
+        None,
+        _number,
+        BareLoop.connection,
+        lambda key, interval: partial(BareBursts, key, interval),
+        _bare_succeeded,
+    ),
 }
 
 #: The other packages.

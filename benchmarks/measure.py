@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.candidates import CANDIDATES, CONN_ID, Candidate, Waiting
+from benchmarks.candidates import CANDIDATES, CONN_ID, Candidate, Make, Waiting
 from benchmarks.polling_server import LATENCY, PollingServer, allow_many_connections
 
 #: So many triggers core picks up at a time.
@@ -138,11 +138,12 @@ class _Measurement:
     async def run(self) -> Sample:
         await self._warm_up()
         self._server.reset(self._targets)
+        waits = [(key, self._candidate.prepared(key, self._load.interval)) for key in self._keys]
         begun = time.process_time()
-        first = len(self._keys) // _SHARE_OF_FIRST if self._load.with_memory else 0
-        before = await self._memory_with(self._keys[:first]) if first else 0
+        first = len(waits) // _SHARE_OF_FIRST if self._load.with_memory else 0
+        before = await self._memory_with(waits[:first]) if first else 0
         self._meter.start()
-        await self._start(self._keys[first:], self._load.interval)
+        await self._start(waits[first:], self._load.interval)
         await asyncio.sleep(self._load.interval + 2 * LATENCY)
         await self._meter.stop()
         memory = (_memory() - before) / (len(self._keys) - first) if first else None
@@ -172,18 +173,17 @@ class _Measurement:
         self._server.reset([key])
         self._ends[key] = time.monotonic() + 10 * LATENCY
         self._server.end(self._ends)
-        await self._event(self._candidate.trigger(key, LATENCY), key)
+        await self._event(self._candidate.prepared(key, LATENCY)(), key)
         self._ends.clear()
         gc.collect()
         # What Airflow itself holds would lengthen every full collection, with any trigger.
         gc.freeze()
 
-    async def _start(self, keys: Sequence[str], over: float) -> None:
-        batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
+    async def _start(self, waits: Sequence[tuple[str, Make]], over: float) -> None:
+        batches = [waits[at : at + BATCH] for at in range(0, len(waits), BATCH)]
         for batch in batches:
-            for key in batch:
-                trigger = self._candidate.trigger(key, self._load.interval)
-                self._waiting.append(asyncio.create_task(self._event(trigger, key)))
+            for key, make in batch:
+                self._waiting.append(asyncio.create_task(self._event(make(), key)))
                 await asyncio.sleep(0)
             await asyncio.sleep(over / len(batches))
 
@@ -196,8 +196,8 @@ class _Measurement:
             raise RuntimeError(f"{self._candidate.title}: not the end that was expected: {event.payload}")
         raise RuntimeError(f"{self._candidate.title}: no event")
 
-    async def _memory_with(self, keys: Sequence[str]) -> int:
-        await self._start(keys, 0.0)
+    async def _memory_with(self, waits: Sequence[tuple[str, Make]]) -> int:
+        await self._start(waits, 0.0)
         await asyncio.sleep(self._load.interval + 2 * LATENCY)
         return _memory()
 

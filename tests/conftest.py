@@ -6,6 +6,10 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Generator
+
+import pytest
 
 _HOME = tempfile.mkdtemp(prefix="flowruns-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -13,3 +17,14 @@ os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A page that a test asked for ahead and did not use must not be asked for under the next test's fakes."""
+    try:
+        yield
+    finally:
+        for thread in threading.enumerate():
+            if thread.name == "flowruns-next-page":
+                thread.join(timeout=30)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
@@ -95,17 +95,18 @@ class AsyncClient:
         except FlowRunsError as error:
             return error
 
-    async def look_at_all(self, targets: Sequence[Target], most: int) -> Sighting | FlowRunsError:
+    async def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Sighting | FlowRunsError:
         """
         Look at several targets at once, without repeating anything.
 
         :param targets: targets that the service shows together, see ``services.base.Service.shared_by``.
+        :param due: so many of them, the first ones, are worth a further request; the others only come along.
         :param most: so many runs may come in one answer.
         :return: what was seen, or the error that came instead.
         """
         try:
             settings = await self._current_settings()
-            return await self.run(settings.service.look_at_all(targets, most), ONCE)
+            return await self.run(settings.service.look_at_all(targets, due, most), ONCE)
         except FlowRunsError as error:
             return error
 
@@ -179,33 +180,42 @@ class AsyncClient:
 class _Pool:
     """A client and how many use it."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self.client = AsyncClient(lookup)
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
         self.users = 0
 
 
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Pool]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared_client(service: str, conn_id: str, lookup: Lookup) -> AsyncGenerator[AsyncClient]:
+class SharedClient:
     """
     Lend the client that everyone in this event loop shares for one connection; the last user closes it.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
-    :param lookup: reads the connection, for the first user.
+    :param look_up: reads the connection of a service and id, for the first user.
     """
-    pools = _pools.setdefault(asyncio.get_running_loop(), {})
-    key = (service, conn_id)
-    pool = pools.get(key)
-    if pool is None:
-        pool = pools[key] = _Pool(lookup)
-    pool.users += 1
-    try:
-        yield pool.client
-    finally:
+
+    # A class of its own, because thousands of waits stand in it at a time: the standard library's decorator makes
+    # several times as many objects, and the garbage collector looks at all of them.
+    __slots__ = ("_key", "_look_up", "_pools")
+
+    def __init__(self, service: str, conn_id: str, look_up: Callable[[str, str], Awaitable[Settings]]) -> None:
+        self._key = service, conn_id
+        self._look_up = look_up
+
+    async def __aenter__(self) -> AsyncClient:
+        self._pools = _pools.setdefault(asyncio.get_running_loop(), {})
+        pool = self._pools.get(self._key)
+        if pool is None:
+            pool = self._pools[self._key] = _Pool(AsyncClient(partial(self._look_up, *self._key)))
+        pool.users += 1
+        return pool.client
+
+    async def __aexit__(self, *_: object) -> None:
+        pool = self._pools[self._key]
         pool.users -= 1
         if pool.users == 0:
-            del pools[key]
+            del self._pools[self._key]
             await pool.client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
@@ -82,11 +81,10 @@ class FlowRunNotifier(BaseNotifier):
 
         :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
         """
-        from airflow_provider_flowruns.client.aio import shared_client
+        from airflow_provider_flowruns.client.aio import SharedClient
         from airflow_provider_flowruns.triggers.connection import async_settings
 
-        lookup = partial(async_settings, self.service, self.conn_id)
-        async with shared_client(self.service, self.conn_id, lookup) as client:
+        async with SharedClient(self.service, self.conn_id, async_settings) as client:
             await client.send(self._start())
         self._say()
 

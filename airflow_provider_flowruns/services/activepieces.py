@@ -310,7 +310,7 @@ class ActivepiecesApi:
         """Return the same for all targets that are one run."""
         return Kind.RUN if target.kind is Kind.RUN else None
 
-    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
         """Return the steps that read runs by their ids, in one request."""
         runs, size = yield self.get_flow_runs([str(target.run_id) for target in targets])
         by_id: dict[str | None, FlowRun] = {run.run_id: run for run in runs}

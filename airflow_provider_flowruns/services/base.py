@@ -66,11 +66,12 @@ class Service(Protocol):
     def shared_by(target: Target) -> Hashable | None:
         """Return what targets that can be looked at together have in common; None for one that is looked at alone."""
 
-    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
         """
         Return the steps that read several targets at once; one that was not found may still be found alone.
 
         :param targets: targets with the same :meth:`shared_by`.
+        :param due: so many of them, the first ones, are worth a further page; the others only come along.
         :param most: so many runs may come in one answer.
         """
 

@@ -183,9 +183,10 @@ class PortableApi:
         among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS} and target.newest is None
         return target.flow_id if among_attempts else None
 
-    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
-        """Return the steps that read one flow's attempts until all runs are found."""
+    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
+        """Return the steps that read one flow's attempts until all runs that are due are found."""
         missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
+        due_ids = {target.run_id for target in targets[:due]}
         size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing else _NEWEST
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
@@ -199,7 +200,7 @@ class PortableApi:
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
             moved = len(read) > known  # a server that ignores the offset has no last page
-            call = page.next if missing and moved else None
+            call = page.next if moved and not due_ids.isdisjoint(missing) else None
         return Sighting(found, tuple(read.values()))
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:

@@ -176,16 +176,17 @@ class TableFlowApi:
         """Return the same for all targets that are one run."""
         return Kind.RUN if target.kind is Kind.RUN else None
 
-    def look_at_all(self, targets: Sequence[Target], most: int) -> Steps[Sighting]:
+    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
         """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
-        missing = {target.run_id for target in targets}
+        missing = {target.run_id for target in targets[:due]}
+        wanted = {target.run_id for target in targets}
         by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(most, DEFAULT_LIMIT)).first
         while call:
             page: Page[FlowRun] = yield call
             read += page.items
-            here = {run.run_id: run for run in page.items if run.run_id in missing}
+            here = {run.run_id: run for run in page.items if run.run_id in wanted}
             missing -= here.keys()
             by_id |= here
             call = page.next if len(missing) > 1 and len(here) > 1 else None

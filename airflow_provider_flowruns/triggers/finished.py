@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds
-from airflow_provider_flowruns.client.aio import shared_client
+from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.compat import base_event_trigger
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import InvalidArgument
@@ -20,7 +20,7 @@ from airflow_provider_flowruns.services.registry import SERVICES
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore
 from airflow_provider_flowruns.triggers.hub import hub_of
-from airflow_provider_flowruns.waiting.follow import Ended, Follow, FollowStep
+from airflow_provider_flowruns.waiting.follow import Ended, Follow
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseEventTrigger
@@ -113,13 +113,9 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
             sleep = follow.sleep
 
     async def _next(self, follow: Follow, sleep: float) -> Ended:
-        lookup = partial(async_settings, self.service, self.conn_id)
-        async with shared_client(self.service, self.conn_id, lookup) as client:
+        async with SharedClient(self.service, self.conn_id, async_settings) as client:
             hub = hub_of(client, self.service, self.conn_id)
-            return await hub.until_over(follow, self._tell, sleep)
-
-    def _tell(self, step: FollowStep) -> None:
-        tell(self.log, step.news)
+            return await hub.until_over(follow, partial(tell, self.log), sleep)
 
 
 def _checked_outcomes(outcomes: Iterable[str]) -> list[str]:

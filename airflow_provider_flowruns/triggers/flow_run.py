@@ -6,12 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_flowruns.client.aio import shared_client
+from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.compat import task_state
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import FlowRunsError
@@ -19,7 +18,7 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
+from airflow_provider_flowruns.waiting.watch import News, Watch
 
 __all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
@@ -70,7 +69,13 @@ class FlowRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the wait is over, then fire its verdict, once."""
-        verdict = await self._wait(self._wait_so_far)
+        watch = self._wait_so_far
+        service = watch.plan.service
+        async with SharedClient(service, self.conn_id, async_settings) as client:
+            hub = hub_of(client, service, self.conn_id)
+            watch.usual = hub.usual
+            first_wait = self._first_wait(watch, Clock().now())
+            verdict = await hub.until_over(watch, _tell, first_wait)
         # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
         yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
 
@@ -89,26 +94,19 @@ class FlowRunTrigger(BaseTrigger):
         try:
             async with (
                 asyncio.timeout(_KILL_SECONDS),
-                shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client,
+                SharedClient(service, self.conn_id, async_settings) as client,
             ):
                 self.log.info("%s", await client.cancel(target))
         except (FlowRunsError, TimeoutError) as error:
             self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
-
-    async def _wait(self, watch: Watch) -> Verdict:
-        service = watch.plan.service
-        async with shared_client(service, self.conn_id, partial(async_settings, service, self.conn_id)) as client:
-            hub = hub_of(client, service, self.conn_id)
-            watch.usual = hub.usual
-            first_wait = self._first_wait(watch, Clock().now())
-            return await hub.until_over(watch, self._tell, first_wait)
-
-    def _tell(self, decision: Decision) -> None:
-        if decision.news:
-            tell(self.log, decision.news)
 
     def _first_wait(self, watch: Watch, now: float) -> float:
         earliest, latest = self.first_wait
         # A wait that is old by now was taken over from another triggerer, with many others.
         spread = max(latest - earliest, watch.next_look(now))
         return min(max(0.0, watch.deadline - now), earliest + random.random() * spread)
+
+
+def _tell(news: tuple[News, ...]) -> None:
+    # One logger for all: with one for each wait, its objects would be a quarter of what a wait holds.
+    tell(FlowRunTrigger.logger(), news)

@@ -12,7 +12,6 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -25,11 +24,14 @@ from airflow_provider_flowruns.services.model import FlowRun, Sighting, Target
 from airflow_provider_flowruns.services.registry import SERVICES
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.usual import UsualDurations
+from airflow_provider_flowruns.waiting.watch import News
 
 #: A wait comes along with others when it is due within this share of its time to sleep.
 COME_ALONG = 0.2
 #: Waits that can share a request are due at whole multiples of about this share of their time to sleep.
 GRID = 0.1
+#: Others are due at whole multiples of about so many seconds: answers that come together cost the loop half as much.
+BEAT = 0.25
 #: Requests under way at a time; one that brings many runs counts for several, because reading it takes longer.
 MOST_REQUESTS = 20
 LARGE_REQUEST = 5
@@ -58,6 +60,10 @@ class Step(Protocol[E_co]):
     def verdict(self) -> E_co | None:
         """The end of the wait, None while it goes on."""
 
+    @property
+    def news(self) -> tuple[News, ...]:
+        """Lines for the log."""
+
 
 class Wait(Protocol[E_co]):
     """What the hub looks after; see ``waiting.watch.Watch``."""
@@ -79,34 +85,111 @@ class Wait(Protocol[E_co]):
         """
 
 
+class _Watched:
+    """A target, and who waits for it."""
+
+    __slots__ = ("alone", "asked", "group", "target", "waiters")
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        #: Equal for targets that the service shows together, None where it shows this one by itself.
+        self.group: Hashable | None = SERVICES[target.service].shared_by(target)
+        self.waiters: dict[_Waiter[Any], None] = {}
+        #: A request for it is under way, or stands in the queue.
+        self.asked = False
+        #: It was not found where it should have shown up together with others.
+        self.alone = False
+
+    @property
+    def in_group(self) -> bool:
+        """Whether it is looked at together with others when it is due."""
+        return self.group is not None and not self.alone
+
+    @property
+    def can_share(self) -> bool:
+        """Whether one request may serve more than one wait."""
+        return self.in_group or len(self.waiters) > 1
+
+    @property
+    def asks_by_id(self) -> bool:
+        """Whether a look at several names each of them; else others cost nothing where they are seen."""
+        return SERVICES[self.target.service].info.asks_by_id
+
+    @property
+    def fewest_together(self) -> int:
+        """From how many on a look at several is worth it."""
+        return SERVICES[self.target.service].info.fewest_together
+
+
 class _Waiter(Generic[E_co]):
-    """A wait, who hears of its steps, and when it is due."""
+    """A wait, when it is due, and what its owner has not heard yet."""
 
-    __slots__ = ("context", "done", "due", "not_before", "sleep", "target", "tell", "wait")
+    __slots__ = ("_error", "_news", "_verdict", "_woken", "due", "not_before", "sleep", "wait", "watched")
 
-    def __init__(self, wait: Wait[E_co], tell: Callable[[Any], None], not_before: float) -> None:
+    def __init__(self, wait: Wait[E_co], watched: _Watched, not_before: float) -> None:
         self.wait = wait
-        self.tell = tell
-        # The triggerer knows by context variables whose log a line belongs to; a hub's requests run in somebody else's.
-        self.context = copy_context()
-        self.target = wait.target
+        self.watched = watched
         self.not_before = not_before
-        self.done: asyncio.Future[E_co] = asyncio.get_running_loop().create_future()
         self.due = 0.0
         self.sleep = 0.0
+        self._news: tuple[News, ...] = ()
+        self._verdict: E_co | None = None
+        self._error: Exception | None = None
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no more steps: it has ended or failed, or its owner is leaving."""
+        return self._verdict is not None or self._error is not None or self._woken.cancelled()
+
+    def hear(self, step: Step[E_co]) -> None:
+        """Take note of a step; the owner is woken only for what it has to know."""
+        self._verdict = step.verdict
+        if step.news:
+            self._news += step.news
+        if step.news or step.verdict is not None:
+            self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """End with an error."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    async def until_over(self, tell: Callable[[tuple[News, ...]], None]) -> E_co:
+        """Hand on the news as they come, and return the end."""
+        while True:
+            await self._woken
+            news, self._news = self._news, ()
+            if news:
+                tell(news)
+            if self._error is not None:
+                raise self._error
+            if self._verdict is not None:
+                return self._verdict
+            self._woken = asyncio.get_running_loop().create_future()
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One request to be: a target, or several that the service shows together."""
+    """One request to be: for one target, or for several that the service shows together, first those that are due."""
 
-    targets: tuple[Target, ...]
-    together: bool
+    watched: tuple[_Watched, ...]
+    due: int = 1
+    together: bool = False
 
     @property
     def load(self) -> int:
         """How much of what may be under way at a time it takes."""
-        return LARGE_REQUEST if len(self.targets) > 1 else 1
+        return LARGE_REQUEST if len(self.watched) > 1 else 1
+
+    @property
+    def waiters(self) -> Iterator[_Waiter[Any]]:
+        """All who wait for it."""
+        return (waiter for watched in self.watched for waiter in watched.waiters)
 
 
 class Hub:
@@ -121,17 +204,14 @@ class Hub:
         self.usual = usual
         self._client = client
         self._clock = Clock()
-        self._waiters: dict[Target, dict[_Waiter[Any], None]] = {}
+        self._watched: dict[Target, _Watched] = {}
+        self._groups: dict[Hashable, dict[_Watched, None]] = {}
         self._count = 0
-        self._together: dict[Hashable, dict[Target, None]] = {}
-        #: What was not found where it should have shown up together with others.
-        self._alone: set[Target] = set()
         self._agenda: list[tuple[float, int, _Waiter[Any]]] = []
         self._numbers = count()
         self._armed_for = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[_Look] = deque()
-        self._asked: set[Target] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._load = 0
         self._turn = asyncio.Lock()
@@ -139,61 +219,71 @@ class Hub:
         self._not_before = 0.0
         self._refusals = 0
 
-    async def until_over(self, wait: Wait[E_co], tell: Callable[[Any], None], first: float) -> E_co:
+    async def until_over(self, wait: Wait[E_co], tell: Callable[[tuple[News, ...]], None], first: float) -> E_co:
         """
         Look after a wait until it is over, and return its end.
 
         :param wait: the wait; nobody else may step it meanwhile.
-        :param tell: hears every step, in the context of this call.
+        :param tell: hears what the steps have to tell, in the caller's own task: the triggerer knows by its context
+            whose log a line belongs to.
         :param first: seconds until its first look; no answer that others asked for reaches it before.
         """
-        waiter = _Waiter(wait, tell, self._clock.now() + first)
+        waiter = _Waiter(wait, self._watch(wait.target), self._clock.now() + first)
         self._enter(waiter)
         self._schedule(waiter, first)
         try:
-            return await waiter.done
+            return await waiter.until_over(tell)
         finally:
             self._leave(waiter)
 
     # -- who waits for what
 
+    def _watch(self, target: Target) -> _Watched:
+        watched = self._watched.get(target)
+        if watched is None:
+            watched = self._watched[target] = _Watched(target)
+            if watched.group is not None:
+                self._groups.setdefault(watched.group, {})[watched] = None
+        return watched
+
     def _enter(self, waiter: _Waiter[Any]) -> None:
-        target = waiter.target
-        self._waiters.setdefault(target, {})[waiter] = None
+        waiter.watched.waiters[waiter] = None
         self._count += 1
-        if (key := SERVICES[target.service].shared_by(target)) is not None:
-            self._together.setdefault(key, {})[target] = None
 
     def _leave(self, waiter: _Waiter[Any]) -> None:
-        self._forget(waiter)
         waiter.due = 0.0
-        if not self._waiters:
+        self._forget(waiter)
+        if not self._count:
             self._give_up()
+
+    def _forget(self, waiter: _Waiter[Any]) -> None:
+        del waiter.watched.waiters[waiter]
+        self._count -= 1
+        self._tidy(waiter.watched)
+
+    def _tidy(self, watched: _Watched) -> None:
+        # While it is asked for it stays, so that a newcomer does not ask for it a second time.
+        if watched.waiters or watched.asked or self._watched.get(watched.target) is not watched:
+            return
+        del self._watched[watched.target]
+        if watched.group is not None:
+            group = self._groups[watched.group]
+            del group[watched]
+            if not group:
+                del self._groups[watched.group]
+
+    def _answered(self, watched: Iterable[_Watched]) -> None:
+        for one in watched:
+            one.asked = False
+            self._tidy(one)
 
     def _give_up(self) -> None:
         for request in self._requests:
             request.cancel()
-        self._requests.clear()
-        self._queue.clear()
-        self._asked.clear()
-        self._agenda.clear()
+        for state in (self._requests, self._queue, self._agenda, self._watched, self._groups):
+            state.clear()
         self._load = 0
         self._arm()
-
-    def _forget(self, waiter: _Waiter[Any]) -> None:
-        target = waiter.target
-        waiters = self._waiters[target]
-        del waiters[waiter]
-        self._count -= 1
-        if waiters:
-            return
-        del self._waiters[target]
-        self._alone.discard(target)
-        key = SERVICES[target.service].shared_by(target)
-        if key in self._together:
-            self._together[key].pop(target, None)
-            if not self._together[key]:
-                del self._together[key]
 
     # -- when
 
@@ -201,14 +291,10 @@ class Hub:
         due = self._clock.now() + sleep
         if due < self._not_before:
             due = self._after_hold(waiter, sleep)
-        elif sleep > 0 and self._can_share(waiter.target):
-            due = min(_on_grid(due, GRID * sleep), max(due, waiter.wait.deadline))
+        elif sleep > 0:
+            width = GRID * sleep if waiter.watched.can_share else min(BEAT, GRID * sleep)
+            due = min(_on_grid(due, width), max(due, waiter.wait.deadline))
         self._put_down(waiter, due, sleep)
-
-    def _can_share(self, target: Target) -> bool:
-        if len(self._waiters[target]) > 1:
-            return True
-        return target not in self._alone and SERVICES[target.service].shared_by(target) is not None
 
     def _after_hold(self, waiter: _Waiter[Any], sleep: float) -> float:
         # Spread out anew: else all that were held up come at once and are refused again.
@@ -237,18 +323,16 @@ class Hub:
 
     def _look_at_due(self) -> None:
         now = self._clock.now()
-        due: dict[Target, None] = {}
+        due: dict[_Watched, None] = {}
         while self._agenda and self._agenda[0][0] <= now:
             moment, _, waiter = heappop(self._agenda)
-            if moment != waiter.due or waiter.target in self._asked:
+            if moment != waiter.due or waiter.watched.asked:
                 continue
             if self._may_ask(waiter, now):
-                due[waiter.target] = None
+                due[waiter.watched] = None
             else:
                 self._put_down(waiter, self._after_hold(waiter, waiter.sleep), waiter.sleep)
-        for look in self._looks_at(due, now):
-            self._queue.append(look)
-            self._asked.update(look.targets)
+        self._ask_for(due, now)
         self._send()
         self._arm()
 
@@ -265,44 +349,57 @@ class Hub:
             self._refusals = min(self._refusals + 1, 10)
         hold = asked or min(LONGEST_HOLD, FIRST_HOLD * 2.0 ** (self._refusals - 1))
         self._not_before = max(self._not_before, now + hold)
-        held = [target for look in self._queue for target in look.targets]
+        held = list(self._queue)
         self._queue.clear()
-        self._asked.difference_update(held)
-        for target in held:
-            for waiter in self._waiters.get(target, {}):
+        for look in held:
+            self._answered(look.watched)
+            for waiter in look.waiters:
                 if waiter.due <= now:  # the others came along and still stand on the agenda
                     self._put_down(waiter, self._after_hold(waiter, waiter.sleep), waiter.sleep)
 
     # -- what is asked together
 
-    def _looks_at(self, due: Iterable[Target], now: float) -> Iterator[_Look]:
-        shared: set[Hashable] = set()
-        for target in due:
-            service = SERVICES[target.service]
-            key = None if target in self._alone else service.shared_by(target)
-            if key is None:
-                yield _Look((target,), together=False)
-            elif key not in shared:
-                shared.add(key)
-                # Where they are looked for in a list of all, the others cost nothing.
-                by_id, fewest = service.info.asks_by_id, service.info.fewest_together
-                targets = self._coming_along(key, COME_ALONG if by_id else 1.0, now)
-                yield from self._shared_looks(targets, fewest, self._most if by_id else max(1, len(targets)))
+    def _ask_for(self, due: Iterable[_Watched], now: float) -> None:
+        groups: dict[Hashable, list[_Watched]] = {}
+        for watched in due:
+            if watched.in_group:
+                groups.setdefault(watched.group, []).append(watched)
+        for some in groups.values():
+            self._ask_together(some, now)
+        for watched in due:
+            if not watched.asked:
+                self._put_in_queue(_Look((watched,)))
 
-    def _shared_looks(self, targets: Sequence[Target], fewest: int, most: int) -> Iterator[_Look]:
-        for start in range(0, len(targets), most):
-            some = tuple(targets[start : start + most])
-            if len(some) >= fewest:
-                yield _Look(some, together=True)
-            else:
-                yield from (_Look((target,), together=False) for target in some)
+    def _ask_together(self, due: Sequence[_Watched], now: float) -> None:
+        """Ask for some of one group, and for others of it that may come along, if they are enough."""
+        first = due[0]
+        # Where they are looked for in a list of all, all others cost nothing.
+        several = (*due, *self._coming_along(due, COME_ALONG if first.asks_by_id else 1.0, now))
+        if len(several) < first.fewest_together:
+            return
+        if not first.asks_by_id:
+            self._put_in_queue(_Look(several, len(due), together=True))
+            return
+        for start in range(0, len(several), self._most):
+            some = several[start : start + self._most]
+            self._put_in_queue(_Look(some, len(some), together=True))
 
-    def _coming_along(self, key: Hashable, share: float, now: float) -> list[Target]:
-        busy = self._asked | self._alone
-        return [target for target in self._together[key] if target not in busy and self._may_come(target, share, now)]
+    def _put_in_queue(self, look: _Look) -> None:
+        self._queue.append(look)
+        for watched in look.watched:
+            watched.asked = True
 
-    def _may_come(self, target: Target, share: float, now: float) -> bool:
-        for waiter in self._waiters[target]:
+    def _coming_along(self, due: Sequence[_Watched], share: float, now: float) -> list[_Watched]:
+        busy = set(due)
+        return [
+            watched
+            for watched in self._groups[due[0].group]
+            if not (watched.asked or (watched.alone and watched.asks_by_id) or watched in busy)
+            and self._may_come(watched, share, now)
+        ]
+
+    def _may_come(self, watched: _Watched, share: float, now: float) -> bool:
+        for waiter in watched.waiters:
             is_due = waiter.not_before <= now and waiter.due - share * waiter.sleep <= now
             if is_due and self._may_ask(waiter, now):
                 return True
@@ -313,8 +410,8 @@ class Hub:
     def _send(self) -> None:
         while self._queue and self._load < MOST_REQUESTS:
             look = self._queue.popleft()
-            if not any(target in self._waiters for target in look.targets):
-                self._asked.difference_update(look.targets)
+            if not any(look.waiters):
+                self._answered(look.watched)
                 continue
             self._load += look.load
             request = asyncio.create_task(self._serve(look))
@@ -323,47 +420,49 @@ class Hub:
 
     async def _serve(self, look: _Look) -> None:
         asked_at = self._clock.now()
-        seen: Mapping[Target, Seen] = {}
+        seen: Mapping[_Watched, Seen] = {}
         try:
             seen = await self._look(look)
         except Exception as error:  # a fault of ours; the waits must end with it instead of hanging
-            self._fail(look, error)
+            for waiter in look.waiters:
+                waiter.fail(error)
         finally:
             if asyncio.current_task() in self._requests:  # else it was given up on, and all it took was given back
                 self._load -= look.load
-                self._asked.difference_update(target for target in look.targets if target not in seen)
+                self._answered(watched for watched in look.watched if watched not in seen)
                 self._send()
         await self._step_all(seen, asked_at)
 
-    def _fail(self, look: _Look, error: Exception) -> None:
-        for target in look.targets:
-            for waiter in self._waiters.get(target, {}):
-                if not waiter.done.done():
-                    waiter.done.set_exception(error)
-
-    async def _look(self, look: _Look) -> Mapping[Target, Seen]:
+    async def _look(self, look: _Look) -> Mapping[_Watched, Seen]:
         if not look.together:
-            (target,) = look.targets
-            return {target: self._noted(await self._client.look(target))}
-        sighting = await self._client.look_at_all(look.targets, self._most)
+            (watched,) = look.watched
+            return {watched: self._noted(await self._client.look(watched.target))}
+        targets = [watched.target for watched in look.watched]
+        sighting = await self._client.look_at_all(targets, look.due, self._most)
         if isinstance(sighting, FlowRunsError):
             self._noted(sighting)
             if sighting.transient or isinstance(sighting, AuthenticationError):
-                return dict.fromkeys(look.targets, sighting)
+                return dict.fromkeys(look.watched, sighting)
             sighting = Sighting({})  # asked one by one, each may still have an answer
         self._noted(sighting.runs)
         if sighting.bytes_per_run:
             self._most = max(FEWEST_TOGETHER, min(MOST_TOGETHER, LARGEST_ANSWER // sighting.bytes_per_run))
-        self._look_alone([target for target in look.targets if target not in sighting.found])
-        return sighting.found
+        seen: dict[_Watched, Seen] = {}
+        for number, watched in enumerate(look.watched):
+            runs = sighting.found.get(watched.target)
+            if runs is not None:
+                watched.alone = False
+                seen[watched] = runs
+                continue
+            watched.alone = watched.alone or number < look.due
+            self._look_again(watched)
+        return seen
 
-    def _look_alone(self, targets: Iterable[Target]) -> None:
+    def _look_again(self, watched: _Watched) -> None:
         now = self._clock.now()
-        for target in targets:
-            for waiter in self._waiters.get(target, {}):
-                self._alone.add(target)
-                if waiter.not_before <= now:
-                    self._schedule(waiter, 0.0)
+        for waiter in watched.waiters:
+            if waiter.due <= now:  # the others came along and still stand on the agenda
+                self._schedule(waiter, 0.0)
 
     def _noted(self, seen: Seen) -> Seen:
         if isinstance(seen, FlowRunsError):
@@ -373,22 +472,22 @@ class Hub:
             self.usual.learn(seen)
         return seen
 
-    async def _step_all(self, seen: Mapping[Target, Seen], asked_at: float) -> None:
+    async def _step_all(self, seen: Mapping[_Watched, Seen], asked_at: float) -> None:
         # One answer at a time: twenty of them at once would hold up the loop.
         async with self._turn:
-            self._asked.difference_update(seen)
+            self._answered(seen)
             for number, (waiter, runs) in enumerate(self._take_up(seen, asked_at), 1):
-                if not waiter.done.done():
+                if not waiter.is_over:
                     self._step(waiter, runs)
                 if number % STEPS_IN_A_ROW == 0:
                     await asyncio.sleep(0)
 
-    def _take_up(self, seen: Mapping[Target, Seen], asked_at: float) -> list[tuple[_Waiter[Any], Seen]]:
+    def _take_up(self, seen: Mapping[_Watched, Seen], asked_at: float) -> list[tuple[_Waiter[Any], Seen]]:
         """Return who is to step with what; an answer asked for before a wait's first look was due is not for it."""
         now = self._clock.now()
         taken: list[tuple[_Waiter[Any], Seen]] = []
-        for target, runs in seen.items():
-            for waiter in self._waiters.get(target, {}):
+        for watched, runs in seen.items():
+            for waiter in watched.waiters:
                 if waiter.not_before <= asked_at:
                     waiter.due = math.inf  # until it has stepped
                     taken.append((waiter, runs))
@@ -399,17 +498,16 @@ class Hub:
     def _step(self, waiter: _Waiter[Any], seen: Seen) -> None:
         try:
             step = waiter.wait.step(seen, self._clock.now())
-            waiter.context.run(waiter.tell, step)
             target = waiter.wait.target
         except Exception as error:
-            waiter.done.set_exception(error)
+            waiter.fail(error)
             return
+        waiter.hear(step)
         if step.verdict is not None:
-            waiter.done.set_result(step.verdict)
             return
-        if target != waiter.target:
+        if target is not waiter.watched.target and target != waiter.watched.target:
             self._forget(waiter)
-            waiter.target = target
+            waiter.watched = self._watch(target)
             self._enter(waiter)
         self._schedule(waiter, step.wait)
 

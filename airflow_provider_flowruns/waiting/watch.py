@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -112,7 +112,7 @@ class _Memory:
     told: str = ""
     told_key: str = ""
     told_at: float = 0.0
-    warned: list[str] = field(default_factory=list)
+    warned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as versioned JSON, the payload of a trigger's event."""
-        return {"schema": SCHEMA, **asdict(self), "outcome": str(self.outcome)}
+        return {"schema": SCHEMA, **_plain(self), "outcome": str(self.outcome)}
 
     @classmethod
     def from_dict(cls, payload: Any) -> Self:
@@ -190,18 +190,24 @@ class Watch:
     ``usual`` may be set to what is known of the flows' durations; looks come closer together around a usual end.
     """
 
-    __slots__ = ("_last_seen", "_memory", "_news", "plan", "usual")
+    __slots__ = ("_last_seen", "_memory", "_news", "_target", "plan", "usual")
 
     def __init__(self, plan: WatchPlan, now: float) -> None:
         self.plan = plan
         self.usual: UsualDurations | None = None
         self._memory = _Memory(begun=now)
-        self._news: list[News] = []
+        self._news: tuple[News, ...] = ()
         self._last_seen: FlowRun | None = None
+        self._target: Target | None = None
 
     @property
     def target(self) -> Target:
         """What to look at next: once a flow's newest run is seen active, or a start's run at all, that run."""
+        if self._target is None:
+            self._target = self._current_target()
+        return self._target
+
+    def _current_target(self) -> Target:
         plan = self.plan
         if self._memory.pinned:
             return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
@@ -229,7 +235,7 @@ class Watch:
         :param seen: the runs that were read, newest first, or the error that came instead.
         :param now: Unix time of the look.
         """
-        self._news = []
+        self._news = ()
         self._memory.looks += 1
         verdict = self._missed(seen, now) if isinstance(seen, FlowRunsError) else self._looked(seen, now)
         if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
@@ -238,12 +244,12 @@ class Watch:
         if verdict is None and now >= self.plan.deadline:
             verdict = self._timed_out()
         if verdict:
-            return Decision(verdict=verdict, news=tuple(self._news))
-        return Decision(wait=self._wait(now), news=tuple(self._news))
+            return Decision(verdict=verdict, news=self._news)
+        return Decision(wait=self._wait(now), news=self._news)
 
     def to_json(self) -> str:
         """Return plan and memory as JSON text; :meth:`from_json` goes on from there."""
-        return json.dumps({"schema": SCHEMA, "plan": asdict(self.plan), "memory": asdict(self._memory)})
+        return json.dumps({"schema": SCHEMA, "plan": _plain(self.plan), "memory": _plain(self._memory)})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -257,6 +263,7 @@ class Watch:
             raise ValueError(f"not a wait that this version understands: {text[:200]}")
         watch = cls(WatchPlan(**_known(WatchPlan, saved["plan"])), saved["memory"]["begun"])
         watch._memory = _Memory(**_known(_Memory, saved["memory"]))
+        watch._memory.warned = tuple(watch._memory.warned)
         return watch
 
     # -- a look that brought an answer
@@ -312,6 +319,7 @@ class Watch:
             return
         if is_ours or newest.is_active:
             self._memory.pinned = newest.run_id
+            self._target = None
 
     def _may_be_fresh(self, run: FlowRun) -> bool:
         started = _started(run)
@@ -440,14 +448,14 @@ class Watch:
         """Tell what is new: another ``key`` than last time, or nothing else for the length of a heartbeat."""
         memory = self._memory
         if self._is_new(key, now):
-            self._news.append(News(text, warn))
+            self._news += (News(text, warn),)
             memory.told_key, memory.told_at = key, now
         memory.told = text
 
     def _tell_once(self, text: str, *, warn: bool) -> None:
         if text not in self._memory.warned:
-            self._memory.warned = [*self._memory.warned, text][-10:]
-            self._news.append(News(text, warn))
+            self._memory.warned = (*self._memory.warned, text)[-10:]
+            self._news += (News(text, warn),)
 
 
 def describe(run: FlowRun) -> str:
@@ -478,6 +486,10 @@ def _unix(moment: datetime | None) -> float | None:
     return moment.astimezone(UTC).timestamp() if moment else None
 
 
-def _known(kind: type, saved: dict[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in saved.items() if name in names}
+def _plain(record: Any) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, which takes longer than a whole look.
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _known(kind: Any, saved: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in saved.items() if name in kind.__slots__}

@@ -97,8 +97,10 @@ def test_only_runs_that_lists_leave_out_are_read_alone(sandbox: Sandbox) -> None
     listed = Counter(run_id for request in sandbox.ledger.requests for run_id in ids_in(request))
     alone = Counter(request.path.rpartition("/")[2] for request in sandbox.ledger.requests if not ids_in(request))
     assert all(listed[run_id] <= 1 for run_id in left_out)
-    assert {run_id for run_id, _ in alone.most_common(2)} == set(left_out)
-    assert all(listed[run.id] > alone[run.id] for run in runs if run.id not in left_out)
+    assert all(alone[run_id] for run_id in left_out)
+    # One that is due while nobody else is may be read alone.
+    others = [run.id for run in runs if run.id not in left_out]
+    assert sum(listed[run_id] for run_id in others) > sum(alone[run_id] for run_id in others)
 
 
 def refused_list(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int) -> None:

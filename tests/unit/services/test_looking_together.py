@@ -22,7 +22,7 @@ def drive(
     service: Service, targets: Sequence[Target], answer: Callable[[Request], Any], most: int = 100
 ) -> tuple[Sighting, list[dict[str, str]]]:
     """Take the steps with an answering server; return what was seen and the queries that were sent."""
-    steps = service.look_at_all(targets, most)
+    steps = service.look_at_all(targets, len(targets), most)
     sent: list[dict[str, str]] = []
     try:
         call = next(steps)
@@ -55,7 +55,7 @@ def piece_record(number: int, **fields: Any) -> dict[str, Any]:
 
 def test_activepieces_asks_for_all_ids_at_once() -> None:
     api = ActivepiecesApi(PROJECT)
-    call = next(api.look_at_all(pieces(1, 2, 3), 100))
+    call = next(api.look_at_all(pieces(1, 2, 3), 3, 100))
     assert call.request.path == "/api/v1/flow-runs"
     assert call.request.query == (
         ("projectId", PROJECT),
@@ -88,7 +88,7 @@ def test_activepieces_shows_one_run_to_everyone_who_names_it() -> None:
 
 def test_activepieces_without_a_project_sends_nothing() -> None:
     with pytest.raises(ConfigurationError, match="project_id"):
-        next(ActivepiecesApi(None).look_at_all(pieces(1, 2), 100))
+        next(ActivepiecesApi(None).look_at_all(pieces(1, 2), 2, 100))
 
 
 # -- Portable

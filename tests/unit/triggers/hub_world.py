@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_flowruns.services.errors import FlowRunsError, RateLimited, ServerError
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Sighting, Target
 from airflow_provider_flowruns.triggers.hub import Hub
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+from airflow_provider_flowruns.waiting.watch import Decision, Watch, WatchPlan
 from tests.virtual_time import VirtualClock
 
 Answer = tuple[FlowRun, ...] | FlowRunsError
@@ -67,7 +67,7 @@ class FakeClient:
             return error
         return seen if seen is not None else failure()
 
-    async def look_at_all(self, targets: Sequence[Target], most: int) -> Sighting | FlowRunsError:
+    async def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Sighting | FlowRunsError:
         error, seen = await self._ask(tuple(targets), together=True)
         if error:
             return error
@@ -94,10 +94,21 @@ class FakeClient:
         return error, seen
 
 
-def watch_on(target: Target, now: float, **plan: Any) -> Watch:
+class Overheard(Watch):
+    """A wait of whose steps somebody hears."""
+
+    heard: Callable[[Decision], None] = staticmethod(lambda step: None)
+
+    def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
+        step = super().step(seen, now)
+        self.heard(step)
+        return step
+
+
+def watch_on(target: Target, now: float, **plan: Any) -> Overheard:
     given = {"interval": 10.0, "deadline": now + 3_600, **plan}
     kind, flow_id, run_id = str(target.kind), target.flow_id, target.run_id
-    return Watch(WatchPlan(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
+    return Overheard(WatchPlan(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
 
 
 def a_run(number: int, service: str = "activepieces") -> Target:
@@ -108,6 +119,6 @@ def assert_empty(hub: Hub) -> None:
     """Nothing is left of the waits in a hub that nobody uses any more."""
     left = {
         name: getattr(hub, name)
-        for name in ("_waiters", "_together", "_alone", "_agenda", "_queue", "_asked", "_requests", "_load", "_timer")
+        for name in ("_watched", "_groups", "_count", "_agenda", "_queue", "_requests", "_load", "_timer")
     }
     assert not any(left.values()), left

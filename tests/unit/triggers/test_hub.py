@@ -20,7 +20,7 @@ from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind,
 from airflow_provider_flowruns.triggers import hub as hub_module
 from airflow_provider_flowruns.triggers.hub import MOST_REQUESTS, STEPS_IN_A_ROW, Hub, hub_of
 from airflow_provider_flowruns.waiting.usual import UsualDurations
-from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch
+from airflow_provider_flowruns.waiting.watch import Decision, News, Outcome, Verdict, Watch
 from tests.unit.triggers.hub_world import FakeClient, a_run, assert_empty, failure, run_of, too_many, watch_on
 from tests.virtual_time import START, VirtualClock, run
 
@@ -44,7 +44,7 @@ def make_hub(client: FakeClient) -> Hub:
 
 
 async def wait(hub: Hub, watch: Watch, first: float = 1.0) -> Verdict:
-    return await hub.until_over(watch, lambda step: None, first)
+    return await hub.until_over(watch, lambda news: None, first)
 
 
 async def outcomes_of(hub: Hub, waits: Sequence[Any]) -> list[Outcome]:
@@ -64,7 +64,7 @@ def test_each_wait_is_told_of_in_its_own_context() -> None:
 
         async def waiting(number: int) -> Verdict:
             whose.set(number)
-            tell = lambda step: heard.append((number, whose.get()))  # noqa: E731
+            tell = lambda news: heard.append((number, whose.get()))  # noqa: E731
             return await hub.until_over(watch_on(a_run(number % 2), START), tell, 1.0)
 
         return await outcomes_of(hub, [waiting(number) for number in range(4)])
@@ -104,9 +104,9 @@ def test_who_enters_before_its_run_is_found_missing_keeps_its_first_look() -> No
         hub = make_hub(client)
         early = [asyncio.create_task(wait(hub, watch_on(a_run(number), START))) for number in range(2)]
         await asyncio.sleep(2)
-        tell = lambda step: stepped.append(VirtualClock().now())  # noqa: E731
-        late = hub.until_over(watch_on(a_run(0), START + 2), tell, 20.0)
-        return await outcomes_of(hub, [*early, late])
+        late = watch_on(a_run(0), START + 2)
+        late.heard = lambda step: stepped.append(VirtualClock().now())
+        return await outcomes_of(hub, [*early, wait(hub, late, 20.0)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 3
     assert stepped[0] >= START + 22
@@ -154,9 +154,9 @@ def test_a_hold_neither_hurries_nor_forgets_a_wait_that_is_not_due_yet() -> None
         hub = make_hub(client)
         now = [asyncio.create_task(wait(hub, watch_on(target, START))) for target in targets]
         await asyncio.sleep(2)  # half of them have asked, the others stand in the queue
-        tell = lambda step: stepped.append(VirtualClock().now())  # noqa: E731
-        late = hub.until_over(watch_on(targets[-1], START + 2), tell, 200.0)
-        return await outcomes_of(hub, [*now, late])
+        late = watch_on(targets[-1], START + 2)
+        late.heard = lambda step: stepped.append(VirtualClock().now())
+        return await outcomes_of(hub, [*now, wait(hub, late, 200.0)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * (len(targets) + 1)
     assert stepped[0] >= START + 202
@@ -242,9 +242,9 @@ class BrokenWait:
         self._stepped = True
         if self._fails_in == "step":
             raise RuntimeError("broken")
-        return Decision(wait=5.0)
+        return Decision(wait=5.0, news=(News("going on"),))
 
-    def tell(self, step: Any) -> None:
+    def tell(self, news: Any) -> None:
         if self._fails_in == "tell":
             raise RuntimeError("broken")
 
@@ -422,13 +422,15 @@ def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
         steps = count()
         more: list[asyncio.Task[Verdict]] = []
 
-        def tell(step: Any) -> None:
+        def hear(step: Any) -> None:
             if next(steps) == STEPS_IN_A_ROW - 1:
                 more.append(loop.create_task(newcomer()))
                 loop.now += 0.001
 
-        first = [hub.until_over(watch_on(a_run(number), START), tell, 1.0) for number in range(runs)]
-        ends = await asyncio.gather(*first)
+        watches = [watch_on(a_run(number), START) for number in range(runs)]
+        for watch in watches:
+            watch.heard = hear
+        ends = await asyncio.gather(*(wait(hub, watch) for watch in watches))
         return await outcomes_of(hub, [*more]) + [end.outcome for end in ends]
 
     assert run(work()) == [Outcome.SUCCEEDED] * (runs + 1)

@@ -179,13 +179,14 @@ async def _one(hub: Hub, plan: OneWait, truth: tuple[float, Disposition]) -> Non
     verdicts: list[Verdict] = []
     stepped: list[float] = []
 
-    def tell(step: Any) -> None:
+    def hear(step: Any) -> None:
         assert not verdicts, "stepped after its end"
         stepped.append(VirtualClock().now())
         verdicts.extend([step.verdict] if step.verdict else [])
 
     first = min(plan.first, max(0.0, deadline - entered))
-    waiting = asyncio.create_task(hub.until_over(watch, tell, first))
+    watch.heard = hear
+    waiting = asyncio.create_task(hub.until_over(watch, lambda news: None, first))
     if plan.leaves is not None:
         asyncio.get_running_loop().call_later(plan.leaves, waiting.cancel)
     (end,) = await asyncio.gather(waiting, return_exceptions=True)

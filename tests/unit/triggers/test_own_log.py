@@ -42,10 +42,11 @@ def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch)
     log = logging.getLogger("own-log")
     log.setLevel(logging.INFO)
     log.addHandler(handler)
+    for kind in (FlowRunTrigger, FlowRunFinishedTrigger):
+        monkeypatch.setattr(kind, "_log", log)
 
     async def run(name: str, trigger: Any) -> None:
         whose.set(name)
-        trigger._log = log
         async for _ in trigger.run():
             pass
 
