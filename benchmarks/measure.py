@@ -35,12 +35,17 @@ _SHARE_OF_FIRST = 10
 
 @dataclass(frozen=True)
 class Load:
-    """What a candidate is put under: so many waits, looking every ``interval`` seconds, measured over ``rounds``."""
+    """
+    What a candidate is put under: so many waits, looking every ``interval`` seconds, measured over ``rounds``.
+
+    :param metered: measure stalls and memory too. That takes processor time of its own, so then the one of the whole
+        life is not measured.
+    """
 
     waits: int
     interval: float = 3.0
     rounds: int = 1
-    with_memory: bool = False
+    metered: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,24 +55,27 @@ class Sample:
 
     :param waits: how many there were.
     :param cpu: seconds of processor time for one wait and round of looks, while nothing begins or ends.
-    :param cpu_of_life: the same over the waits' whole life, with connecting, beginning and ending.
+    :param cpu_of_life: the same over the waits' whole life, with connecting, beginning and ending; None if metered.
     :param requests: for one round of looks at everything that is waited for.
     :param pace: looks at everything in an interval: 1 if the interval was kept.
     :param connections: TCP connections opened in a round.
     :param connections_opened: from the beginning to the end.
-    :param stall: seconds the event loop stood still at the longest while waits started, looked and ended.
-    :param memory: bytes for one more wait; None if not measured.
+    :param stall: seconds the event loop stood still at the longest while waits started, looked and ended; None if not
+        metered.
+    :param stall_but_collections: the same without the time that Python's garbage collector took in it.
+    :param memory: bytes for one more wait; None if not metered.
     :param delay: seconds from a run's end to the event, median.
     """
 
     waits: int
     cpu: float
-    cpu_of_life: float
+    cpu_of_life: float | None
     requests: float
     pace: float
     connections: float
     connections_opened: int
-    stall: float
+    stall: float | None
+    stall_but_collections: float | None
     memory: float | None
     delay: float
 
@@ -106,24 +114,38 @@ class StallMeter:
 
     def __init__(self) -> None:
         self.longest = 0.0
+        self.longest_but_collections = 0.0
+        self._collecting = 0.0
+        self._collection_begun = 0.0
         self._measuring: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Measure from now on."""
+        gc.callbacks.append(self._collection)
         self._measuring = asyncio.create_task(self._measure())
 
     async def stop(self) -> None:
         """Leave off; measuring costs time of its own."""
         if self._measuring:
+            gc.callbacks.remove(self._collection)
             self._measuring.cancel()
             with suppress(asyncio.CancelledError):
                 await self._measuring
 
+    def _collection(self, phase: str, info: dict[str, int]) -> None:
+        now = time.perf_counter()
+        if phase == "start":
+            self._collection_begun = now
+        else:
+            self._collecting += now - self._collection_begun
+
     async def _measure(self) -> None:
         while True:
-            before = time.perf_counter()
+            before, collecting = time.perf_counter(), self._collecting
             await asyncio.sleep(0.001)
-            self.longest = max(self.longest, time.perf_counter() - before - 0.001)
+            late = time.perf_counter() - before - 0.001
+            self.longest = max(self.longest, late)
+            self.longest_but_collections = max(self.longest_but_collections, late - self._collecting + collecting)
 
 
 class _Measurement:
@@ -139,16 +161,22 @@ class _Measurement:
         await self._warm_up()
         self._server.reset(self._targets)
         waits = [(key, self._candidate.prepared(key, self._load.interval)) for key in self._keys]
+        gc.collect()
+        # What Airflow itself and this measurement hold would lengthen every full collection, with any trigger.
+        gc.freeze()
         begun = time.process_time()
-        first = len(waits) // _SHARE_OF_FIRST if self._load.with_memory else 0
+        metered = self._load.metered
+        first = len(waits) // _SHARE_OF_FIRST if metered else 0
         before = await self._memory_with(waits[:first]) if first else 0
-        self._meter.start()
+        if metered:
+            self._meter.start()
         await self._start(waits[first:], self._load.interval)
         await asyncio.sleep(self._load.interval + 2 * LATENCY)
         await self._meter.stop()
         memory = (_memory() - before) / (len(self._keys) - first) if first else None
         cpu, seen = await self._steady()
-        self._meter.start()
+        if metered:
+            self._meter.start()
         delay = await self._until_the_end()
         await self._meter.stop()
         # Looks beyond one an interval are a cost, no further rounds; who looks less often has fewer.
@@ -157,12 +185,13 @@ class _Measurement:
         return Sample(
             waits=len(self._keys),
             cpu=cpu / (len(self._keys) * rounds),
-            cpu_of_life=life / (len(self._keys) * all_seen.looks / len(self._targets)),
+            cpu_of_life=None if metered else life / (len(self._keys) * all_seen.looks / len(self._targets)),
             requests=seen.requests / rounds,
             pace=seen.looks / len(self._targets) / self._load.rounds,
             connections=seen.connections / rounds,
             connections_opened=all_seen.connections,
-            stall=self._meter.longest,
+            stall=self._meter.longest if metered else None,
+            stall_but_collections=self._meter.longest_but_collections if metered else None,
             memory=memory,
             delay=delay,
         )
@@ -175,9 +204,6 @@ class _Measurement:
         self._server.end(self._ends)
         await self._event(self._candidate.prepared(key, LATENCY)(), key)
         self._ends.clear()
-        gc.collect()
-        # What Airflow itself holds would lengthen every full collection, with any trigger.
-        gc.freeze()
 
     async def _start(self, waits: Sequence[tuple[str, Make]], over: float) -> None:
         batches = [waits[at : at + BATCH] for at in range(0, len(waits), BATCH)]

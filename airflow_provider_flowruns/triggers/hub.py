@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from airflow_provider_flowruns.client.aio import AsyncClient
@@ -124,7 +124,7 @@ class _Watched:
 class _Waiter(Generic[E_co]):
     """A wait, when it is due, and what its owner has not heard yet."""
 
-    __slots__ = ("_error", "_news", "_verdict", "_woken", "due", "not_before", "sleep", "wait", "watched")
+    __slots__ = ("_error", "_news", "_verdict", "due", "not_before", "sleep", "wait", "watched", "woken")
 
     def __init__(self, wait: Wait[E_co], watched: _Watched, not_before: float) -> None:
         self.wait = wait
@@ -135,12 +135,12 @@ class _Waiter(Generic[E_co]):
         self._news: tuple[News, ...] = ()
         self._verdict: E_co | None = None
         self._error: Exception | None = None
-        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def is_over(self) -> bool:
         """Whether it takes no more steps: it has ended or failed, or its owner is leaving."""
-        return self._verdict is not None or self._error is not None or self._woken.cancelled()
+        return self._verdict is not None or self._error is not None or self.woken.cancelled()
 
     def hear(self, step: Step[E_co]) -> None:
         """Take note of a step; the owner is woken only for what it has to know."""
@@ -156,21 +156,21 @@ class _Waiter(Generic[E_co]):
         self._wake()
 
     def _wake(self) -> None:
-        if not self._woken.done():
-            self._woken.set_result(None)
+        if not self.woken.done():
+            self.woken.set_result(None)
 
-    async def until_over(self, tell: Callable[[tuple[News, ...]], None]) -> E_co:
-        """Hand on the news as they come, and return the end."""
-        while True:
-            await self._woken
-            news, self._news = self._news, ()
-            if news:
-                tell(news)
-            if self._error is not None:
-                raise self._error
-            if self._verdict is not None:
-                return self._verdict
-            self._woken = asyncio.get_running_loop().create_future()
+    def take_news(self) -> tuple[News, ...]:
+        """Return what the owner has not heard yet; ``woken`` is for what comes from now on."""
+        news, self._news = self._news, ()
+        if not self.is_over:
+            self.woken = asyncio.get_running_loop().create_future()
+        return news
+
+    def end(self) -> E_co:
+        """Return the end, or raise the error that came instead."""
+        if self._error is not None:
+            raise self._error
+        return cast("E_co", self._verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,12 @@ class Hub:
         self._enter(waiter)
         self._schedule(waiter, first)
         try:
-            return await waiter.until_over(tell)
+            while True:
+                await waiter.woken
+                if news := waiter.take_news():
+                    tell(news)
+                if waiter.is_over:
+                    return waiter.end()
         finally:
             self._leave(waiter)
 

@@ -235,7 +235,6 @@ class Watch:
         :param seen: the runs that were read, newest first, or the error that came instead.
         :param now: Unix time of the look.
         """
-        self._news = ()
         self._memory.looks += 1
         verdict = self._missed(seen, now) if isinstance(seen, FlowRunsError) else self._looked(seen, now)
         if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
@@ -243,9 +242,10 @@ class Watch:
             verdict = None
         if verdict is None and now >= self.plan.deadline:
             verdict = self._timed_out()
+        news, self._news = self._news, ()
         if verdict:
-            return Decision(verdict=verdict, news=self._news)
-        return Decision(wait=self._wait(now), news=self._news)
+            return Decision(verdict=verdict, news=news)
+        return Decision(wait=self._wait(now), news=news)
 
     def to_json(self) -> str:
         """Return plan and memory as JSON text; :meth:`from_json` goes on from there."""
