@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -151,9 +151,10 @@ class _Waiter(Generic[E_co]):
             self._wake()
 
     def fail(self, error: Exception) -> None:
-        """End with an error."""
-        self._error = error
-        self._wake()
+        """End with an error, unless it has ended already."""
+        if not self.is_over:
+            self._error = error
+            self._wake()
 
     def _wake(self) -> None:
         if not self.woken.done():
@@ -364,7 +365,7 @@ class Hub:
 
     # -- what is asked together
 
-    def _ask_for(self, due: Iterable[_Watched], now: float) -> None:
+    def _ask_for(self, due: Collection[_Watched], now: float) -> None:
         groups: dict[Hashable, list[_Watched]] = {}
         for watched in due:
             if watched.in_group:
