@@ -35,6 +35,8 @@ _MOST_RUNS = 999_999_999
 _BATCH = 500
 #: Storage that uploads in parts keeps one part in memory.
 _BLOCK_BYTES = 8 * 1024 * 1024
+#: New objects that bring on a garbage collection while a file is written: those of a few pages.
+_NEW_OBJECTS = 50_000
 
 
 class HistoryOperator(ReadOperator):
@@ -110,7 +112,7 @@ class HistoryOperator(ReadOperator):
                 return _fitting_summaries(runs)
             self._writing = True
             try:
-                with _quick_collections():
+                with _rare_collections():
                     return self._write(runs, path, context)
             finally:
                 self._writing = False
@@ -175,21 +177,19 @@ _checked_max_runs = partial(checked_limit, argument="max_runs", most=_MOST_RUNS)
 
 
 @contextmanager
-def _quick_collections() -> Generator[None]:
+def _rare_collections() -> Generator[None]:
     """
-    Let garbage collections look only at what comes from now on.
+    Let garbage collections wait for more garbage.
 
-    Each page brings thousands of objects, so collections are frequent; looking every time through all that Airflow has
-    imported takes as long as reading the pages.
+    Each page brings thousands of objects that go by themselves; by default they are gone through some twenty times a
+    page, which takes as long as reading them.
     """
-    if gc.get_freeze_count():  # somebody has done so already, and may rely on it
-        yield
-        return
-    gc.freeze()
+    youngest, *older = gc.get_threshold()
+    gc.set_threshold(youngest and max(youngest, _NEW_OBJECTS), *older)  # 0: somebody has switched collections off
     try:
         yield
     finally:
-        gc.unfreeze()
+        gc.set_threshold(youngest, *older)
 
 
 def _fitting_summaries(runs: Iterable[FlowRun]) -> list[dict[str, Any]]:
