@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from statistics import median
 
@@ -15,11 +15,13 @@ from benchmarks.sections import Bound, Section, table
 WAITS = 1_000
 MANY = 5_000
 INTERVAL = 3.0
-TURNS = 4
+TURNS = 3
+#: In which turns stalls and memory are measured; in the others the whole life is.
+METERED = (True, False, True)
 #: In how many turns each is measured: those that bear no bound in two.
 _TURNS_OF = dict.fromkeys(CANDIDATES, TURNS) | dict.fromkeys(("tableflow", "airbyte", "bursts"), 2)
-#: Who is measured under a crowd.
-_CROWD = ("activepieces", "bare")
+#: Who is measured under a crowd, and in how many turns.
+_CROWD = {"activepieces": TURNS, "bare": 1}
 
 _TEXT = """\
 Each candidate waits for {waits:,} runs that go on, looking every {interval:g} s, against a local TLS server with \
@@ -32,7 +34,7 @@ the interval was kept.
 *Whole life* is the same for all looks from the first wait's start to the last one's end, four or five a wait: \
 connecting, beginning and ending are in it.
 - The longest stall is how late the loop woke a coroutine while waits started, looked and ended. It and memory are \
-measured in the first turn, the whole life in the others: measuring takes time of its own.
+measured in the first and last turn, the whole life in the other one: measuring takes time of its own.
 - Memory is what a further wait adds to the process's own pages (USS), objects and TLS state alike.
 - In the end all runs end, each at a moment of its own; the delay runs from there to the event.
 
@@ -44,18 +46,18 @@ def sections(quick: bool) -> list[Section]:
     """Measure; with ``quick`` a tenth of the waits, once."""
     waits, many, turns = (WAITS // 10, MANY // 10, 2) if quick else (WAITS, MANY, TURNS)
     with polling_server() as server:
-        samples = _in_turns(server, waits, turns, _TURNS_OF, metered=1)
-        crowds = _in_turns(server, many, 3, dict.fromkeys(_CROWD, 3), metered=3)
+        samples = _in_turns(server, waits, turns, _TURNS_OF, METERED)
+        crowds = _in_turns(server, many, TURNS, _CROWD, [True] * TURNS)
     return [_waiting(samples, turns, waits), _crowd(crowds)]
 
 
 def _in_turns(
-    server: PollingServer, waits: int, turns: int, turns_of: Mapping[str, int], metered: int
+    server: PollingServer, waits: int, turns: int, turns_of: Mapping[str, int], metered: Sequence[bool]
 ) -> dict[str, Sample]:
     taken: dict[str, list[Sample]] = {}
     for turn in range(turns):
         for name in (name for name, most in turns_of.items() if turn < most):
-            load = Load(CANDIDATES[name].waits(waits), INTERVAL, metered=turn < metered)
+            load = Load(CANDIDATES[name].waits(waits), INTERVAL, metered=metered[turn])
             taken.setdefault(name, []).append(_measured(server, name, load))
     return {name: _middle(samples) for name, samples in taken.items()}
 
@@ -144,7 +146,7 @@ def _waiting(samples: dict[str, Sample], turns: int, waits: int) -> Section:
 
 
 _CROWD_TEXT = """\
-{waits:,} waits in one event loop, measured as above, all in three turns. A full collection of Python's garbage \
+{waits:,} waits in one event loop, measured as above. A full collection of Python's garbage \
 collector looks at every object of every wait; half of them are the event loop's own and come with any trigger. What \
 the loop stands still for besides is what the bound is on."""
 
