@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ FIELDS = [
     {"key": "invoice", "name": "Invoice", "required": True, "file_types": ["pdf"], "max_file_size": 1_000},
     {"key": "orders", "name": "Orders", "required": False, "file_types": ["pdf"], "max_file_size": 1_000},
 ]
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        for name, value in running.connections().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,14 +25,6 @@ from airflow_provider_flowruns.waiting import follow
 SERVICES = ("portable", "activepieces", "tableflow")
 UNKNOWN = {"portable": 999_999, "activepieces": "NoSuchFlow00000000000", "tableflow": "NoSuchFlow000000"}
 RUNNING = {"waiting": 0.0, "running": 0.3}
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        for name, value in running.connections().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +85,12 @@ class Watchers:
         """Wait for so many requests more."""
         before = self.sandbox.ledger.count()
         await self.until(lambda: self.sandbox.ledger.count() >= before + count)
+
+
+async def two_runs_in_turn(watchers: Watchers, flow: Any) -> None:
+    await watchers.looks(2)
+    await watchers.until_told(flow.add_run(**RUNNING))
+    await watchers.until_told(flow.add_run(**RUNNING))
 
 
 class Store:
@@ -383,13 +382,8 @@ def test_a_trigger_of_several_assets_keeps_no_place_and_says_so_once(
     trigger.asset_state_store = NobodysStore()
     watchers = Watchers(sandbox, trigger)
 
-    async def script() -> None:
-        await watchers.looks(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
-        await watchers.until_told(flow.add_run(**RUNNING))
-
     with caplog.at_level(logging.WARNING):
-        watchers.play(script)
+        watchers.play(partial(two_runs_in_turn, watchers, flow))
     assert len([record for record in caplog.records if "give each asset a watcher of its own" in record.message]) == 1
 
 
@@ -412,13 +406,8 @@ def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytes
     trigger.asset_state_store, store.failures = store, 1_000
     watchers = Watchers(sandbox, trigger)
 
-    async def script() -> None:
-        await watchers.looks(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
-        await watchers.until_told(flow.add_run(**RUNNING))
-
     with caplog.at_level(logging.WARNING):
-        watchers.play(script)
+        watchers.play(partial(two_runs_in_turn, watchers, flow))
     assert "could not be saved; it goes on (OSError: the database is down)" in caplog.text
     assert len(watchers.told) == 2
 
