@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -13,6 +14,7 @@ from tenacity import AsyncRetrying
 
 from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError
 from airflow_provider_flowruns.services.model import Call, FlowRun, Sighting, Steps, Target
@@ -40,6 +42,7 @@ class AsyncClient:
     """
 
     def __init__(self, lookup: Lookup, retry: RetryPolicy | None = None) -> None:
+        self.vendor_clock = VendorClock()
         self._lookup = lookup
         self._retry = retry or RetryPolicy()
         self._opening: asyncio.Task[Settings] | None = None
@@ -174,7 +177,10 @@ class AsyncClient:
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         if self._transport is None:
             raise no_answer(settings, call.request, "this client is closed")
-        return result_of(settings, call, await self._transport.exchange(settings, call.request))
+        sent_at = time.time()
+        response = await self._transport.exchange(settings, call.request)
+        self.vendor_clock.measure(response.headers, sent_at, time.time())
+        return result_of(settings, call, response)
 
 
 class _Pool:

@@ -18,6 +18,7 @@ from tenacity import Retrying
 
 from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, headers_for, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
 from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Part, Request, Response, Steps, Target
 
@@ -47,6 +48,7 @@ class SyncClient:
 
     def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
         self.settings = settings
+        self.vendor_clock = VendorClock()
         self._retry = retry or RetryPolicy()
         self._session = requests.Session()
 
@@ -142,7 +144,7 @@ class SyncClient:
         return result_of(self.settings, call, self._exchange(call.request))
 
     def _exchange(self, request: Request) -> Response:
-        settings = self.settings
+        settings, sent_at = self.settings, time.time()
         try:
             with (
                 _multipart(request.parts) as body,
@@ -162,6 +164,7 @@ class SyncClient:
                 ) as answer,
             ):
                 headers = {name.lower(): value for name, value in answer.headers.items()}
+                self.vendor_clock.measure(headers, sent_at, time.time())
                 return Response(answer.status_code, headers, self._body(answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error)) from None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -205,9 +206,14 @@ class Sandbox:
         application = web.Application(
             middlewares=[self._keep_ledger, self._read_body, self._apply_faults, answer_refusals]
         )
+        application.on_response_prepare.append(self._set_date)
         for service in self.services:
             application.router.add_routes(service.routes())
         return application
+
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say the time of the sandbox's own clock, as a vendor's server does."""
+        response.headers["Date"] = formatdate(self.world.clock(), usegmt=True)
 
     @web.middleware
     async def _keep_ledger(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -1,0 +1,66 @@
+"""How far a vendor's clock is from ours, measured on the ``Date`` header of its responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+#: ``Date`` is cut to whole seconds, so the vendor's time lies within this many seconds after it.
+_DATE_RESOLUTION_SECONDS = 1.0
+#: Offsets within this many seconds are noise of the measurement and of synchronised clocks: they count as none.
+MIN_OFFSET_SECONDS = 2.0
+#: An offset above this many seconds is worth a warning.
+WARN_OFFSET_SECONDS = 60.0
+
+
+class VendorClock:
+    """
+    Offset of a vendor's clock from the local one: positive when the vendor is ahead.
+
+    Kept with the client of a connection. The newest measurement counts, so that a clock that is set right is noticed.
+    """
+
+    __slots__ = ("_is_warning_due", "offset_seconds")
+
+    def __init__(self) -> None:
+        #: Seconds to add to a local Unix time to get the vendor's; 0.0 until measured, and for offsets within noise.
+        self.offset_seconds = 0.0
+        self._is_warning_due = True
+
+    def measure(self, headers: Mapping[str, str], sent_at: float, received_at: float) -> None:
+        """
+        Measure the offset on a response; one without a usable ``Date``, or from a cache, changes nothing.
+
+        :param headers: the response's headers, found by their names in lower case.
+        :param sent_at: Unix time at which the request was sent.
+        :param received_at: Unix time at which the response's headers had arrived.
+        """
+        vendor_time = _parse_date(headers.get("date", ""))
+        if vendor_time is None or headers.get("age", "0").strip() != "0":
+            return
+        # The vendor wrote its time somewhere between sending and receiving.
+        earliest = vendor_time - received_at
+        latest = vendor_time + _DATE_RESOLUTION_SECONDS - sent_at
+        offset = (earliest + latest) / 2
+        is_noise = earliest - MIN_OFFSET_SECONDS <= 0.0 <= latest + MIN_OFFSET_SECONDS
+        self.offset_seconds = 0.0 if is_noise else offset
+
+    def warning(self) -> str | None:
+        """Return the text of a warning the first time the offset is above a minute, else None."""
+        if not self._is_warning_due or abs(self.offset_seconds) <= WARN_OFFSET_SECONDS:
+            return None
+        self._is_warning_due = False
+        direction = "ahead of" if self.offset_seconds > 0 else "behind"
+        return (
+            f"the service's clock is {abs(self.offset_seconds):.0f} s {direction} this machine's; "
+            "times are compared in the service's own time, check which of the two clocks is wrong"
+        )
+
+
+def _parse_date(value: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
