@@ -58,7 +58,9 @@ class Transport:
                 return Response(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            raise no_answer(settings, request, _reason(error), sent=sent) from None
+            failure = no_answer(settings, request, _reason(error), sent=sent)
+        # Outside of the except block: the other error holds the request, and with it the token.
+        raise failure
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -108,4 +110,4 @@ def _reason(error: Any) -> str:
         return "no connection within the connect timeout"
     if isinstance(error, TimeoutError):
         return "timed out waiting for the answer"
-    return f"{type(error).__name__}: {str(error)[:200]}"
+    return f"{type(error).__name__}: {error}"

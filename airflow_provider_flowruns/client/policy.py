@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
@@ -24,10 +26,13 @@ from airflow_provider_flowruns.services.errors import (
     class_for_status,
     was_refused,
 )
-from airflow_provider_flowruns.services.model import Call, Page, Pages, Request, Response
+from airflow_provider_flowruns.services.model import Call, Page, Pages, Request, Response, Rows, Sighting
+from airflow_provider_flowruns.services.reading import shape_of
 from airflow_provider_flowruns.services.registry import SERVICES
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _USER_AGENT = f"airflow-provider-flowruns/{__version__}"
 _LONGEST_MESSAGE = 1_000
@@ -96,23 +101,58 @@ def headers_for(settings: Settings, request: Request) -> dict[str, str]:
 
 def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     """
-    Return what an answer says.
+    Return what an answer says, clean and without the connection's secrets.
 
-    :param settings: the connection, for messages.
+    Does no I/O and keeps no state, so it can be called from any thread.
+
+    :param settings: the connection, for its secrets and for messages.
     :param call: the call that was sent.
     :param response: its answer.
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
+    response = settings.mask.response(response)
     if response.status >= 300:
-        raise _refused(settings, call, _without_token(settings, response))
+        raise _refused(settings, call, response)
     if call.may_be_empty and not response.body.strip():
         return call.read(None)
     try:
-        return call.read(response.json())
-    except ValueError as error:
-        shown = _without_token(settings, response)
-        said = error_text(settings.service, shown) if _is_not_json(response) else str(error)
-        raise _error(settings, UnexpectedAnswer, call.request, response.status, said) from None
+        result = call.read(response.json())
+    except Exception as error:  # whatever a vendor's answer does to a reader is that answer's fault
+        said = _why_unreadable(settings, response, error)
+    else:
+        _log_unread(settings, call, result)
+        return result
+    # Outside of the except block, so that the error does not hold the other one and with it the whole body.
+    raise _error(settings, UnexpectedAnswer, call.request, response.status, said)
+
+
+def _why_unreadable(settings: Settings, response: Response, error: Exception) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return error_text(settings.service, response)
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"cannot be read ({type(error).__name__}): {shape_of(body)}"
+
+
+def _log_unread(settings: Settings, call: Call[Any], result: Any) -> None:
+    rows = result.items if isinstance(result, Page) else result.runs if isinstance(result, Sighting) else result
+    if isinstance(rows, Rows) and rows.unread:
+        _warn_of_unread(settings.conn_id, call.request.method, call.request.path)
+        log.debug("%s of %s rows of %s cannot be read", rows.unread, rows.total, call.request.path)
+
+
+@lru_cache(maxsize=1_000)
+def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
+    """Log a warning the first time that rows of a list are left out."""
+    log.warning(
+        "Connection %r: some rows in the response to %s %s cannot be read and are left out; "
+        "set the log level to DEBUG to see how many, each time",
+        conn_id,
+        method,
+        path,
+    )
 
 
 def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = True) -> ConnectionFailed:
@@ -121,10 +161,11 @@ def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = T
 
     :param settings: the connection, for messages.
     :param request: the request that was sent, or was to be.
-    :param what: how that came about.
+    :param what: how that came about, in whole: secrets are masked here, and only then it is cut.
     :param sent: whether the request may have reached the service.
     """
     kind = ConnectionFailed if sent else NeverSent
+    what = shown_text(settings, what)
     hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
     return kind(settings.service.info.title, request.method, request.path, None, what, hint)
 
@@ -149,25 +190,17 @@ def _error(
     info = settings.service.info
     hint = info.hints.get(kind)
     hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
-    return kind(info.title, request.method, request.path, status, _harmless(settings, said), hint, asked)
+    return kind(info.title, request.method, request.path, status, shown_text(settings, said), hint, asked)
 
 
-def _without_token(settings: Settings, response: Response) -> Response:
-    # Before anything is cut from it: the first half of a token is a secret too.
-    return replace(response, body=response.body.replace(settings.token.encode(), b"***"))
+def shown_text(settings: Settings, text: str) -> str:
+    """
+    Return a text as it may be shown: clean, without the connection's secrets, at most 1,000 characters.
 
-
-def _harmless(settings: Settings, text: str) -> str:
-    # A server may echo what it was sent.
-    return text.replace(settings.token, "***")[:_LONGEST_MESSAGE]
-
-
-def _is_not_json(response: Response) -> bool:
-    try:
-        response.json()
-    except ValueError:
-        return True
-    return False
+    :param settings: the connection.
+    :param text: a text that may repeat what was sent, such as another library's error.
+    """
+    return settings.mask.text(text)[:_LONGEST_MESSAGE]
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

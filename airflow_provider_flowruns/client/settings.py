@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_flowruns.client.masking import SecretMask, get_secret_headers, get_url_credentials
 from airflow_provider_flowruns.services.base import Service, ServiceInfo
 from airflow_provider_flowruns.services.errors import ConfigurationError
 from airflow_provider_flowruns.services.registry import SERVICES
@@ -46,6 +47,17 @@ class Settings:
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: Masks :attr:`secrets` in whatever this connection's service sends.
+    mask: SecretMask = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the mask, once a connection."""
+        object.__setattr__(self, "mask", SecretMask(self.secrets))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All texts of the connection that nobody may see."""
+        return (self.token, *get_secret_headers(self.headers), *get_url_credentials(self.proxies.values()))
 
     @property
     def connect_timeout(self) -> float:

@@ -167,7 +167,9 @@ class SyncClient:
                 self.vendor_clock.measure(headers, sent_at, time.time())
                 return Response(answer.status_code, headers, self._body(answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error)) from None
+            failure = no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error))
+        # Outside of the except block: the other error holds the request, and with it the token.
+        raise failure
 
     def _body(self, answer: requests.Response) -> bytes:
         end = time.monotonic() + self.settings.timeout
@@ -248,4 +250,4 @@ def _innermost(error: Any) -> str:
 
 def _short(error: BaseException) -> str:
     text = str(error)
-    return text.rsplit(">: ", 1)[-1][:200]
+    return text.rsplit(">: ", 1)[-1]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.clean import parse_json
 from airflow_provider_flowruns.services.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -38,10 +38,18 @@ from airflow_provider_flowruns.services.reading import (
     checked_id,
     checked_limit,
     checked_range,
+    id_of,
+    list_of,
+    name_of,
+    newest_first,
+    read_rows,
     record_about,
     record_of,
-    records_of,
+    required_id,
     rfc3339,
+    shortened,
+    size_of,
+    status_text,
     text_of,
     texts_of,
     time_of,
@@ -74,6 +82,15 @@ _ENDED = {
 }
 #: How a failed run may be run again.
 STRATEGIES = ("FROM_FAILED_STEP", "ON_LATEST_VERSION")
+#: What a message of a failed step that stands in an envelope has beside it.
+_ENVELOPE_VERSION = "__apErrorVersion"
+_CUT_ENVELOPE = re.compile(rf'\s*\{{\s*"{_ENVELOPE_VERSION}"\s*:\s*[0-9]+\s*,\s*"message"\s*:\s*"(.*)', re.DOTALL)
+#: Characters of the longest escape in a JSON text, of a surrogate pair.
+_LONGEST_ESCAPE = 12
+#: Envelopes within envelopes that are opened.
+_MAX_ENVELOPES = 4
+#: Characters that are shown of an envelope that cannot be opened.
+_MAX_ENVELOPE_CHARS = 500
 #: Seconds by which the server's clock may be behind ours.
 _CLOCK_SKEW = 120.0
 _WEBHOOK_MEANINGS = {
@@ -130,21 +147,22 @@ class ActivepiecesApi:
         checked = checked_run_id(run_id)
         return self._call(f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(record_about(body, checked)))
 
-    def get_flow_runs(self, run_ids: Sequence[str]) -> Call[tuple[tuple[FlowRun, ...], int]]:
+    def get_flow_runs(self, run_ids: Sequence[str]) -> Call[Sighting]:
         """
         ``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
 
         The server leaves out archived and test runs; one older than 0.70.2 ignores the ids and answers with others.
 
         :param run_ids: the runs' ids.
-        :return: the runs, without ``raw``, and the size of the first one in bytes.
+        :return: the runs, without ``raw``, and about how large one is.
         """
         wanted = {checked_run_id(run_id) for run_id in run_ids}
 
-        def read(body: Any) -> tuple[tuple[FlowRun, ...], int]:
-            records = records_of(body, "data")
-            runs = tuple(self._read_run(record, keep_raw=False) for record in records if record.get("id") in wanted)
-            return runs, len(json.dumps(records[0])) if records else 0
+        def read(body: Any) -> Sighting:
+            rows = list_of(body, "data")
+            runs = read_rows(rows, lambda row: self._read_run(row, keep_raw=False))
+            wanted_runs = runs.replaced(run for run in runs if run.run_id in wanted)
+            return Sighting({}, wanted_runs, size_of(rows[0]) if rows else 0)
 
         ids = tuple(("flowRunIds", run_id) for run_id in sorted(wanted))
         query = (("projectId", self._project()), ("limit", str(len(wanted))), *ids)
@@ -180,15 +198,15 @@ class ActivepiecesApi:
 
         def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = tuple(self._read_run(record) for record in records_of(body, "data"))
-                return Page(runs, following(runs) if len(runs) >= size else None)
+                runs = newest_first(read_rows(body, self._read_run, "data"))
+                return Page(runs, following(runs) if runs.total >= size else None)
 
             def following(runs: tuple[FlowRun, ...]) -> Call[Page[FlowRun]] | None:
                 oldest = min((run.created_at for run in runs if run.created_at), default=None)
                 if oldest is None:
                     return None
                 # A millisecond of overlap: the filter may be finer than the times in the answer.
-                until = oldest + timedelta(milliseconds=1)
+                until = oldest + timedelta(milliseconds=1)  # stays within the calendar, see time_of
                 moved = before is None or until < before
                 # Only a burst in one millisecond needs a larger page.
                 return page(until, asked) if moved else page(before, size * 2)
@@ -209,7 +227,7 @@ class ActivepiecesApi:
 
         def page(cursor: str | None) -> Call[Page[Flow]]:
             def read(body: Any) -> Page[Flow]:
-                flows = tuple(map(_read_flow, records_of(body, "data")))
+                flows = read_rows(body, _read_flow, "data")
                 following = text_of(body.get("next")) if isinstance(body, Mapping) else None
                 # Some servers hand out a cursor for ever: an empty page or one that does not move is the end.
                 moved = bool(flows) and following not in {None, cursor}
@@ -295,12 +313,12 @@ class ActivepiecesApi:
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            limit = target.newest or _NEWEST
-            newest: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
-            if not newest.items:
+            call = self.list_flow_runs(flow_id=target.flow_id, limit=target.newest or _NEWEST).first
+            page: Page[FlowRun] = yield call
+            if not page.items:
                 # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
                 yield self.get_flow(target.flow_id)
-            return newest.items
+            return newest_runs(self.info, call, page)
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
             return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
@@ -312,10 +330,10 @@ class ActivepiecesApi:
 
     def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
         """Return the steps that read runs by their ids, in one request."""
-        runs, size = yield self.get_flow_runs([str(target.run_id) for target in targets])
-        by_id: dict[str | None, FlowRun] = {run.run_id: run for run in runs}
+        seen: Sighting = yield self.get_flow_runs([str(target.run_id) for target in targets])
+        by_id: dict[str | None, FlowRun] = {run.run_id: run for run in seen.runs}
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
-        return Sighting(found, runs, size)
+        return replace(seen, found=found)
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         since = datetime.fromtimestamp(mark.since - _CLOCK_SKEW, UTC)
@@ -341,8 +359,8 @@ class ActivepiecesApi:
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: one flow of the project, or one project without a project id."""
         if self._project_id is None:
-            projects = yield self._call("/api/v1/projects", lambda body: records_of(body, "data"))
-            names = ", ".join(f"{p.get('displayName')} ({p.get('id')})" for p in projects[:5])
+            projects = yield self._call("/api/v1/projects", lambda body: read_rows(body, dict, "data"))
+            names = ", ".join(f"{name_of(p.get('displayName'))} ({id_of(p.get('id'))})" for p in projects[:5])
             return f"Activepieces answers; this token sees {names or 'no project'}. Set project_id to list runs"
         page: Page[Flow] = yield self.list_flows(limit=1).first
         seen = f"flow {page.items[0].name!r} among others" if page.items else "no flow"
@@ -381,22 +399,22 @@ class ActivepiecesApi:
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = word(record.get("status"))
-        run_id, project_id = text_of(record.get("id")), text_of(record.get("projectId"))
+        run_id, project_id = required_id(record), id_of(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,
             kind=Kind.RUN,
             run_id=run_id,
-            flow_id=text_of(record.get("flowId")),
+            flow_id=id_of(record.get("flowId")),
             lifecycle=Lifecycle.NOT_RUNNING if ended else _ACTIVE.get(status, Lifecycle.UNKNOWN),
             disposition=_ENDED.get(status, Disposition.NONE),
-            vendor_status=text_of(record.get("status")) or "",
-            trigger=text_of(record.get("triggeredBy")),
+            vendor_status=status_text(record.get("status")),
+            trigger=name_of(record.get("triggeredBy")),
             created_at=time_of(record.get("created")),
             started_at=time_of(record.get("startTime")),
             completed_at=_completed_at(record) if ended else None,
             errors=_run_errors(record, status) if ended else (),
-            url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if run_id and project_id else None,
+            url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if project_id else None,
             may_recover=status == "INTERNAL_ERROR",
             raw=record if keep_raw else {},
         )
@@ -464,7 +482,7 @@ def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str],
 def _params_text(params: Mapping[str, Any]) -> str | None:
     if message := text_of(params.get("message")):
         return message
-    parts = [f"{name} {params[name]}" for name in ("entityType", "entityId") if params.get(name)]
+    parts = [f"{name} {text}" for name in ("entityType", "entityId") if (text := name_of(params.get(name)))]
     return ", ".join(parts) or None
 
 
@@ -479,8 +497,8 @@ def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     step = record.get("failedStep")
     if not isinstance(step, Mapping) or not step:
         step = {"name": record.get("failedStepName")}
-    name = text_of(step.get("displayName")) or text_of(step.get("name"))
-    message = text_of(step.get("message"))
+    name = name_of(step.get("displayName")) or name_of(step.get("name"))
+    message = _step_message(step.get("message"))
     if message and name:
         return (f"step {name!r}: {message}",)
     if message or name:
@@ -488,12 +506,52 @@ def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     return () if status == "FAILED" else (f"the run ended as {status}",)
 
 
+def _step_message(value: Any) -> str | None:
+    """
+    Return what a failed step said; from 0.85 on it stands in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
+
+    An envelope of another make is shown as it is, shortened.
+    """
+    for _ in range(_MAX_ENVELOPES):
+        envelope = _opened(value)
+        if envelope is None:
+            return _cut_message(value) or text_of(value)
+        if _ENVELOPE_VERSION not in envelope or not envelope.get("message"):
+            break
+        value = envelope["message"]
+    return shortened(value if isinstance(value, str) else str(value), _MAX_ENVELOPE_CHARS)
+
+
+def _opened(value: Any) -> Mapping[str, Any] | None:
+    """Return a JSON object, also one that is written as text; None for what is none."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = parse_json(value.encode())
+        except ValueError:
+            return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _cut_message(value: Any) -> str | None:
+    """Return the beginning of the message in an envelope that the server has cut; None for what is none."""
+    found = _CUT_ENVELOPE.match(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    begun = found[1]
+    for cut in range(_LONGEST_ESCAPE):  # the end may be the first half of an escape
+        try:
+            return text_of(parse_json(f'"{begun[: len(begun) - cut]}"'.encode()))
+        except ValueError:
+            continue
+    return None
+
+
 def _read_flow(record: Mapping[str, Any]) -> Flow:
     version = record.get("version")
-    name = text_of(version.get("displayName")) if isinstance(version, Mapping) else None
+    name = name_of(version.get("displayName")) if isinstance(version, Mapping) else None
     return Flow(
         ActivepiecesApi.info.name,
-        str(record.get("id")),
+        required_id(record),
         name,
         word(record.get("status")) == "ENABLED",
         record,

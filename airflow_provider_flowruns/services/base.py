@@ -6,8 +6,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
-from airflow_provider_flowruns.services.errors import ApiError
-from airflow_provider_flowruns.services.model import FlowRun, Response, Sighting, Steps, Target
+from airflow_provider_flowruns.services.errors import ApiError, UnexpectedAnswer
+from airflow_provider_flowruns.services.model import Call, FlowRun, Page, Response, Rows, Sighting, Steps, Target
+from airflow_provider_flowruns.services.reading import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,32 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     return (yield from service.cancel(target.flow_id or "", run_id))
 
 
+def newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:
+    """
+    Return the runs of a flow's first page, of which the first one is certainly the flow's newest.
+
+    :param info: the service.
+    :param call: the call that asked for the page.
+    :param page: what was read of the response.
+    :raises UnexpectedAnswer: it cannot be said which run is the newest; an older one must not pass for it.
+    """
+    doubt = _doubt_about_newest(page)
+    if doubt:
+        raise UnexpectedAnswer(info.title, call.request.method, call.request.path, 200, doubt)
+    return page.items
+
+
+def _doubt_about_newest(page: Page[FlowRun]) -> str | None:
+    rows = page.items
+    if not isinstance(rows, Rows):
+        return None
+    if rows.is_first_unread or (rows.unread and rows.is_oldest_first):
+        return "the newest run in the list cannot be read, so it is not known how the flow's last run stands"
+    if rows.is_oldest_first and page.next:
+        return "the list comes oldest first and has further pages, so the flow's newest run is not on this one"
+    return None
+
+
 #: So much of an answer that is no JSON is shown in a message.
 _SHOWN_CHARS = 200
 
@@ -119,13 +146,22 @@ def error_text(service: Service, response: Response) -> str:
     Return what an error answer says, whether or not it is JSON of the service's own.
 
     :param service: the service.
-    :param response: an answer with an HTTP status of 300 or above.
+    :param response: an answer with an HTTP status of 300 or above, clean and without secrets.
     """
     try:
-        message = service.error_message(response.json())
+        body = response.json()
     except ValueError:
-        message = _as_text(response)
+        return _as_text(response)
+    message = service.error_message(body) or _problem_text(body)
     return message or f"HTTP {response.status} without a message"
+
+
+def _problem_text(body: Any) -> str | None:
+    """Return the words of a problem document (RFC 9457), which gateways send for any service."""
+    if not isinstance(body, Mapping):
+        return None
+    parts = [text for text in (text_of(body.get("title")), text_of(body.get("detail"))) if text]
+    return ": ".join(dict.fromkeys(parts)) or None
 
 
 def _as_text(response: Response) -> str:

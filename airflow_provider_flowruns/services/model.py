@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, Self, TypeVar
+
+from airflow_provider_flowruns.services.clean import parse_json
 
 T = TypeVar("T")
 
@@ -15,6 +16,8 @@ T = TypeVar("T")
 MAX_ERRORS = 20
 MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
+#: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
+MAX_COUNT = 2**53 - 1
 
 
 class Lifecycle(StrEnum):
@@ -151,7 +154,11 @@ class FlowRun:
             extracted += resource.extracted
             analyzed += resource.analyzed
             loaded += resource.loaded
-        return {"extracted": extracted, "analyzed": analyzed, "loaded": loaded}
+        return {
+            "extracted": min(extracted, MAX_COUNT),
+            "analyzed": min(analyzed, MAX_COUNT),
+            "loaded": min(loaded, MAX_COUNT),
+        }
 
     def _is_truncated(self) -> bool:
         texts = [self.errors, *[resource.errors for resource in self.resources[:MAX_RESOURCES]]]
@@ -320,22 +327,8 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body read as JSON; raises ValueError when it is none."""
-        import msgspec
-
-        try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
-            return _lenient_json(self.body)  # a byte order mark, NaN, another encoding
-        except RecursionError:
-            raise ValueError("JSON that is nested too deep") from None
-
-
-def _lenient_json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except RecursionError:
-        raise ValueError("JSON that is nested too deep") from None
+        """Return the body as a JSON value of clean texts; raises ValueError when it is none."""
+        return parse_json(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,17 +350,71 @@ class Call(Generic[T]):
     meanings: Mapping[int, str] = field(default_factory=dict)
 
 
+class Rows(tuple[T, ...]):
+    """
+    What could be read of a list's rows, as a tuple; the others are left out.
+
+    :param rows: what was read.
+    :param total: number of rows in the response, unreadable ones included; None for the number of ``rows``.
+    :param unread: number of rows that could not be read.
+    :param is_first_unread: whether the first row in the response could not be read.
+    :param is_oldest_first: whether the response listed its runs oldest first, although newest first is documented.
+    """
+
+    total: int
+    unread: int
+    is_first_unread: bool
+    is_oldest_first: bool
+
+    def __new__(
+        cls,
+        rows: Iterable[T] = (),
+        *,
+        total: int | None = None,
+        unread: int = 0,
+        is_first_unread: bool = False,
+        is_oldest_first: bool = False,
+    ) -> Self:
+        """Return the rows with what is known of their response."""
+        self = super().__new__(cls, rows)
+        self.total = len(self) if total is None else total
+        self.unread = unread
+        self.is_first_unread = is_first_unread
+        self.is_oldest_first = is_oldest_first
+        return self
+
+    def replaced(self, rows: Iterable[T], *, is_oldest_first: bool | None = None) -> Rows[T]:
+        """
+        Return other rows, with what is known of the response these were read from.
+
+        :param rows: the other rows.
+        :param is_oldest_first: as in the constructor; None for what these say.
+        """
+        return Rows(
+            rows,
+            total=self.total,
+            unread=self.unread,
+            is_first_unread=self.is_first_unread,
+            is_oldest_first=self.is_oldest_first if is_oldest_first is None else is_oldest_first,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """
     One page of a list and the call for the next one, None on the last.
 
-    :param items: what is on it.
+    :param items: what is on it; as :class:`Rows`, they also say what could not be read.
     :param next: asks for the next page, None on the last.
     """
 
     items: tuple[T, ...]
     next: Call[Page[T]] | None = None
+
+    @property
+    def unread(self) -> int:
+        """Number of rows of the page that could not be read."""
+        return self.items.unread if isinstance(self.items, Rows) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
 from airflow_provider_flowruns.services.errors import (
     AuthenticationError,
     InvalidArgument,
@@ -35,14 +35,20 @@ from airflow_provider_flowruns.services.model import (
     Target,
 )
 from airflow_provider_flowruns.services.reading import (
+    UNREADABLE,
     checked_id,
     checked_limit,
     checked_range,
     count_of,
+    id_of,
     is_record,
+    name_of,
+    newest_first,
+    read_rows,
     record_about,
-    records_of,
+    required_id,
     rfc3339,
+    status_text,
     text_of,
     texts_of,
     time_of,
@@ -136,9 +142,11 @@ class PortableApi:
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                attempts = tuple([_read_attempt(item, flow) for item in records_of(body, "data")])
-                full = len(attempts) >= size
-                return Page(attempts, page(offset + len(attempts), order) if full else None)
+                attempts = read_rows(body, lambda row: _read_attempt(row, flow), "data")
+                if order.upper() == "DESC":
+                    attempts = newest_first(attempts)
+                full = attempts.total >= size
+                return Page(attempts, page(offset + attempts.total, order) if full else None)
 
             # The default order is never sent: the documentation disagrees with itself on how to spell it.
             sort_by = (("sort", order),) if order.upper() != "DESC" else ()
@@ -161,7 +169,7 @@ class PortableApi:
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
-        return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "data"))))
+        return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "data"))
 
     def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
         """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
@@ -171,8 +179,8 @@ class PortableApi:
             return ((yield self.get_workflow_status(_required(target.flow_id))),)
         if target.kind is Kind.FLOW_RUNS:
             limit = target.newest or _NEWEST
-            first = yield self.get_run_attempts(_required(target.flow_id), limit=limit).first
-            return tuple(first.items)
+            call = self.get_run_attempts(_required(target.flow_id), limit=limit).first
+            return newest_runs(self.info, call, (yield call))
         if target.kind is Kind.STARTED and target.mark:
             return (yield from self._find_started(_required(target.flow_id), target.mark))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
@@ -194,14 +202,22 @@ class PortableApi:
         while call:
             page: Page[FlowRun] = yield call
             if not read:
-                newest = page.items[:_NEWEST]
-                found |= {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
+                found |= self._newest_for(targets, call, page)
             known = len(read)
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
             moved = len(read) > known  # a server that ignores the offset has no last page
             call = page.next if moved and not due_ids.isdisjoint(missing) else None
         return Sighting(found, tuple(read.values()))
+
+    def _newest_for(
+        self, targets: Sequence[Target], call: Call[Any], page: Page[FlowRun]
+    ) -> dict[Target, tuple[FlowRun, ...]]:
+        try:
+            newest = newest_runs(self.info, call, page)[:_NEWEST]
+        except UnexpectedAnswer:  # those who wait for the newest one hear of it when they are looked at alone
+            return {}
+        return {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         newer: list[FlowRun] = []
@@ -238,6 +254,11 @@ class PortableApi:
         """Return the steps that cancel a run attempt: only by its flow, so only while it alone is active there."""
         page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
         active = [run.run_id for run in page.items if run.is_active]
+        if run_id in active and page.unread:
+            return (
+                f"run {run_id} of Portable flow {flow_id} was not cancelled: Portable cancels a whole flow, and "
+                f"{page.unread} of its run attempts cannot be read"
+            )
         if run_id not in active:
             return f"run {run_id} of Portable flow {flow_id} is not going any more; nothing to cancel"
         if len(active) > 1:
@@ -330,7 +351,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         service=PortableApi.info.name,
         kind=kind,
         run_id=None,
-        flow_id=text_of(record.get("id")),
+        flow_id=required_id(record),
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=_vendor_status(record),
@@ -353,12 +374,12 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     return FlowRun(
         service=PortableApi.info.name,
         kind=Kind.RUN,
-        run_id=text_of(record.get("id")),
-        flow_id=text_of(record.get("flow")) or flow_id,
+        run_id=required_id(record),
+        flow_id=id_of(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=_vendor_status(record),
-        trigger=word(record.get("trigger")) or None,
+        trigger=_trigger(record),
         created_at=time_of(record.get("createdAt")),
         completed_at=completed_at,
         resources=_resources(record),
@@ -368,9 +389,14 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     )
 
 
+def _trigger(record: Mapping[str, Any]) -> str | None:
+    found = word(record.get("trigger"))
+    return None if found == UNREADABLE else found or None
+
+
 def _disposition_word(record: Mapping[str, Any]) -> Any:
     # The schema of an attempt calls it status, every example calls it disposition.
-    return record.get("disposition") or record.get("status")
+    return record.get("disposition") if word(record.get("disposition")) else record.get("status")
 
 
 def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
@@ -392,8 +418,8 @@ def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle
 
 
 def _vendor_status(record: Mapping[str, Any]) -> str:
-    lifecycle, disposition = text_of(record.get("lifecycle")), text_of(_disposition_word(record))
-    return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition or ""
+    lifecycle, disposition = status_text(record.get("lifecycle")), status_text(_disposition_word(record))
+    return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition
 
 
 def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
@@ -407,7 +433,7 @@ def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
 
 def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
     return ResourceCounts(
-        name=str(item.get("name") or ""),
+        name=name_of(item.get("name")) or "",
         extracted=count_of(item.get("extracted")),
         analyzed=count_of(item.get("analyzed")),
         loaded=count_of(item.get("loaded")),
@@ -416,4 +442,4 @@ def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:
-    return Flow(PortableApi.info.name, str(record.get("id")), text_of(record.get("displayName")), None, record)
+    return Flow(PortableApi.info.name, required_id(record), name_of(record.get("displayName")), None, record)

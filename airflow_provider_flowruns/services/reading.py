@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeGuard
+from itertools import islice, pairwise
+from typing import Any, TypeGuard, TypeVar
 
 from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.model import MAX_COUNT, FlowRun, Rows
+
+T = TypeVar("T")
 
 #: Portable's examples write dates with U+2010 HYPHEN; editors produce the neighbours.
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
 #: Above this a number of seconds lies 3,000 years ahead, so it is milliseconds.
 _LARGEST_SECONDS = 1e11
+#: No time is written in more characters.
+_MAX_TIME_CHARS = 64
+#: Beyond these, adding a day or changing the time zone leaves the calendar. Both ends also stand for "never".
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 #: Python does not write out numbers of thousands of digits; no id is as long as this.
 _LARGEST_ID = 10**128
+#: Longer texts are not taken as an id.
+MAX_ID_CHARS = 128
+#: Names and words that are shown are cut at this length.
+MAX_NAME_CHARS = 200
+#: Longer texts are none of the words that the services document.
+_MAX_WORD_CHARS = 64
 _SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
+
+#: What :func:`word` returns for a value that is there but is no word; no service documents it.
+UNREADABLE = "(unreadable)"
 
 
 def time_of(value: Any) -> datetime | None:
-    """Return an ISO-8601 text or a Unix time (seconds, or milliseconds when that large) as aware UTC, else None."""
-    if isinstance(value, bool) or value in (None, ""):
+    """
+    Return an ISO-8601 text or a Unix time (seconds, or milliseconds when that large) as aware UTC, else None.
+
+    Unix times of 0 and below are none, nor are the first and the last days of the calendar: services write them for
+    "never", and whoever adds a day to what is returned stays within the calendar.
+    """
+    moment: datetime | None = None
+    if isinstance(value, str):
+        moment = _from_text(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        moment = _from_unix(value)
+    return moment if moment and _EARLIEST <= moment <= _LATEST else None
+
+
+def _from_text(value: str) -> datetime | None:
+    text = value.strip()
+    if not text or len(text) > _MAX_TIME_CHARS:
         return None
-    if isinstance(value, int | float):
-        return _from_unix(value)
-    text = str(value).strip()
     try:
         return as_utc(datetime.fromisoformat(text if text.isascii() else text.translate(_DASHES)))
     except (ValueError, OverflowError):
@@ -33,6 +63,8 @@ def time_of(value: Any) -> datetime | None:
 
 
 def _from_unix(seconds: float) -> datetime | None:
+    if seconds <= 0:
+        return None
     try:
         return datetime.fromtimestamp(seconds / 1_000 if seconds > _LARGEST_SECONDS else seconds, UTC)
     except (ValueError, OverflowError, OSError):
@@ -47,17 +79,37 @@ def as_utc(moment: datetime) -> datetime:
 
 
 def word(value: Any) -> str:
-    """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens; empty when missing."""
-    return _word(value) if isinstance(value, str) else ""
+    """
+    Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens.
+
+    Empty when missing (None, empty text, empty object); :data:`UNREADABLE` for everything else that is no such word.
+    """
+    if isinstance(value, str):
+        return _word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
+    return "" if value is None or value == {} else UNREADABLE
 
 
 @lru_cache(maxsize=256)  # a history says the same few words hundreds of thousands of times
 def _word(text: str) -> str:
-    return text.strip().translate(_DASHES).upper()
+    trimmed = text.strip().translate(_DASHES)
+    # Some letters of other alphabets have an ASCII letter as their upper case.
+    return trimmed.upper() if trimmed.isascii() else UNREADABLE
+
+
+def status_text(value: Any) -> str:
+    """Return a status as it was sent, for people to read: at most 200 characters, empty when missing."""
+    if value is None or value == {}:
+        return ""
+    return f"({shape_of(value)})" if isinstance(value, Mapping | list) else shortened(str(value))
+
+
+def shortened(text: str, limit: int = MAX_NAME_CHARS) -> str:
+    """Return a text that is cut, with dots at its end, when it has more than ``limit`` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def text_of(value: Any) -> str | None:
-    """Return an id or a name as text; None for anything that stands for "no value"."""
+    """Return a name or a message as text; None for anything that stands for "no value"."""
     if type(value) is str:
         return value or None
     if type(value) is int:
@@ -65,6 +117,27 @@ def text_of(value: Any) -> str | None:
     if value is None or isinstance(value, bool | Mapping | list):
         return None
     return str(value)
+
+
+def name_of(value: Any) -> str | None:
+    """Return a name as :func:`text_of` does, cut at 200 characters."""
+    text = text_of(value)
+    return shortened(text) if text else None
+
+
+def id_of(value: Any) -> str | None:
+    """Return an id, a text of at most 128 characters or a whole number, as text; None for anything else."""
+    if type(value) is int and abs(value) < _LARGEST_ID:
+        return str(value)
+    return value if isinstance(value, str) and value.strip() and len(value) <= MAX_ID_CHARS else None
+
+
+def required_id(record: Mapping[str, Any]) -> str:
+    """Return a record's ``id`` as :func:`id_of` does; raises ValueError when it has none."""
+    found = id_of(record.get("id"))
+    if found is None:
+        raise ValueError(f"expected an id, got {_shown(record.get('id'))}")
+    return found
 
 
 def texts_of(value: Any) -> tuple[str, ...]:
@@ -82,13 +155,12 @@ def _error_text(item: Any) -> str:
 
 
 def count_of(value: Any) -> int:
-    """Return a row count; 0 for anything that is not a number."""
-    if type(value) is int:
-        return value
+    """Return a number of rows; 0 for anything that is not one, and for numbers that JSON cannot carry exactly."""
     try:
-        return int(value)
+        count = 0 if isinstance(value, bool) else int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return count if 0 <= count <= MAX_COUNT else 0
 
 
 def is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:
@@ -101,7 +173,7 @@ def record_of(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping) and isinstance(value.get("data"), Mapping):
         value = value["data"]
     if not isinstance(value, Mapping):
-        raise ValueError(f"expected a JSON object, got {_shape(value)}")
+        raise ValueError(f"expected a JSON object, got {shape_of(value)}")
     return value
 
 
@@ -113,23 +185,83 @@ def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
     :param record_id: the id that was asked for.
     """
     record = record_of(value)
-    if text_of(record.get("id")) != record_id:
+    if id_of(record.get("id")) != record_id:
         raise ValueError(f"asked about {record_id}, got an answer about {_shown(record.get('id'))}")
     return record
 
 
-def records_of(value: Any, *names: str) -> list[Mapping[str, Any]]:
-    """Return a bare JSON list of objects, or the one under the first of ``names``; raises ValueError otherwise."""
+def list_of(value: Any, *names: str) -> list[Any]:
+    """Return a bare JSON list, or the one under the first of ``names``; raises ValueError for anything else."""
     if isinstance(value, Mapping):
         value = next((value[name] for name in names if isinstance(value.get(name), list)), value)
-    if not isinstance(value, list) or not all(map(is_record, value)):
-        raise ValueError(f"expected a list of JSON objects, got {_shape(value)}")
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list of JSON objects, got {shape_of(value)}")
     return value
 
 
-def _shape(value: Any) -> str:
+def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T], *names: str) -> Rows[T]:
+    """
+    Read the objects of a list as :func:`list_of` finds it, each for itself.
+
+    A row that cannot be read is left out and counted, so that it does not hide the others.
+
+    :param value: the body, read as JSON.
+    :param read: makes an item of a row.
+    :param names: keys under which the list may be found.
+    :raises ValueError: there is no list, or none of its rows can be read.
+    """
+    rows = list_of(value, *names)
+    items: list[T] = []
+    unread: list[int] = []
+    for index, row in enumerate(rows):
+        try:
+            items.append(read(row) if is_record(row) else _refuse(row))
+        except Exception as error:  # whatever a row does to its reader, the others are read
+            unread.append(index)
+            reason = str(error)
+    if rows and not items:
+        raise ValueError(f"expected a list of JSON objects, got {shape_of(rows)} of which none can be read: {reason}")
+    return Rows(items, total=len(rows), unread=len(unread), is_first_unread=unread[:1] == [0])
+
+
+def _refuse(row: Any) -> Any:
+    raise ValueError(f"expected a JSON object, got {shape_of(row)}")
+
+
+def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
+    """
+    Return the runs of a list that is documented to be newest first in that order, whatever order they came in.
+
+    Runs of one time, and runs without one, keep their places.
+
+    :param runs: the runs as they were listed.
+    """
+    times = [run.created_at for run in runs if run.created_at]
+    if all(one >= following for one, following in pairwise(times)):
+        return runs
+    dated = iter(sorted((run for run in runs if run.created_at), key=_created_at, reverse=True))
+    ordered = [next(dated) if run.created_at else run for run in runs]
+    return runs.replaced(ordered, is_oldest_first=times[0] < times[-1])
+
+
+def _created_at(run: FlowRun) -> datetime:
+    return run.created_at or _EARLIEST
+
+
+def size_of(value: Any) -> int:
+    """Return about how many bytes a JSON value has, 0 for one that cannot be written."""
+    import msgspec
+
+    try:
+        return len(msgspec.json.encode(value))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return 0
+
+
+def shape_of(value: Any) -> str:
+    """Return in a few words what kind of JSON value this is."""
     if isinstance(value, Mapping):
-        return f"an object with the keys {sorted(map(str, value))[:8]}"
+        return f"an object with the keys {sorted(shortened(str(key), 40) for key in islice(value, 8))}"
     return f"a list ({type(value[0]).__name__})" if isinstance(value, list) and value else type(value).__name__
 
 
@@ -230,6 +362,6 @@ def rfc3339(moment: datetime) -> str:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except ValueError:  # a number of thousands of digits
+    except (ValueError, RecursionError):  # a number of thousands of digits, a value of thousands of levels
         return f"a huge {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(text, 80)

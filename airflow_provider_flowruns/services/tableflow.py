@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
 from airflow_provider_flowruns.services.errors import (
     AuthenticationError,
     InvalidArgument,
@@ -27,6 +26,7 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Part,
     Request,
+    Rows,
     Sighting,
     StartMark,
     Steps,
@@ -35,9 +35,16 @@ from airflow_provider_flowruns.services.model import (
 from airflow_provider_flowruns.services.reading import (
     checked_id,
     checked_limit,
+    count_of,
+    id_of,
+    name_of,
+    newest_first,
+    read_rows,
     record_about,
     record_of,
-    records_of,
+    required_id,
+    size_of,
+    status_text,
     text_of,
     texts_of,
     time_of,
@@ -119,10 +126,10 @@ class TableFlowApi:
 
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = tuple(_read_run(record) for record in records_of(body, "flow_runs", "data"))
-                following = _next_offset(body, offset + len(runs))
+                runs = _read_runs(body)
+                following = _next_offset(body, offset + runs.total)
                 has_more = bool(runs) and following is not None and following > offset
-                kept = tuple(run for run in runs if _matches(run, flow, wanted))
+                kept = runs.replaced(run for run in runs if _matches(run, flow, wanted))
                 return Page(kept, page(following) if has_more and following else None)
 
             return self._call("/v2/flows/runs", read, (("limit", str(size)), ("offset", str(offset)), *filters))
@@ -131,14 +138,11 @@ class TableFlowApi:
 
     def list_runs_of_flow(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
         """``GET /v2/flows/{id}/runs``: all runs of one flow in one answer, newest first."""
-        return self._call(
-            f"/v2/flows/{checked_flow_id(flow_id)}/runs",
-            lambda body: tuple(map(_read_run, records_of(body, "flow_runs", "data"))),
-        )
+        return self._call(f"/v2/flows/{checked_flow_id(flow_id)}/runs", _read_runs)
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: the workspace's active flows; there is no paging."""
-        return self._call("/v2/flows", lambda body: tuple(map(_read_flow, records_of(body, "flows", "data"))))
+        return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "flows", "data"))
 
     def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
         """
@@ -161,12 +165,13 @@ class TableFlowApi:
             return ((yield self.get_flow_run(target.run_id)),)
         if target.kind is Kind.FLOW_RUNS and target.flow_id:
             limit = target.newest or _NEWEST
-            page: Page[FlowRun] = yield self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
+            call = self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
+            page: Page[FlowRun] = yield call
             if page.items:
-                return page.items
+                return newest_runs(self.info, call, page)
             # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
-            runs: tuple[FlowRun, ...] = yield self.list_runs_of_flow(target.flow_id)
-            return runs[:limit]
+            whole = self.list_runs_of_flow(target.flow_id)
+            return newest_runs(self.info, whole, Page((yield whole)))[:limit]
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
             return (yield from self._find_started(target.flow_id, target.mark))
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
@@ -191,8 +196,7 @@ class TableFlowApi:
             by_id |= here
             call = page.next if len(missing) > 1 and len(here) > 1 else None
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
-        size = len(json.dumps(read[0].raw)) if read else 0
-        return Sighting(found, tuple(read), size)
+        return Sighting(found, tuple(read), size_of(read[0].raw) if read else 0)
 
     def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
         since = mark.since - _CLOCK_SKEW
@@ -210,8 +214,8 @@ class TableFlowApi:
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: listing the active flows."""
         flows: tuple[Flow, ...] = yield self.list_flows()
-        workspaces = {text_of(flow.raw.get("workspace_id")) for flow in flows} - {None}
-        where = f" of workspace {', '.join(sorted(map(str, workspaces)))}" if workspaces else ""
+        workspaces = sorted({name for flow in flows if (name := name_of(flow.raw.get("workspace_id")))})
+        where = f" of workspace {', '.join(workspaces[:5])}" if workspaces else ""
         return f"TableFlow answers; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
 
     def error_message(self, body: Any) -> str | None:
@@ -278,21 +282,24 @@ def _metadata(run: FlowRun) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, Mapping) else {}
 
 
+def _read_runs(body: Any) -> Rows[FlowRun]:
+    return newest_first(read_rows(body, _read_run, "flow_runs", "data"))
+
+
 def _read_run(record: Mapping[str, Any]) -> FlowRun:
     status = word(record.get("status"))
     lifecycle, disposition = _STATES.get(status, (Lifecycle.UNKNOWN, Disposition.NONE))
     ended = lifecycle is Lifecycle.NOT_RUNNING
-    attempt = record.get("current_attempt")
     return FlowRun(
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
-        run_id=text_of(record.get("id")),
-        flow_id=text_of(record.get("flow_id")),
+        run_id=required_id(record),
+        flow_id=id_of(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=text_of(record.get("status")) or "",
-        attempt=attempt if isinstance(attempt, int) else None,
-        trigger=text_of(record.get("trigger_method")),
+        vendor_status=status_text(record.get("status")),
+        attempt=count_of(record.get("current_attempt")) or None,
+        trigger=name_of(record.get("trigger_method")),
         created_at=time_of(record.get("created_at")),
         started_at=time_of(record.get("start_time")),
         completed_at=time_of(record.get("end_time")) or time_of(record.get("updated_at")) if ended else None,
@@ -314,4 +321,4 @@ def _run_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_flow(record: Mapping[str, Any]) -> Flow:
     active = record.get("active")
     enabled = active if isinstance(active, bool) else None
-    return Flow(TableFlowApi.info.name, str(record.get("id")), text_of(record.get("name")), enabled, record)
+    return Flow(TableFlowApi.info.name, required_id(record), name_of(record.get("name")), enabled, record)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowruns.services.activepieces import STATUSES, ActivepiecesApi
 from airflow_provider_flowruns.services.model import (
+    MAX_COUNT,
     MAX_ERROR_CHARS,
     MAX_ERRORS,
     MAX_RESOURCES,
@@ -132,6 +133,12 @@ def test_a_run_cannot_be_changed() -> None:
         RUN.run_id = "8"
 
 
+def test_sums_of_rows_stay_within_what_airflows_channels_carry() -> None:
+    many = (ResourceCounts("r", MAX_COUNT, MAX_COUNT, MAX_COUNT),) * 3
+    rows = dataclasses.replace(RUN, resources=many).summary()["rows"]
+    assert rows == {"extracted": MAX_COUNT, "analyzed": MAX_COUNT, "loaded": MAX_COUNT}
+
+
 def test_summary_of_a_flow_is_plain_json() -> None:
     flow = Flow("tableflow", "f", "Invoices", True, {"steps": []})
     assert flow.summary() == {"service": "tableflow", "flow_id": "f", "name": "Invoices", "enabled": True}
@@ -165,7 +172,7 @@ CALLS = [
 def about(call, body):
     """Return a body with the id that the call asks about, where it asks about one."""
     asked = next((part for part in call.request.path.split("/") if part in {"1", "A", "A" * 21}), None)
-    return {"id": asked, **body} if isinstance(body, dict) else body
+    return [{"id": 7, **one} for one in body] if isinstance(body, list) else {"id": asked, **body}
 
 
 @pytest.mark.parametrize(("call", "bodies"), CALLS, ids=[call.request.path for call, _ in CALLS])

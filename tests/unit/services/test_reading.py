@@ -10,17 +10,33 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Call, Response
+from airflow_provider_flowruns.services.model import (
+    MAX_COUNT,
+    Call,
+    Disposition,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    Response,
+    Rows,
+)
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.reading import (
+    MAX_NAME_CHARS,
+    UNREADABLE,
     checked_id,
     checked_limit,
     checked_range,
     checked_time,
     count_of,
+    id_of,
+    newest_first,
+    read_rows,
     record_of,
-    records_of,
     rfc3339,
+    shape_of,
+    size_of,
+    status_text,
     text_of,
     texts_of,
     time_of,
@@ -70,14 +86,92 @@ def test_a_number_beyond_the_calendar_reads_as_no_time(value) -> None:
     assert time_of(value) is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -1,
+        -62_135_596_800,
+        -1e11,
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T23:59:59.999999+14:00",
+        "9999-12-31T23:59:59.999999Z",
+        "9999-12-31T23:59:59.999999-14:00",
+        "nan",
+        "x" * 100_000,
+    ],
+)
+def test_the_ends_of_the_calendar_and_of_unix_time_stand_for_never(value) -> None:
+    assert time_of(value) is None
+
+
+@pytest.mark.parametrize("value", ["0001-01-02T00:00:00Z", "9999-12-30T00:00:00Z", 1, "2026-01-31T12:00:00.123456789Z"])
+def test_a_time_that_is_read_can_be_reckoned_with(value) -> None:
+    moment = time_of(value)
+    for hours in (-14, 14):
+        moment.astimezone(timezone(timedelta(hours=hours)))
+    assert isinstance(moment.timestamp(), float)
+    assert moment - timedelta(days=1) < moment < moment + timedelta(days=1)
+
+
+@examples
+@given(st.floats() | st.integers() | st.integers(-(10**30), 10**30) | st.text() | st.booleans() | st.none())
+def test_any_value_is_a_time_to_reckon_with_or_none(value) -> None:
+    moment = time_of(value)
+    assert moment is None or moment - timedelta(days=1) < moment < moment + timedelta(days=1)
+
+
 @pytest.mark.parametrize("value", ["NOT_RUNNING", "not_running", " Not_Running\n"])
 def test_a_word_in_any_case(value) -> None:
     assert word(value) == "NOT_RUNNING"
 
 
-@pytest.mark.parametrize("value", [None, "", "  ", 5, True, [], {}])
+@pytest.mark.parametrize("value", [None, "", "  ", {}])
 def test_a_missing_word_is_empty(value) -> None:
     assert word(value) == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, 1, False, True, 1.5, [], ["RUNNING"], {"lifecycle": "RUNNING"}, "x" * 100, "ſucceeded", "SUCCEEDED\ufffd"],
+)
+def test_what_is_there_but_no_word_is_not_missing(value) -> None:
+    assert word(value) == UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("", ""),
+        ({}, ""),
+        ("not_running", "not_running"),
+        (1, "1"),
+        (True, "True"),
+        (["RUNNING"], "(a list (str))"),
+        ({"a": 1}, "(an object with the keys ['a'])"),
+    ],
+)
+def test_a_status_as_people_see_it(value, text) -> None:
+    assert status_text(value) == text
+
+
+def test_a_status_that_people_see_is_short() -> None:
+    assert len(status_text("x" * 100_000)) == MAX_NAME_CHARS
+    assert len(status_text({"x" * 100_000: 1})) <= MAX_NAME_CHARS
+
+
+@pytest.mark.parametrize(("value", "text"), [("abc", "abc"), (568971, "568971"), (0, "0"), ("x" * 128, "x" * 128)])
+def test_an_id_is_a_text_or_a_whole_number(value, text) -> None:
+    assert id_of(value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", " ", True, 1.0, float("nan"), {}, [], {"id": 1}, ["abc"], "x" * 129, pytest.param(HUGE, id="huge")],
+)
+def test_what_is_no_id(value) -> None:
+    assert id_of(value) is None
 
 
 @pytest.mark.parametrize(("value", "text"), [("abc", "abc"), (568971, "568971"), (0, "0")])
@@ -120,6 +214,13 @@ def test_a_row_count_that_is_no_number_is_zero(value) -> None:
     assert count_of(value) == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "count"), [(MAX_COUNT, MAX_COUNT), (MAX_COUNT + 1, 0), (-1, 0), (10**40, 0), (True, 0)]
+)
+def test_a_row_count_that_json_cannot_carry_is_zero(value, count) -> None:
+    assert count_of(value) == count
+
+
 @pytest.mark.parametrize("body", [{"id": 1}, {"data": {"id": 1}}])
 def test_a_record_bare_and_wrapped(body) -> None:
     assert record_of(body) == {"id": 1}
@@ -138,13 +239,92 @@ def test_what_is_no_record_is_refused(body) -> None:
 
 @pytest.mark.parametrize("body", [[{"id": 1}], {"data": [{"id": 1}]}, {"flow_runs": [{"id": 1}], "data": None}])
 def test_a_list_bare_and_under_its_names(body) -> None:
-    assert records_of(body, "flow_runs", "data") == [{"id": 1}]
+    assert read_rows(body, dict, "flow_runs", "data") == ({"id": 1},)
 
 
-@pytest.mark.parametrize("body", [None, "text", 7, {}, {"data": {}}, {"other": []}, [1], [{"id": 1}, None]])
+@pytest.mark.parametrize("body", [None, "text", 7, {}, {"data": {}}, {"other": []}, [1], [None, {"id": {}}]])
 def test_what_is_no_list_of_records_is_refused(body) -> None:
     with pytest.raises(ValueError, match="expected a list of JSON objects"):
-        records_of(body, "data")
+        read_rows(body, lambda record: record["id"] + 1, "data")
+
+
+@pytest.mark.parametrize("odd", [None, 7, "text", [], {}, {"id": {}}, {"id": []}, {"id": None}, {"id": "1"}])
+def test_a_row_that_cannot_be_read_does_not_hide_the_others(odd) -> None:
+    rows = read_rows([{"id": 1}, odd, {"id": 2}], lambda record: record["id"] + 1)
+    assert rows == (2, 3)
+    assert (rows.total, rows.unread, rows.is_first_unread) == (3, 1, False)
+
+
+def test_a_row_that_cannot_be_read_is_told_when_it_comes_first() -> None:
+    assert read_rows([{}, {"id": 1}], lambda record: record["id"]).is_first_unread
+    assert not read_rows([], dict).is_first_unread
+
+
+def run_at(run_id: str, created_at: datetime | None) -> FlowRun:
+    return FlowRun(
+        service="tableflow",
+        kind=Kind.RUN,
+        run_id=run_id,
+        flow_id="f",
+        lifecycle=Lifecycle.RUNNING,
+        disposition=Disposition.NONE,
+        vendor_status="processing",
+        created_at=created_at,
+    )
+
+
+def after_noon(seconds: int | None) -> datetime | None:
+    return None if seconds is None else NOON + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "order", "is_oldest_first"),
+    [
+        ([], "", False),
+        ([1], "a", False),
+        ([3, 2, 1], "abc", False),
+        ([1, 1, 1], "abc", False),
+        ([None, None], "ab", False),
+        ([3, None, 1], "abc", False),
+        ([1, 2, 3], "cba", True),
+        ([1, 1, 2], "cab", True),
+        ([2, 1, 3, 0], "cabd", False),
+        ([None, 1, 2], "acb", True),
+        ([1, None, 2, None], "cbad", True),
+    ],
+)
+def test_a_list_is_put_newest_first_where_its_times_contradict_that(seconds, order, is_oldest_first) -> None:
+    rows = Rows([run_at(name, after_noon(at)) for name, at in zip("abcd", seconds, strict=False)], total=9, unread=2)
+    found = newest_first(rows)
+    assert "".join(run.run_id for run in found) == order
+    assert found.is_oldest_first is is_oldest_first
+    assert (found.total, found.unread) == (9, 2)
+
+
+def test_the_size_of_a_value_is_that_of_its_json() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert size_of({"a": "x" * 1_000}) == 1_008
+    assert [size_of(odd) for odd in ("\ud83d", object(), deep)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (None, "NoneType"),
+        ("x", "str"),
+        ([], "list"),
+        ([1], "a list (int)"),
+        ({"b": 1, "a": 2}, "an object with the keys ['a', 'b']"),
+    ],
+)
+def test_the_shape_of_a_value_in_a_few_words(value, shape) -> None:
+    assert shape_of(value) == shape
+
+
+def test_the_shape_of_a_large_value_is_as_short() -> None:
+    assert len(shape_of({f"{number}{'x' * 10_000}": number for number in range(1_000)})) < 500
 
 
 @pytest.mark.parametrize("value", [5, "5", " 5 ", "\t5\n"])
