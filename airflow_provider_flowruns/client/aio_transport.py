@@ -14,6 +14,7 @@ from yarl import URL
 
 from airflow_provider_flowruns.client.policy import headers_for, no_answer
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.services.errors import ConnectionFailed
 from airflow_provider_flowruns.services.model import Request, Response
 
 #: Connections of one pool at most; further requests wait their turn.
@@ -41,6 +42,17 @@ class Transport:
         :param request: the request as data.
         :raises ConnectionFailed: there was none.
         """
+        answer = await self._exchange(settings, request)
+        if isinstance(answer, ConnectionFailed):
+            raise answer
+        return answer
+
+    async def _exchange(self, settings: Settings, request: Request) -> Response | ConnectionFailed:
+        """
+        Return the answer, or the error that came instead.
+
+        The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
+        """
         url = _url(settings.base_url + request.path, request.query)
         try:
             # The session's own queue would count waiting for a connection as waiting for the answer.
@@ -58,9 +70,7 @@ class Transport:
                 return Response(answer.status, answer.headers, await answer.read())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            failure = no_answer(settings, request, _reason(error), sent=sent)
-        # Outside of the except block: the other error holds the request, and with it the token.
-        raise failure
+            return no_answer(settings, request, _reason(error), sent=sent)
 
     async def close(self) -> None:
         """Close the session's connections."""

@@ -81,7 +81,7 @@ class SecretMask:
     :param secrets: the secrets; those of under 6 characters are left alone.
     """
 
-    __slots__ = ("_base64", "_bytes", "_has_slash", "_texts")
+    __slots__ = ("_base64", "_bytes", "_has_slash", "_is_odd", "_texts")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {clean_text(secret) for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
@@ -92,6 +92,8 @@ class SecretMask:
         forms = (*self._texts, *self._base64)
         self._bytes = tuple(form.encode() for form in forms)
         self._has_slash = any("/" in form for form in forms)
+        #: JSON cannot write these characters as they are, so that only what has been decoded can be compared.
+        self._is_odd = any(odd in secret for secret in known for odd in '"\\')
 
     def text(self, text: str) -> str:
         """
@@ -122,6 +124,8 @@ class SecretMask:
     def _may_be_in(self, data: bytes) -> bool:
         """Tell whether some form of a secret is in the data; made to cost little where none is."""
         if any(form in data for form in self._bytes) or b"\0" in data:  # NUL: UTF-16 or UTF-32
+            return True
+        if self._is_odd and b"\\" in data:
             return True
         if b"\\u00" in data or (self._has_slash and b"\\/" in data):
             return self._is_in(_unescape(data.decode("utf-8", "replace")))

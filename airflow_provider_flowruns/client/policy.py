@@ -147,11 +147,7 @@ def _log_unread(settings: Settings, call: Call[Any], result: Any) -> None:
 def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
     """Log a warning the first time that rows of a list are left out."""
     log.warning(
-        "Connection %r: some rows in the response to %s %s cannot be read and are left out; "
-        "set the log level to DEBUG to see how many, each time",
-        conn_id,
-        method,
-        path,
+        "Connection %r: some rows in the response to %s %s cannot be read and are left out", conn_id, method, path
     )
 
 

@@ -141,9 +141,17 @@ class SyncClient:
             return error
 
     def _send_once(self, call: Call[T]) -> T:
-        return result_of(self.settings, call, self._exchange(call.request))
+        response = self._exchange(call.request)
+        if isinstance(response, ApiError):
+            raise response
+        return result_of(self.settings, call, response)
 
-    def _exchange(self, request: Request) -> Response:
+    def _exchange(self, request: Request) -> Response | ApiError:
+        """
+        Send a request and return its response, or the error that came instead.
+
+        The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
+        """
         settings, sent_at = self.settings, time.time()
         try:
             with (
@@ -167,9 +175,7 @@ class SyncClient:
                 self.vendor_clock.measure(headers, sent_at, time.time())
                 return Response(answer.status_code, headers, self._body(answer))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure = no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error))
-        # Outside of the except block: the other error holds the request, and with it the token.
-        raise failure
+            return no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error))
 
     def _body(self, answer: requests.Response) -> bytes:
         end = time.monotonic() + self.settings.timeout

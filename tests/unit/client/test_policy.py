@@ -255,6 +255,81 @@ def test_a_good_status_with_an_unreadable_body_is_unexpected(body, content_type,
     assert error.message.startswith(words)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [TypeError("unhashable"), KeyError("id"), AttributeError("get"), IndexError(0), OverflowError(), RecursionError()],
+    ids=lambda broken: type(broken).__name__,
+)
+def test_whatever_an_answer_does_to_its_reader_it_is_unexpected_and_named_by_its_shape(broken) -> None:
+    def read(body: object) -> None:
+        raise broken
+
+    with pytest.raises(UnexpectedAnswer) as raised:
+        result_of(made(), Call("portable", GET, read), Response(200, {}, b'{"b": 1, "a": {}}'))
+    assert raised.value.message == (f"cannot be read ({type(broken).__name__}): an object with the keys ['a', 'b']")
+    assert raised.value.transient
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"id": "9"', b'"text"', b"<html>", b"[" * 200_000], ids=["broken", "text", "html", "deep"]
+)
+def test_an_unexpected_answer_does_not_hold_the_answer(body) -> None:
+    error = refused(200, body)
+    assert (error.__context__, error.__cause__) == (None, None)
+
+
+def test_rows_that_cannot_be_read_are_told_once_a_list(caplog) -> None:
+    settings = settings_from("portable", "unread", host=None, schema=None, port=None, password=TOKEN, extra={})
+    body = json.dumps([{"id": 2}, {"id": {}}, 7]).encode()
+    for call in (PortableApi().get_run_attempts(5).first, PortableApi().get_run_attempts(5).first):
+        page = result_of(settings, call, Response(200, {}, body))
+        assert [run.run_id for run in page.items] == ["2"]
+        assert page.unread == 2
+    result_of(settings, PortableApi().list_flows(), Response(200, {}, body))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    left_out = "some rows in the response to GET /v2/flows{} cannot be read and are left out"
+    assert warnings == [
+        f"Connection 'unread': {left_out.format('/5/run')}",
+        f"Connection 'unread': {left_out.format('')}",
+    ]
+
+
+@pytest.mark.parametrize("service", ["portable", "activepieces", "tableflow"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            {"type": "about:blank", "title": "Bad Gateway", "status": 502, "detail": "no upstream"},
+            "Bad Gateway: no upstream",
+        ),
+        ({"title": "Bad Gateway"}, "Bad Gateway"),
+        ({"detail": "no upstream"}, "no upstream"),
+        ({"title": "Gone", "detail": "Gone"}, "Gone"),
+        ({"title": {}, "detail": [1], "status": 502}, "HTTP 502 without a message"),
+        ({"message": "said so", "title": "Bad Gateway"}, "said so"),
+    ],
+)
+def test_the_problem_document_of_a_gateway_is_read(service, body, words) -> None:
+    error = refused(502, json.dumps(body).encode(), service, content_type="application/problem+json")
+    assert error.message == words
+
+
+@pytest.mark.parametrize("service", ["portable", "activepieces", "tableflow"])
+def test_an_error_is_clean_text_whatever_the_server_says(service) -> None:
+    bodies = [
+        rb'{"message": "cut \ud83d", "code": "\u0000"}',
+        rb'{"message": "cut \ud83d \u0000", "error": "\udfff", "params": {"message": "\ud83d"}}',
+        b"\xff\xfe\0\xed\xa0\xbd",
+        json.dumps({"params": {"entityType": [[]] * 3, "entityId": {"a": 1}}, "message": None}).encode(),
+    ]
+    for body in bodies:
+        for status in (200, 302, 404, 503):
+            error = refused(status, body, service, location="https://h/\udcff\0", content_type="text/\udcff")
+            text = f"{error} {error.to_record()}"
+            assert "\0" not in text
+            assert text.encode()
+
+
 def test_a_redirect_says_where_it_led_and_that_it_was_not_followed() -> None:
     error = refused(302, b"", location="https://login.example.com/")
     assert type(error) is UnexpectedAnswer

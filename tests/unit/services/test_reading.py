@@ -133,7 +133,7 @@ def test_a_missing_word_is_empty(value) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, 1, False, True, 1.5, [], ["RUNNING"], {"lifecycle": "RUNNING"}, "x" * 100, "ſucceeded", "SUCCEEDED\ufffd"],
+    [0, 1, False, True, 1.5, [], ["RUNNING"], {"lifecycle": "RUNNING"}, "x" * 100, "\u017fucceeded", "SUCCEEDED\ufffd"],
 )
 def test_what_is_there_but_no_word_is_not_missing(value) -> None:
     assert word(value) == UNREADABLE
