@@ -203,6 +203,70 @@ def test_error_text_of_every_generation_of_the_record(fields, errors) -> None:
     assert read(**{"status": "FAILED", **fields}).errors == errors
 
 
+def enveloped(message: object, **fields: object) -> str:
+    return json.dumps({"__apErrorVersion": 1, "message": message, **fields})
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (enveloped("HTTP 500"), "HTTP 500"),
+        (enveloped("HTTP 500", stack="at step_1", code=7), "HTTP 500"),
+        (f" {enveloped('HTTP 500')}\n", "HTTP 500"),
+        ({"__apErrorVersion": 1, "message": "HTTP 500"}, "HTTP 500"),
+        (enveloped(enveloped("HTTP 500")), "HTTP 500"),
+        (enveloped(enveloped(enveloped("HTTP 500"))), "HTTP 500"),
+        (enveloped({"__apErrorVersion": 2, "message": "HTTP 500"}), "HTTP 500"),
+        (enveloped('said "no"\nand \\ left'), 'said "no"\nand \\ left'),
+        (r'{"__apErrorVersion":1,"message":"cut \ud83d"}', "cut \ufffd"),
+        # The server cuts long messages, the envelope with them.
+        ('{"__apErrorVersion":1,"message":"The long sto', "The long sto"),
+        ('{"__apErrorVersion":1,"message":"The long sto\\', "The long sto"),
+        (r'{"__apErrorVersion":1,"message":"The long sto\u00e', "The long sto"),
+        (r'{"__apErrorVersion":1,"message":"The \"long\" sto', 'The "long" sto'),
+        # Envelopes of another make are shown as they are.
+        ('{"message": "HTTP 500"}', '{"message": "HTTP 500"}'),
+        ('{"__apErrorVersion": 1}', '{"__apErrorVersion": 1}'),
+        ('{"__apErrorVersion": 1, "message": ""}', '{"__apErrorVersion": 1, "message": ""}'),
+        ("{ not JSON", "{ not JSON"),
+        ("[1, 2]", "[1, 2]"),
+        ("HTTP 500", "HTTP 500"),
+        ({"text": "HTTP 500"}, "{'text': 'HTTP 500'}"),
+    ],
+)
+def test_the_message_of_a_failed_step_is_taken_out_of_its_envelope(message, said) -> None:
+    run = read(status="FAILED", failedStep={"name": "step_1", "message": message})
+    assert run.errors == (f"step 'step_1': {said}",)
+
+
+def test_an_envelope_that_cannot_be_opened_is_shortened() -> None:
+    for message in (json.dumps({"text": "x" * 10_000}), {"text": "x" * 10_000}):
+        (error,) = read(status="FAILED", failedStep={"message": message}).errors
+        assert len(error) == 500
+        assert error.endswith("...")
+
+
+def test_envelopes_within_envelopes_end() -> None:
+    message = "HTTP 500"
+    for _ in range(20):
+        message = enveloped(message)
+    (error,) = read(status="FAILED", failedStep={"message": message}).errors
+    assert len(error) <= 500
+
+
+def test_a_secret_in_an_envelope_is_masked() -> None:
+    token = "sk-made-up-token"
+    settings = settings_from(
+        "activepieces", "activepieces_default", host=None, schema=None, port=None, password=token, extra={}
+    )
+    hidden = "".join(f"\\u{ord(one):04x}" for one in token)
+    for inner in (token, hidden):
+        message = f'{{"__apErrorVersion":1,"message":"Bearer {inner}"}}'
+        body = json.dumps({**RUN, "status": "FAILED", "failedStep": {"message": message}}).encode()
+        run = result_of(settings, ActivepiecesApi().get_flow_run(RUN_ID), Response(200, {}, body))
+        assert run.errors == ("Bearer ***",)
+
+
 @pytest.mark.parametrize("finish", [None, "", MISSING])
 def test_a_cancelled_run_without_finish_time_ended_when_it_was_last_changed(finish) -> None:
     run = read(status="CANCELED", finishTime=finish)

@@ -1,0 +1,353 @@
+"""What no service should send: the run it is about is neither a success nor in the way of the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.base import Service
+from airflow_provider_flowruns.services.errors import UnexpectedAnswer
+from airflow_provider_flowruns.services.model import Call, Disposition, Kind, Lifecycle, Page, Rows, Target
+from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.services.tableflow import TableFlowApi
+
+PROJECT, FLOW = "p" * 21, "f" * 21
+PORTABLE, ACTIVEPIECES, TABLEFLOW = PortableApi(), ActivepiecesApi(PROJECT), TableFlowApi()
+UNKNOWN = (Lifecycle.UNKNOWN, Disposition.NONE)
+ENDED = "2026-01-31T12:00:00Z"
+
+
+def attempt(number: int, **fields: Any) -> dict[str, Any]:
+    created = f"2026-01-31T11:00:{number % 60:02}Z"
+    done = {"lifecycle": "NOT_RUNNING", "disposition": "SUCCEEDED", "completedAt": ENDED}
+    return {"id": number, "flow": 7, "createdAt": created, **done, **fields}
+
+
+def piece(number: int, **fields: Any) -> dict[str, Any]:
+    created = f"2026-01-31T11:00:{number % 60:02}.000Z"
+    facts = {"flowId": FLOW, "projectId": PROJECT, "status": "SUCCEEDED", "finishTime": ENDED}
+    return {"id": f"{number:021d}", "created": created, **facts, **fields}
+
+
+def document(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"run-{number}",
+        "flow_id": "f",
+        "status": "completed",
+        "created_at": 1_769_857_200 + number,
+        **fields,
+    }
+
+
+def ids(runs: Any) -> list[str | None]:
+    return [run.run_id for run in runs]
+
+
+def drive(steps: Any, *bodies: Any) -> Any:
+    """Take steps with the bodies as the answers to their calls, and return their result."""
+    left = list(bodies)
+    try:
+        call = next(steps)
+        while True:
+            call = steps.send(call.read(left.pop(0)))
+    except StopIteration as end:
+        return end.value
+
+
+# -- a word that is there but is no word
+
+
+UNREADABLE = [0, 1, False, True, 1.5, [], ["RUNNING"], ["NOT_RUNNING"], {"a": 1}, "(unreadable)", "x" * 10_000]
+
+
+@pytest.mark.parametrize("lifecycle", UNREADABLE, ids=lambda value: repr(value)[:20])
+def test_a_portable_lifecycle_that_cannot_be_read_is_not_a_missing_one(lifecycle) -> None:
+    record = {"id": 7, "lifecycle": lifecycle, "disposition": "SUCCEEDED", "completedAt": ENDED}
+    runs = [
+        PORTABLE.get_flow_status(7).read(record),
+        PORTABLE.get_workflow_status(7).read(record),
+        PORTABLE.get_run_attempts(7).first.read([record]).items[0],
+    ]
+    for run in runs:
+        assert (run.lifecycle, run.disposition) == UNKNOWN
+        assert len(run.vendor_status) <= 420
+
+
+@pytest.mark.parametrize("lifecycle", [None, "", " ", {}])
+def test_a_portable_lifecycle_that_is_missing_is_told_by_the_end(lifecycle) -> None:
+    record = {"id": 7, "lifecycle": lifecycle, "disposition": "SUCCEEDED", "completedAt": ENDED}
+    run = PORTABLE.get_flow_status(7).read(record)
+    assert (run.lifecycle, run.disposition) == (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED)
+
+
+@pytest.mark.parametrize("completed_at", [0, -1, False, True, [], [ENDED], {}, "soon", "0001-01-01T00:00:00Z"])
+def test_a_portable_run_without_lifecycle_has_ended_only_at_a_time(completed_at) -> None:
+    record = {"id": 7, "disposition": "SUCCEEDED", "completedAt": completed_at}
+    run = PORTABLE.get_flow_status(7).read(record)
+    assert (run.lifecycle, run.disposition, run.completed_at) == (*UNKNOWN, None)
+
+
+@pytest.mark.parametrize("disposition", UNREADABLE, ids=lambda value: repr(value)[:20])
+def test_a_portable_disposition_that_cannot_be_read_is_no_outcome(disposition) -> None:
+    record = {"id": 7, "lifecycle": "NOT_RUNNING", "disposition": disposition, "completedAt": ENDED}
+    (with_status,) = PORTABLE.get_run_attempts(7).first.read([{**record, "status": "SUCCEEDED"}]).items
+    for run in (PORTABLE.get_flow_status(7).read(record), with_status):
+        assert (run.lifecycle, run.disposition) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "status", [*UNREADABLE, ["SUCCEEDED"], {"status": "completed"}], ids=lambda value: repr(value)[:20]
+)
+def test_a_status_that_cannot_be_read_is_unknown(status) -> None:
+    runs = [
+        ACTIVEPIECES.get_flow_run("0" * 20 + "1").read(piece(1, status=status)),
+        TABLEFLOW.get_flow_run("run-1").read(document(1, status=status)),
+    ]
+    for run in runs:
+        assert (run.lifecycle, run.disposition) == UNKNOWN
+        assert len(run.vendor_status) <= 200
+
+
+# -- a row that cannot be read
+
+
+NO_ROWS = [None, 7, "text", [], [{}]]
+NO_IDS = [{}, [], [[]], {"id": 1}, None, "", " ", True, 1.5, "x" * 1_000]
+LISTS: list[tuple[Callable[[], Call[Any]], Callable[..., dict[str, Any]]]] = [
+    (lambda: PORTABLE.get_run_attempts(7).first, attempt),
+    (lambda: PORTABLE.get_run_attempts(7, sort="ASC").first, attempt),
+    (PORTABLE.list_flows, attempt),
+    (lambda: ACTIVEPIECES.get_flow_runs([f"{number:021d}" for number in (1, 2, 3)]), piece),
+    (lambda: ACTIVEPIECES.list_flow_runs().first, piece),
+    (lambda: ACTIVEPIECES.list_flows().first, piece),
+    (lambda: TABLEFLOW.list_flow_runs().first, document),
+    (lambda: TABLEFLOW.list_runs_of_flow("f"), document),
+    (TABLEFLOW.list_flows, document),
+]
+LIST_IDS = [f"{make().service} {make().request.path}" for make, _ in LISTS]
+
+
+def rows_of(result: Any) -> Rows[Any]:
+    rows = getattr(result, "items", getattr(result, "runs", result))
+    assert isinstance(rows, Rows)
+    return rows
+
+
+@pytest.mark.parametrize(("make", "row"), LISTS, ids=LIST_IDS)
+@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"data": rows}])
+def test_one_malformed_row_is_left_out_and_the_others_are_read(make, row, wrap) -> None:
+    good = [row(2), row(1)]
+    expected = rows_of(make().read(wrap(good)))
+    assert len(expected) == 2
+    for odd in [*NO_ROWS, *(row(3, id=no_id) for no_id in NO_IDS)]:
+        for place in range(3):
+            rows = rows_of(make().read(wrap([*good[:place], odd, *good[place:]])))
+            assert rows == expected
+            assert (rows.total, rows.unread, rows.is_first_unread) == (3, 1, place == 0)
+
+
+@pytest.mark.parametrize(("make", "row"), LISTS, ids=LIST_IDS)
+def test_a_list_of_which_no_row_can_be_read_is_refused(make, row) -> None:
+    with pytest.raises(ValueError, match="none can be read"):
+        make().read([row(1, id={}), None])
+
+
+@pytest.mark.parametrize(("make", "row"), LISTS, ids=LIST_IDS)
+@pytest.mark.parametrize("body", [None, 7, "text", {}, {"data": {}}, {"data": None}])
+def test_what_is_no_list_is_refused(make, row, body) -> None:
+    with pytest.raises(ValueError, match="expected a list"):
+        make().read(body)
+
+
+def test_paging_counts_the_rows_that_cannot_be_read() -> None:
+    page = PORTABLE.get_run_attempts(7, limit=3).first.read([attempt(3), {}, attempt(1)])
+    assert dict(page.next.request.query)["offset"] == "3"
+    page = ACTIVEPIECES.list_flow_runs(limit=3).first.read({"data": [piece(3), None, piece(1)]})
+    assert page.next is not None
+    page = TABLEFLOW.list_flow_runs(limit=3).first.read({"flow_runs": [document(3), 7, document(1)], "total": 9})
+    assert dict(page.next.request.query)["offset"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("service", "targets", "body"),
+    [
+        (
+            PORTABLE,
+            [Target("portable", Kind.RUN, "7", str(number)) for number in (1, 2, 3)],
+            [attempt(3), attempt(2, id=[]), attempt(2, id={}), 7, attempt(1)],
+        ),
+        (
+            ACTIVEPIECES,
+            [Target("activepieces", Kind.RUN, None, f"{number:021d}") for number in (1, 2, 3)],
+            {"data": [piece(3), piece(2, id=[]), piece(2, id={}), 7, piece(1)]},
+        ),
+        (
+            TABLEFLOW,
+            [Target("tableflow", Kind.RUN, None, f"run-{number}") for number in (1, 2, 3)],
+            {"flow_runs": [document(3), document(2, id=[]), document(2, id={}), 7, document(1)]},
+        ),
+    ],
+    ids=["portable", "activepieces", "tableflow"],
+)
+def test_a_look_at_several_sees_all_but_the_one_that_cannot_be_read(service: Service, targets, body) -> None:
+    sighting = drive(service.look_at_all(targets, 3, 100), body)
+    assert {target.run_id for target in sighting.found} == {targets[0].run_id, targets[2].run_id}
+
+
+# -- which run is the newest
+
+
+LOOKS: list[tuple[Service, Target, Callable[..., dict[str, Any]], Callable[[list[Any]], list[Any]]]] = [
+    (PORTABLE, Target("portable", Kind.FLOW_RUNS, "7"), attempt, lambda rows: [{"data": rows}]),
+    (ACTIVEPIECES, Target("activepieces", Kind.FLOW_RUNS, FLOW), piece, lambda rows: [{"data": rows}]),
+    (TABLEFLOW, Target("tableflow", Kind.FLOW_RUNS, "f"), document, lambda rows: [{"flow_runs": rows}]),
+    (TABLEFLOW, Target("tableflow", Kind.FLOW_RUNS, "f"), document, lambda rows: [{"flow_runs": []}, rows]),
+]
+LOOK_IDS = ["portable", "activepieces", "tableflow", "tableflow bare"]
+
+
+@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
+def test_a_flows_newest_run_comes_first_in_whatever_order_the_list_came(service, target, row, bodies) -> None:
+    newest_first = [row(number) for number in (9, 8, 7, 6)]
+    expected = drive(service.look(target), *bodies(newest_first))
+    assert len(expected) == 4
+    assert drive(service.look(target), *bodies(newest_first[::-1])) == expected
+    assert drive(service.look(target), *bodies([newest_first[one] for one in (2, 0, 3, 1)])) == expected
+
+
+@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
+def test_an_older_run_does_not_pass_for_the_newest_one_that_cannot_be_read(service, target, row, bodies) -> None:
+    for rows in ([row(9, id={}), row(8), row(7)], [row(7), row(8), row(9, id={})]):
+        with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read") as raised:
+            drive(service.look(target), *bodies(rows))
+        assert raised.value.path.startswith(("/v2/flows/", "/api/v1/flow-runs"))
+    assert len(drive(service.look(target), *bodies([row(9), row(8, id={}), row(7)]))) == 2
+
+
+@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS[:3], ids=LOOK_IDS[:3])
+def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_first(
+    service: Service, target: Target, row: Any, bodies: Any
+) -> None:
+    target = Target(target.service, target.kind, target.flow_id, newest=3)
+    answers = bodies([row(number) for number in (1, 2, 3)])
+    answers[0]["total"] = 9  # TableFlow's way to say that there are more
+    with pytest.raises(UnexpectedAnswer, match="the list comes oldest first and has further pages"):
+        drive(service.look(target), *answers)
+
+
+def test_who_waits_for_the_newest_of_several_is_not_shown_an_older_one() -> None:
+    newest, run = Target("portable", Kind.FLOW_RUNS, "7"), Target("portable", Kind.RUN, "7", "1")
+    sighting = drive(PORTABLE.look_at_all([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
+    assert set(sighting.found) == {run}
+
+
+def test_a_history_that_is_asked_for_oldest_first_keeps_its_order() -> None:
+    body = {"data": [attempt(1), attempt(2), attempt(3)]}
+    assert ids(PORTABLE.get_run_attempts(7, sort="ASC").first.read(body).items) == ["1", "2", "3"]
+    assert ids(PORTABLE.get_run_attempts(7, sort="asc").first.read(body).items) == ["1", "2", "3"]
+    assert ids(PORTABLE.get_run_attempts(7, sort="desc").first.read(body).items) == ["3", "2", "1"]
+
+
+def test_portable_cancels_no_flow_of_which_a_run_cannot_be_read() -> None:
+    page = {"data": [attempt(3, lifecycle="RUNNING", disposition="NONE"), {}, attempt(1)]}
+    said = drive(PORTABLE.cancel("7", "3"), page)
+    assert "was not cancelled" in said
+    assert "1 of its run attempts cannot be read" in said
+
+
+# -- times
+
+
+LATEST = "9999-12-31T23:59:59.999999Z"
+
+
+@pytest.mark.parametrize("created", [LATEST, "0001-01-01T00:00:00Z", -1, 1e300, True, "nan", None, [], {}])
+def test_a_full_page_with_a_run_at_the_end_of_the_calendar_is_read(created) -> None:
+    rows = [piece(2, created=created), piece(1)]
+    page = ACTIVEPIECES.list_flow_runs(limit=2).first.read({"data": rows})
+    assert ids(page.items) == [f"{2:021d}", f"{1:021d}"]
+    assert dict(page.next.request.query)["createdBefore"] == "2026-01-31T11:00:01.001000Z"
+    assert ACTIVEPIECES.list_flow_runs(limit=1).first.read({"data": rows[:1]}).next is None
+
+
+@pytest.mark.parametrize("moment", ["9999-12-30T00:00:00Z", "0001-01-02T00:00:00Z"])
+def test_the_first_and_last_times_that_are_read_lead_on(moment) -> None:
+    page = ACTIVEPIECES.list_flow_runs(limit=1).first.read({"data": [piece(1, created=moment)]})
+    assert page.next is not None
+    assert json.loads(json.dumps(page.items[0].summary()))["created_at"][:4] == moment[:4]
+
+
+# -- what is shown is bounded
+
+
+def longest(value: Any) -> int:
+    """Return the length of the longest text in a JSON value."""
+    if isinstance(value, Mapping):
+        return max(map(longest, [*value, *value.values()]), default=0)
+    if isinstance(value, list):
+        return max(map(longest, value), default=0)
+    return len(value) if isinstance(value, str) else 0
+
+
+HUGE_TEXT = "x" * 1_000_000
+RUNS: list[tuple[Callable[[], Call[Any]], dict[str, Any]]] = [
+    (
+        lambda: PORTABLE.get_run_attempts(7).first,
+        attempt(1, lifecycle=HUGE_TEXT, trigger=HUGE_TEXT, flow=HUGE_TEXT, resources=[{"name": HUGE_TEXT}]),
+    ),
+    (
+        lambda: PORTABLE.get_run_attempts(7).first,
+        attempt(1, details={HUGE_TEXT: {"errors": [HUGE_TEXT]}}),
+    ),
+    (
+        lambda: ACTIVEPIECES.list_flow_runs().first,
+        piece(1, status="FAILED", triggeredBy=HUGE_TEXT, projectId=HUGE_TEXT, failedStep={"name": HUGE_TEXT}),
+    ),
+    (
+        lambda: ACTIVEPIECES.list_flow_runs().first,
+        piece(1, status=HUGE_TEXT, flowId=[[HUGE_TEXT]]),
+    ),
+    (
+        lambda: TABLEFLOW.list_flow_runs().first,
+        document(1, status=HUGE_TEXT, trigger_method=HUGE_TEXT, flow_id=HUGE_TEXT, current_attempt=10**100),
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "row"), RUNS)
+def test_no_text_of_a_summary_is_longer_than_an_error_may_be(make, row) -> None:
+    (run,) = make().read([row]).items
+    summary = run.summary()
+    assert longest(summary) <= 2_000
+    assert summary["attempt"] is None
+
+
+@pytest.mark.parametrize(
+    ("service", "body"),
+    [
+        (PORTABLE, {"data": [attempt(1)]}),
+        (ACTIVEPIECES, {"data": [{**piece(1), "displayName": {"a": HUGE_TEXT}}, {"id": HUGE_TEXT, "version": 7}]}),
+        (ActivepiecesApi(), {"data": [{"id": {}, "displayName": HUGE_TEXT}] * 9}),
+        (TABLEFLOW, {"data": [document(1, workspace_id=HUGE_TEXT), document(2, workspace_id={"a": 1})]}),
+    ],
+)
+def test_what_a_connection_test_says_is_short(service: Service, body: Any) -> None:
+    assert len(drive(service.check(), body)) < 2_000
+
+
+def test_a_time_far_ahead_is_read_as_it_stands() -> None:
+    run = PORTABLE.get_flow_status(7).read({"id": 7, "completedAt": "9998-01-01T00:00:00Z"})
+    assert run.completed_at == datetime(9998, 1, 1, tzinfo=UTC)
+
+
+def test_rows_know_their_response_whatever_is_made_of_them() -> None:
+    rows = Rows([1, 2], total=4, unread=1, is_first_unread=True, is_oldest_first=True)
+    other = rows.replaced([3])
+    assert (other, other.total, other.unread, other.is_first_unread, other.is_oldest_first) == ((3,), 4, 1, True, True)
+    assert not rows.replaced([], is_oldest_first=False).is_oldest_first
+    assert (Page(rows).unread, Page((1, 2)).unread) == (1, 0)
