@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
 
+ANSWERS ?= 1000000
+SEED ?= 0
+
 DOCS_VENV := .venv-docs
 DOCS_BIN := $(DOCS_VENV)/bin
 DOCS_STAMP := $(DOCS_VENV)/.installed
@@ -44,6 +47,10 @@ test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VER
 .PHONY: test-browser
 test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
 	$(BIN)/pytest tests/browser
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## A million random answers through all readers of all services; ANSWERS=20000 for fewer, SEED=1 for others
+	nice -n 10 $(BIN)/python -m tests.fuzz $(ANSWERS) $(SEED)
 
 .PHONY: bench
 bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg

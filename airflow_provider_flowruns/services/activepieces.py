@@ -39,6 +39,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_limit,
     checked_range,
     id_of,
+    is_of_flow,
     list_of,
     name_of,
     newest_first,
@@ -160,9 +161,11 @@ class ActivepiecesApi:
 
         def read(body: Any) -> Sighting:
             rows = list_of(body, "data")
-            runs = read_rows(rows, lambda row: self._read_run(row, keep_raw=False))
-            wanted_runs = runs.replaced(run for run in runs if run.run_id in wanted)
-            return Sighting({}, wanted_runs, size_of(rows[0]) if rows else 0)
+            return Sighting({}, read_rows(rows, read_row), size_of(rows[0]) if rows else 0)
+
+        def read_row(row: Mapping[str, Any]) -> FlowRun | None:
+            run = self._read_run(row, keep_raw=False)
+            return run if run.run_id in wanted else None
 
         ids = tuple(("flowRunIds", run_id) for run_id in sorted(wanted))
         query = (("projectId", self._project()), ("limit", str(len(wanted))), *ids)
@@ -196,9 +199,13 @@ class ActivepiecesApi:
         if after:
             fixed = (*fixed, ("createdAfter", rfc3339(after)))
 
+        def read_row(row: Mapping[str, Any]) -> FlowRun | None:
+            run = self._read_run(row)
+            return run if is_of_flow(run, flow_id) else None
+
         def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = newest_first(read_rows(body, self._read_run, "data"))
+                runs = newest_first(read_rows(body, read_row, "data"))
                 return Page(runs, following(runs) if runs.total >= size else None)
 
             def following(runs: tuple[FlowRun, ...]) -> Call[Page[FlowRun]] | None:
@@ -349,7 +356,7 @@ class ActivepiecesApi:
                     continue
                 try:
                     run: FlowRun = yield self.get_flow_run(str(candidate.run_id))
-                except NotFound:
+                except (NotFound, InvalidArgument):  # gone, or listed under what cannot be an id
                     continue
                 if _trigger_body(run).get(mark.correlation_key) == mark.correlation:
                     return (run,)

@@ -355,9 +355,9 @@ class Rows(tuple[T, ...]):
     What could be read of a list's rows, as a tuple; the others are left out.
 
     :param rows: what was read.
-    :param total: number of rows in the response, unreadable ones included; None for the number of ``rows``.
+    :param total: number of rows in the response, those left out included; None for the number of ``rows``.
     :param unread: number of rows that could not be read.
-    :param is_first_unread: whether the first row in the response could not be read.
+    :param is_first_unread: whether one that could not be read stands before all that were.
     :param is_oldest_first: whether the response listed its runs oldest first, although newest first is documented.
     """
 
@@ -382,21 +382,6 @@ class Rows(tuple[T, ...]):
         self.is_first_unread = is_first_unread
         self.is_oldest_first = is_oldest_first
         return self
-
-    def replaced(self, rows: Iterable[T], *, is_oldest_first: bool | None = None) -> Rows[T]:
-        """
-        Return other rows, with what is known of the response these were read from.
-
-        :param rows: the other rows.
-        :param is_oldest_first: as in the constructor; None for what these say.
-        """
-        return Rows(
-            rows,
-            total=self.total,
-            unread=self.unread,
-            is_first_unread=self.is_first_unread,
-            is_oldest_first=self.is_oldest_first if is_oldest_first is None else is_oldest_first,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_range,
     count_of,
     id_of,
+    is_of_flow,
     is_record,
     name_of,
     newest_first,
@@ -136,13 +137,18 @@ class PortableApi:
         :param end_time: leave out attempts after this time.
         """
         flow = checked_flow_id(flow_id)
+        number = str(int(flow))  # as the service writes it
         size = checked_limit(limit, most=MAX_LIMIT)
         order = checked_sort(sort)
         filters = _time_filters(start_time, end_time)
 
+        def read_row(row: Mapping[str, Any]) -> FlowRun | None:
+            attempt = _read_attempt(row, number)
+            return attempt if is_of_flow(attempt, number) else None
+
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                attempts = read_rows(body, lambda row: _read_attempt(row, flow), "data")
+                attempts = read_rows(body, read_row, "data")
                 if order.upper() == "DESC":
                     attempts = newest_first(attempts)
                 full = attempts.total >= size

@@ -199,33 +199,50 @@ def list_of(value: Any, *names: str) -> list[Any]:
     return value
 
 
-def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T], *names: str) -> Rows[T]:
+def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str) -> Rows[T]:
     """
     Read the objects of a list as :func:`list_of` finds it, each for itself.
 
     A row that cannot be read is left out and counted, so that it does not hide the others.
 
     :param value: the body, read as JSON.
-    :param read: makes an item of a row.
+    :param read: makes an item of a row; None for a row that is not wanted.
     :param names: keys under which the list may be found.
     :raises ValueError: there is no list, or none of its rows can be read.
     """
     rows = list_of(value, *names)
     items: list[T] = []
-    unread: list[int] = []
-    for index, row in enumerate(rows):
+    unread, is_first_unread, reason = 0, False, ""
+    for row in rows:
         try:
-            items.append(read(row) if is_record(row) else _refuse(row))
+            item = read(row) if is_record(row) else _refuse(row)
         except Exception as error:  # whatever a row does to its reader, the others are read
-            unread.append(index)
+            unread += 1
+            is_first_unread = is_first_unread or not items
             reason = str(error)
-    if rows and not items:
+        else:
+            if item is not None:
+                items.append(item)
+    if rows and unread == len(rows):
         raise ValueError(f"expected a list of JSON objects, got {shape_of(rows)} of which none can be read: {reason}")
-    return Rows(items, total=len(rows), unread=len(unread), is_first_unread=unread[:1] == [0])
+    return Rows(items, total=len(rows), unread=unread, is_first_unread=is_first_unread)
 
 
 def _refuse(row: Any) -> Any:
     raise ValueError(f"expected a JSON object, got {shape_of(row)}")
+
+
+def is_of_flow(run: FlowRun, flow_id: str | None) -> bool:
+    """
+    Return whether a run belongs to a flow: a service may ignore the filter that it was sent.
+
+    :param run: the run.
+    :param flow_id: the flow's id; None for any flow.
+    :raises ValueError: the run does not say which flow it belongs to.
+    """
+    if flow_id is not None and run.flow_id is None:
+        raise ValueError("expected the id of a flow")
+    return flow_id in {None, run.flow_id}
 
 
 def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
@@ -241,7 +258,13 @@ def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
         return runs
     dated = iter(sorted((run for run in runs if run.created_at), key=_created_at, reverse=True))
     ordered = [next(dated) if run.created_at else run for run in runs]
-    return runs.replaced(ordered, is_oldest_first=times[0] < times[-1])
+    return Rows(
+        ordered,
+        total=runs.total,
+        unread=runs.unread,
+        is_first_unread=runs.is_first_unread,
+        is_oldest_first=times[0] < times[-1],
+    )
 
 
 def _created_at(run: FlowRun) -> datetime:

@@ -37,6 +37,7 @@ from airflow_provider_flowruns.services.reading import (
     checked_limit,
     count_of,
     id_of,
+    is_of_flow,
     name_of,
     newest_first,
     read_rows,
@@ -126,11 +127,10 @@ class TableFlowApi:
 
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = _read_runs(body)
+                runs = _read_runs(body, flow, wanted)
                 following = _next_offset(body, offset + runs.total)
-                has_more = bool(runs) and following is not None and following > offset
-                kept = runs.replaced(run for run in runs if _matches(run, flow, wanted))
-                return Page(kept, page(following) if has_more and following else None)
+                has_more = runs.total > 0 and following is not None and following > offset
+                return Page(runs, page(following) if has_more and following else None)
 
             return self._call("/v2/flows/runs", read, (("limit", str(size)), ("offset", str(offset)), *filters))
 
@@ -260,10 +260,6 @@ def checked_status(status: str | None) -> str | None:
     return word(status).lower()
 
 
-def _matches(run: FlowRun, flow_id: str | None, status: str | None) -> bool:
-    return (flow_id is None or run.flow_id == flow_id) and (status is None or run.vendor_status.lower() == status)
-
-
 def _next_offset(body: Any, reached: int) -> int | None:
     if not isinstance(body, Mapping):
         return None
@@ -282,8 +278,14 @@ def _metadata(run: FlowRun) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, Mapping) else {}
 
 
-def _read_runs(body: Any) -> Rows[FlowRun]:
-    return newest_first(read_rows(body, _read_run, "flow_runs", "data"))
+def _read_runs(body: Any, flow_id: str | None = None, status: str | None = None) -> Rows[FlowRun]:
+    """Return the runs in a list, only those of a flow and in a status where these are given."""
+
+    def read(record: Mapping[str, Any]) -> FlowRun | None:
+        run = _read_run(record)
+        return run if is_of_flow(run, flow_id) and status in {None, run.vendor_status.lower()} else None
+
+    return newest_first(read_rows(body, read, "flow_runs", "data"))
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:

@@ -345,9 +345,24 @@ def test_a_time_far_ahead_is_read_as_it_stands() -> None:
     assert run.completed_at == datetime(9998, 1, 1, tzinfo=UTC)
 
 
-def test_rows_know_their_response_whatever_is_made_of_them() -> None:
-    rows = Rows([1, 2], total=4, unread=1, is_first_unread=True, is_oldest_first=True)
-    other = rows.replaced([3])
-    assert (other, other.total, other.unread, other.is_first_unread, other.is_oldest_first) == ((3,), 4, 1, True, True)
-    assert not rows.replaced([], is_oldest_first=False).is_oldest_first
-    assert (Page(rows).unread, Page((1, 2)).unread) == (1, 0)
+def test_a_page_says_how_many_of_its_rows_could_not_be_read() -> None:
+    assert (Page(Rows([1, 2], total=4, unread=1)).unread, Page((1, 2)).unread) == (1, 0)
+
+
+@pytest.mark.parametrize("flow_id", [None, "", {}, [], True])
+def test_a_run_of_no_flow_may_be_of_the_flow_that_was_asked_for(flow_id) -> None:
+    """The service may ignore the filter, and this run may be the newest one."""
+    target = Target("tableflow", Kind.FLOW_RUNS, "f")
+    others = [document(9, flow_id="g"), document(8, flow_id="g")]
+    with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read"):
+        drive(TABLEFLOW.look(target), {"flow_runs": [*others, document(7, flow_id=flow_id), document(6)]})
+    runs = drive(TABLEFLOW.look(target), {"flow_runs": [*others, document(6), document(5, flow_id=flow_id)]})
+    assert ids(runs) == ["run-6"]
+
+
+def test_a_flows_newest_run_is_found_behind_others_that_the_filter_should_have_left_out() -> None:
+    target = Target("tableflow", Kind.FLOW_RUNS, "f")
+    others = [document(9, flow_id="g"), document(8, id={}, flow_id="g")]
+    with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read"):
+        drive(TABLEFLOW.look(target), {"flow_runs": [*others, document(6)]})
+    assert ids(drive(TABLEFLOW.look(target), {"flow_runs": [others[0], document(6), others[1]]})) == ["run-6"]

@@ -1,0 +1,127 @@
+"""Random answers through all readers; ``make fuzz`` takes a million of them. And the tests of what tells wrong ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.client import policy
+from airflow_provider_flowruns.client.masking import SecretMask
+from airflow_provider_flowruns.services import activepieces, model, portable, tableflow
+from airflow_provider_flowruns.services.clean import clean_text
+from airflow_provider_flowruns.services.model import Disposition, Lifecycle, Request
+from tests.fuzz.answers import TOKEN, answer
+from tests.fuzz.documented import ATTEMPT, DOCUMENT, FITTING, FLOW_NUMBER, RUN, RUN_ID, SCHEMA_ATTEMPT, STATUS
+from tests.fuzz.oracle import is_behind_a_newer_run, successes
+from tests.fuzz.readers import Questions, Wrong
+
+ANSWERS = 20_000
+
+
+def test_whatever_a_service_answers_comes_to_what_it_may_come_to() -> None:
+    questions = Questions(seed=1)
+    questions.ask(ANSWERS)
+    # That it came to all of them, and not just to refusals.
+    assert {f"run {disposition}" for disposition in Disposition} < {*questions.seen}
+    assert questions.seen["run SUCCEEDED"] > ANSWERS / 10
+    assert questions.seen["UnexpectedAnswer"] > ANSWERS / 10
+    assert {"flow", "told", "NotFound", "RateLimited", "ServerError", "AuthenticationError"} < {*questions.seen}
+
+
+def test_one_seed_means_the_same_questions_and_answers() -> None:
+    first, second = Questions(seed=5), Questions(seed=5)
+    for questions in (first, second):
+        questions.ask(200)
+    assert (first.seen, first.answers) == (second.seen, second.answers)
+    request = Request("GET", "/v2/flows/5/status")
+    assert answer(Random("5"), request) == answer(Random("5"), request)
+
+
+def test_every_request_has_documented_answers() -> None:
+    assert all(bodies for _, bodies in FITTING)
+
+
+# -- what is wrong is noticed
+
+
+def careless_json(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8", "replace"), strict=False)
+
+
+def hopeful_state(lifecycle: str, disposition: str, has_ended: bool) -> Any:
+    return (Lifecycle.NOT_RUNNING, Disposition("SUCCEEDED" if "SUCC" in disposition else "NONE"))
+
+
+BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "texts that cannot be encoded": lambda patch: patch.setattr(model, "parse_json", careless_json),
+    "a token": lambda patch: patch.setattr(SecretMask, "text", lambda mask, text: clean_text(text)),
+    "a status that is almost a success": lambda patch: patch.setitem(
+        tableflow._STATES, "OK", (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED)
+    ),
+    "a run that is going": lambda patch: patch.setattr(portable, "_state", hopeful_state),
+    "an error that is none of ours": lambda patch: patch.setattr(policy, "_why_unreadable", None),
+    "an older run": lambda patch: patch.setattr(activepieces, "newest_first", lambda runs: runs),
+    "a text without end": lambda patch: patch.setattr(activepieces, "status_text", lambda value: str(value or "")),
+}
+
+
+@pytest.mark.parametrize("name", [*BREAKS])
+def test_what_must_not_come_of_an_answer_is_noticed(monkeypatch, name) -> None:
+    BREAKS[name](monkeypatch)
+    with pytest.raises(Wrong, match=r"seed 2, question \d+"):
+        Questions(seed=2).ask(ANSWERS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        ("portable status", STATUS),
+        ("portable status", {**STATUS, "lifecycle": None}),
+        ("portable", ATTEMPT),
+        ("portable", SCHEMA_ATTEMPT),
+        ("activepieces", RUN),
+        ("activepieces", {**RUN, "status": "stopped"}),
+        ("tableflow", DOCUMENT),
+    ],
+)
+def test_a_documented_success_is_known(kind, record) -> None:
+    assert successes(kind, json.dumps([{"data": record}]).encode()) == {str(record["id"])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        ("portable status", {**STATUS, "lifecycle": 1}),
+        ("portable status", {**STATUS, "lifecycle": ["RUNNING"]}),
+        ("portable status", {**STATUS, "lifecycle": None, "completedAt": None}),
+        ("portable status", {**STATUS, "disposition": "FAILED"}),
+        ("portable", {**ATTEMPT, "lifecycle": "RUNNING"}),
+        ("portable", {**ATTEMPT, "disposition": [], "status": "SUCCEEDED"}),
+        ("activepieces", {**RUN, "status": "RUNNING"}),
+        ("activepieces", {**RUN, "status": "SUCCEEDED\ud83d"}),
+        ("tableflow", {**DOCUMENT, "status": "complete"}),
+        ("tableflow", {**DOCUMENT, "status": ["completed"]}),
+    ],
+)
+def test_what_no_document_calls_a_success_is_none(kind, record) -> None:
+    assert successes(kind, json.dumps(record).encode()) == set()
+
+
+def test_what_is_no_json_has_no_successes() -> None:
+    assert successes("tableflow", b"{") == set()
+
+
+def test_a_run_behind_a_newer_one_is_known() -> None:
+    newer = {**RUN, "id": "newer", "created": "2026-11-23T05:51:13.616Z"}
+    assert is_behind_a_newer_run(RUN_ID, "created", [RUN, newer])
+    assert not is_behind_a_newer_run("newer", "created", [RUN, newer])
+    assert is_behind_a_newer_run(RUN_ID, "created", [{**newer, "id": {}}, RUN])
+    assert not is_behind_a_newer_run(str(FLOW_NUMBER), "created", [{**RUN, "id": FLOW_NUMBER, "created": None}, newer])
+
+
+def test_the_token_is_one_that_every_form_of_it_tells_apart() -> None:
+    assert {"+", "/"} < {*TOKEN}
