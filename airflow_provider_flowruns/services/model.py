@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, BinaryIO, Generic, TypeVar
 
+from airflow_provider_flowruns.services.json_pieces import decode_json
+
 T = TypeVar("T")
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.
@@ -324,7 +326,7 @@ class Response:
         import msgspec
 
         try:
-            return msgspec.json.decode(self.body)
+            return decode_json(self.body)
         except msgspec.DecodeError:
             return _lenient_json(self.body)  # a byte order mark, NaN, another encoding
         except RecursionError:
