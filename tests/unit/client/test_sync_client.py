@@ -129,16 +129,6 @@ def test_the_connections_own_headers_are_sent(wire) -> None:
     assert wire.last_request.headers["X-Team"] == "data"
 
 
-def test_a_netrc_entry_for_the_host_does_not_replace_the_token(wire, client, tmp_path, monkeypatch) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine flows.example.com login someone password else\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert requests.utils.get_netrc_auth(BASE) == ("someone", "else")
-    wire.get(STATUS_URL, json=DONE)
-    client.send(GET_STATUS)
-    assert wire.last_request.headers["Authorization"] == f"Bearer {TOKEN}"
-
-
 # -- one session
 
 
