@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
@@ -44,7 +45,11 @@ class Transport:
         connector, self._proxy_failures = _connector(proxy, tls)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=settings.timeout, connect=settings.connect_timeout),
+            timeout=aiohttp.ClientTimeout(
+                total=settings.timeout,
+                connect=settings.connect_timeout,
+                ceil_threshold=math.inf,  # rounded up to seconds, both could end at once
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             max_line_size=_MAX_LINE_BYTES,

@@ -73,8 +73,8 @@ class Settings:
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds to reach the server at all: its name, its proxy and TLS."""
-        return min(self.timeout, CONNECT_TIMEOUT)
+        """Seconds to reach the server at all: its name, its proxy and TLS; some time is left for the answer."""
+        return min(CONNECT_TIMEOUT, 0.9 * self.timeout)
 
 
 def with_timeout(settings: Settings, seconds: float) -> Settings:

@@ -109,7 +109,7 @@ def test_a_request_without_token_carries_no_secret(wire) -> None:
     ("extra", "timeout", "verify", "proxies"),
     [
         ({}, (10, 30), True, {}),
-        ({"timeout": 5}, (5, 5), True, {}),
+        ({"timeout": 5}, (4.5, 5), True, {}),
         ({"verify": False}, (10, 30), False, {}),
         ({"proxies": {"https": "http://user:hunter2@proxy"}}, (10, 30), True, {"all": "http://proxy:80"}),
     ],

@@ -245,7 +245,7 @@ def test_a_connection_given_as_a_uri(monkeypatch, wire) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PORTABLE_DEFAULT", f"portable://:{TOKEN}@flows.example.com:8443/?timeout=5")
     wire.get("https://flows.example.com:8443/v2/flows/5/status", json=STATUS)
     assert PortableHook().get_flow_status(5).flow_id == "5"
-    assert wire.last_request.timeout == (5, 5)
+    assert wire.last_request.timeout == (4.5, 5)
 
 
 @pytest.mark.parametrize("hook_class", HOOKS)
