@@ -25,24 +25,30 @@ _TOKEN_HINTS = {
 _COMMON_FIELDS = {
     "timeout": {
         "label": "Timeout",
-        "description": "Seconds for one whole answer, at most 600; 30 if empty.",
+        "description": "Seconds for one whole request and its answer, at most 600; 30 if empty.",
         # The form reads minimum only, not exclusiveMinimum; less than a second still works when set elsewhere.
         "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 600},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "true, false or the path of a CA file; true if empty.",
+        "description": "true, false or the path of a CA file or folder; true if empty.",
         "schema": {"type": ["string", "null"]},
     },
     "proxies": {
         "label": "Proxies",
-        "description": 'JSON object of scheme to proxy URL, such as {"https": "http://proxy:3128"}.',
+        "description": 'JSON object of scheme to proxy URL, such as {"https": "http://proxy:3128"}; '
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY if empty.",
         "schema": {"type": ["object", "null"]},
     },
     "headers": {
         "label": "Headers",
         "description": 'JSON object of headers to send wherever the token is sent, such as {"X-Team": "data"}.',
         "schema": {"type": ["object", "null"]},
+    },
+    "max_response_mb": {
+        "label": "Largest response (MiB)",
+        "description": "An answer that is larger is refused, at most 1024; 32 if empty.",
+        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 1024},
     },
 }
 
@@ -53,7 +59,27 @@ _OWN_FIELDS = {
             "description": "21 letters and digits after /projects/ in the web app's address; needed to list and to "
             "start runs.",
             "schema": {"type": ["string", "null"]},
-        }
+        },
+        "webhook_username": {
+            "label": "Webhook user name",
+            "description": "For flows whose webhook trigger asks for Basic authentication.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "webhook_password": {
+            "label": "Webhook password",
+            "description": "Belongs to the webhook user name.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "webhook_header_name": {
+            "label": "Webhook header name",
+            "description": "For flows whose webhook trigger asks for Header authentication.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "webhook_header_secret": {
+            "label": "Webhook header value",
+            "description": "Belongs to the webhook header name; never the API token.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
     }
 }
 

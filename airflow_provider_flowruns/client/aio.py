@@ -12,11 +12,18 @@ from weakref import WeakKeyDictionary
 
 from tenacity import AsyncRetrying
 
+from airflow_provider_flowruns.client.bodies import MAX_INLINE_BODY_BYTES
 from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, no_answer, result_of
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.services.base import cancel_run
-from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError
+from airflow_provider_flowruns.services.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailed,
+    FlowRunsError,
+)
 from airflow_provider_flowruns.services.model import Call, FlowRun, Sighting, Steps, Target
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ class AsyncClient:
     Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
 
     The connection is looked up once, for the first call. When the service stops accepting the token, it is looked up
-    again, once a minute for that token: it may have been changed meanwhile.
+    again, once a minute for that token: it may have been changed meanwhile. What else was changed then counts, too.
 
     :param lookup: reads the connection; awaited at most once at a time.
     :param retry: how an idempotent request is repeated.
@@ -49,7 +56,9 @@ class AsyncClient:
         self._settings: Settings | None = None
         self._transport: Transport | None = None
         self._refused_token: str | None = None
-        self._refused_at = 0.0
+        self._asked_again_at = 0.0
+        #: Why the connection could not be looked up again.
+        self._renewal_failure: ConnectionFailed | None = None
 
     async def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
         """
@@ -142,37 +151,66 @@ class AsyncClient:
             return await self._send_once(renewed, call)
 
     async def _current_settings(self) -> Settings:
-        if self._settings is not None:
+        if self._settings is not None and self._opening is None:
             return self._settings
-        # Whoever comes while a look-up is under way shares it, its failure too; one of them leaving does not end it.
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
-            self._opening.add_done_callback(self._opened)
+        try:
+            return await self._opened()
+        except FlowRunsError:
+            if self._settings is None:
+                raise
+            return self._settings
+
+    async def _renewed_settings(self, refused: Settings) -> Settings | None:
+        """
+        Return settings with another token than the one refused, None when there is none.
+
+        :raises ConnectionFailed: the connection could not be looked up again; there may be another token.
+        """
+        now = asyncio.get_running_loop().time()
+        asked_before = self._refused_token == refused.token and now - self._asked_again_at < ASK_AGAIN_AFTER
+        if self._settings is refused and not asked_before:
+            self._refused_token, self._asked_again_at, self._renewal_failure = refused.token, now, None
+            self._opening = self._opening or self._start_opening()
+        current = self._settings
+        if self._opening is not None:
+            try:
+                current = await self._opened()
+            except ConnectionFailed as error:
+                self._renewal_failure = error
+            except ConfigurationError:
+                return None  # the connection is being changed; the refusal says what is wrong with what is known
+        if current is not None and current.token != refused.token:
+            return current
+        if self._renewal_failure is not None:
+            raise self._renewal_failure.with_traceback(None)
+        return None
+
+    async def _opened(self) -> Settings:
+        """Wait for a look-up; whoever comes meanwhile shares it, and one of them leaving does not end it."""
+        self._opening = self._opening or self._start_opening()
         return await asyncio.shield(self._opening)
+
+    def _start_opening(self) -> asyncio.Task[Settings]:
+        opening = asyncio.create_task(self._open())
+        opening.add_done_callback(self._note_opened)
+        return opening
 
     async def _open(self) -> Settings:
         settings = await self._lookup()
-        if self._transport is None:
+        transport = self._transport
+        if transport is None or not transport.serves(settings):
             # Importing aiohttp takes longer than the loop may stand still.
             module = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio_transport")
             self._transport = await module.open_transport(settings)
+            if transport is not None:
+                await transport.retire()
         self._settings = settings
         return settings
 
-    def _opened(self, opening: asyncio.Task[Settings]) -> None:
+    def _note_opened(self, opening: asyncio.Task[Settings]) -> None:
         self._opening = None
         if not opening.cancelled():
             opening.exception()  # marks it as seen, should everyone who waited have left
-
-    async def _renewed_settings(self, refused: Settings) -> Settings | None:
-        """Return settings with another token than the one refused, None when there is none."""
-        now = asyncio.get_running_loop().time()
-        asked_before = self._refused_token == refused.token and now - self._refused_at < ASK_AGAIN_AFTER
-        if self._settings is refused and not asked_before:
-            self._refused_token, self._refused_at = refused.token, now
-            self._settings = None
-        current = await self._current_settings()
-        return current if current.token != refused.token else None
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         if self._transport is None:
@@ -180,6 +218,8 @@ class AsyncClient:
         sent_at = time.time()
         response = await self._transport.exchange(settings, call.request)
         self.vendor_clock.measure(response.headers, sent_at, time.time())
+        if len(response.body) > MAX_INLINE_BODY_BYTES:
+            return await asyncio.to_thread(result_of, settings, call, response)
         return result_of(settings, call, response)
 
 

@@ -3,36 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from airflow_provider_flowruns.client.policy import headers_for, no_answer
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBody, plain_headers
+from airflow_provider_flowruns.client.network import Proxy, open_network
+from airflow_provider_flowruns.client.policy import headers_for, json_body, no_answer, unreadable_body
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.services.errors import ConnectionFailed
+from airflow_provider_flowruns.services.errors import ApiError, without_traces
 from airflow_provider_flowruns.services.model import Request, Response
 
 #: Connections of one pool at most; further requests wait their turn.
 MAX_CONNECTIONS = 20
+#: Longest status line and header line in bytes, as long as the synchronous client takes them.
+_MAX_LINE_BYTES = 65_536
+
+_PROXY_FAILURES = aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError
+_NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL
 
 
 class Transport:
     """
     Exchanges requests for answers over one aiohttp session.
 
-    :param session: the session; it is closed with the transport.
-    :param proxy: proxy URL for every request, None for none.
+    :param settings: the connection; of its fields only those that :meth:`serves` compares are kept.
+    :param tls: TLS settings, None where nothing is encrypted.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, proxy: str | None) -> None:
-        self._session = session
-        self._proxy = proxy
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+        self._network = _network(settings)
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._under_way = 0
+        self._is_retired = False
+        proxy = settings.proxy
+        connector, self._proxy_failures = _connector(proxy, tls)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(
+                total=settings.timeout,
+                connect=settings.connect_timeout,
+                ceil_threshold=math.inf,  # rounded up to seconds, both could end at once
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
+        )
+        is_forwarded = proxy is not None and settings.base_url.startswith("http:")
+        #: An HTTP proxy is authorised by each request that it forwards, or once a tunnel.
+        self._forwarded_headers: Mapping[str, str] = proxy.headers if proxy and is_forwarded else {}
+        self._proxy: dict[str, Any] = {}
+        if proxy and not proxy.is_socks:
+            self._proxy = {"proxy": URL(proxy.url)} | ({} if is_forwarded else {"proxy_headers": proxy.headers})
+
+    def serves(self, settings: Settings) -> bool:
+        """Whether a connection is reached the way this transport was made for."""
+        return self._network == _network(settings)
 
     async def exchange(self, settings: Settings, request: Request) -> Response:
         """
@@ -40,37 +72,59 @@ class Transport:
 
         :param settings: the connection.
         :param request: the request as data.
-        :raises ConnectionFailed: there was none.
+        :raises InvalidArgument: the request has a body that cannot be sent.
+        :raises ConnectionFailed: there was no answer.
+        :raises UnexpectedAnswer: its body cannot be read, or is too large.
         """
-        answer = await self._exchange(settings, request)
-        if isinstance(answer, ConnectionFailed):
-            raise answer
-        return answer
+        response = await self._exchange(settings, request, json_body(request))
+        if isinstance(response, ApiError):
+            raise response
+        return response
 
-    async def _exchange(self, settings: Settings, request: Request) -> Response | ConnectionFailed:
+    async def _exchange(self, settings: Settings, request: Request, body: bytes | None) -> Response | ApiError:
         """
-        Return the answer, or the error that came instead.
+        Return the response, or the error that came instead.
 
         The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
         """
-        url = _url(settings.base_url + request.path, request.query)
+        self._under_way += 1
+        is_begun = False
         try:
+            url = _url(settings.base_url + request.path, request.query)
+            headers = {**headers_for(settings, request), **self._forwarded_headers}
             # The session's own queue would count waiting for a connection as waiting for the answer.
-            async with (
-                self._slots,
-                self._session.request(
-                    request.method,
-                    url,
-                    json=request.json,
-                    headers=headers_for(settings, request),
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                return Response(answer.status, answer.headers, await answer.read())
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            return no_answer(settings, request, _reason(error), sent=sent)
+            async with self._slots:
+                is_begun = True
+                return await self._response(settings, request, url=url, data=body, headers=headers, **self._proxy)
+        except ApiError as error:
+            return without_traces(error)
+        except Exception as error:  # whatever a library raises
+            is_proxy = isinstance(error, self._proxy_failures)
+            sent = is_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
+            said = "the proxy could not be reached or refused" if is_proxy else _reason(error)
+            return no_answer(settings, request, said, sent=sent)
+        finally:
+            self._under_way -= 1
+            if self._is_retired and not self._under_way:
+                await self.close()
+
+    async def _response(self, settings: Settings, request: Request, **arguments: Any) -> Response:
+        async with self._session.request(request.method, allow_redirects=False, **arguments) as answer:
+            headers = plain_headers(answer.headers.items())
+            try:
+                body = BodyBuffer(headers, settings.max_response_bytes)
+                async for chunk in answer.content.iter_any():
+                    body.add(chunk)
+                read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
+            except UnreadableBody as error:
+                raise unreadable_body(settings, request, answer.status, error) from None
+            return Response(answer.status, headers, read)
+
+    async def retire(self) -> None:
+        """Close the session's connections as soon as the requests under way have ended."""
+        self._is_retired = True
+        if not self._under_way:
+            await self.close()
 
     async def close(self) -> None:
         """Close the session's connections."""
@@ -78,20 +132,39 @@ class Transport:
 
 
 async def open_transport(settings: Settings) -> Transport:
-    """Return a transport for a connection; nothing is connected before the first request."""
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=await _tls(settings.verify)),
-        timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=settings.connect_timeout),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-    return Transport(session, _proxy(settings))
+    """
+    Return a transport for a connection; nothing is connected before the first request.
 
-
-async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
-    if isinstance(verify, bool):
-        return verify
+    :param settings: the connection.
+    :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
+    """
     # Reading a file of certificates takes longer than the loop may stand still.
-    return await asyncio.to_thread(ssl.create_default_context, cafile=verify)
+    return Transport(settings, await asyncio.to_thread(open_network, settings))
+
+
+def _network(settings: Settings) -> tuple[Any, ...]:
+    return settings.base_url, settings.timeout, settings.trust, settings.proxy
+
+
+def _connector(
+    proxy: Proxy | None, tls: ssl.SSLContext | None
+) -> tuple[aiohttp.BaseConnector, tuple[type[Exception], ...]]:
+    """Return what makes connections, and the exceptions that say that the proxy made none."""
+    arguments: dict[str, Any] = {"limit": MAX_CONNECTIONS, "ssl": tls or True}
+    if proxy is None or not proxy.is_socks:
+        return aiohttp.TCPConnector(**arguments), _PROXY_FAILURES
+    import aiohttp_socks
+
+    connector = aiohttp_socks.ProxyConnector(
+        host=proxy.host,
+        port=proxy.port,
+        proxy_type=aiohttp_socks.ProxyType[proxy.scheme[:6].upper()],
+        username=proxy.user,
+        password=proxy.password,
+        rdns=proxy.resolves_names,
+        **arguments,
+    )
+    return connector, (aiohttp_socks.ProxyConnectionError, aiohttp_socks.ProxyError, aiohttp_socks.ProxyTimeoutError)
 
 
 @lru_cache(maxsize=10_000)
@@ -100,22 +173,10 @@ def _url(address: str, query: tuple[tuple[str, str], ...]) -> URL:
     return URL(address, encoded=True).with_query(list(query))
 
 
-def _proxy(settings: Settings) -> str | None:
-    parts = urlsplit(settings.base_url)
-    if settings.proxies:
-        return settings.proxies.get(parts.scheme) or settings.proxies.get("all")
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
 def _reason(error: Any) -> str:
     """Say in a few words why there was no answer."""
     if isinstance(error, aiohttp.ClientSSLError):
         return f"TLS failed: {error}"
-    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return "the proxy could not be reached or refused"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection within the connect timeout"
     if isinstance(error, TimeoutError):

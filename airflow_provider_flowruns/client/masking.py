@@ -8,7 +8,7 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus
 
 from airflow_provider_flowruns.services.clean import clean_text, map_leaves, parse_json
 from airflow_provider_flowruns.services.model import Response
@@ -51,20 +51,6 @@ def get_secret_headers(headers: Mapping[str, str]) -> Iterator[str]:
             yield value
             # "Basic ..." and the like: what comes behind the scheme is the secret.
             yield value.rpartition(" ")[2]
-
-
-def get_url_credentials(urls: Iterable[str]) -> Iterator[str]:
-    """
-    Yield the credentials in URLs such as ``http://user:password@proxy:3128``: whole, and the password alone.
-
-    :param urls: URLs, also such as cannot be parsed.
-    """
-    for url in urls:
-        credentials, at, _ = url.partition("://")[2].rpartition("@")
-        if at:
-            for text in (credentials, unquote(credentials)):
-                yield text
-                yield text.partition(":")[2]
 
 
 def mask_url_credentials(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
 from airflow_provider_flowruns import __version__
+from airflow_provider_flowruns.client.bodies import ACCEPT_ENCODING, BodyTooLarge, UnreadableBody
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.base import error_text
 from airflow_provider_flowruns.services.errors import (
     ApiError,
     ConnectionFailed,
+    InvalidArgument,
     InvalidRequest,
     NeverSent,
     UnexpectedAnswer,
@@ -40,7 +43,11 @@ _LONGEST_MESSAGE = 1_000
 _MOST_STALE_PAGES = 10
 #: So many items are known again when they come twice.
 _REMEMBERED = 20_000
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+#: Longest time in seconds for which a ``Retry-After`` counts: one answer must not silence a connection for a day.
+MAX_HOLD_SECONDS = 300.0
+#: HTTP defines ``Retry-After`` for these two and for redirects, which are not followed.
+_HOLDING_STATUSES = frozenset({429, 503})
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +95,37 @@ ONCE = RetryPolicy(attempts=1)
 
 def headers_for(settings: Settings, request: Request) -> dict[str, str]:
     """
-    Return the headers of a request; the token and the connection's own headers only where they may go.
+    Return the headers of a request.
+
+    The token and the connection's own headers go only where they may go; what goes elsewhere, to a webhook, takes the
+    credentials that the connection has for webhooks.
 
     :param settings: the connection.
     :param request: the request they are for.
     """
-    headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+    headers = {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": _USER_AGENT}
     if request.with_token:
         headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
+    else:
+        headers |= settings.webhook_headers
+    if request.json is not None:
+        headers["Content-Type"] = "application/json"
     return headers
+
+
+def json_body(request: Request) -> bytes | None:
+    """
+    Return a request's JSON body as it is sent, None when it has none.
+
+    :param request: the request.
+    :raises InvalidArgument: its value is not plain JSON.
+    """
+    if request.json is None:
+        return None
+    try:
+        return json.dumps(request.json, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the body of {request.method} {request.path} cannot be sent as JSON: {error}") from None
 
 
 def result_of(settings: Settings, call: Call[T], response: Response) -> T:
@@ -111,7 +140,7 @@ def result_of(settings: Settings, call: Call[T], response: Response) -> T:
     :raises ApiError: the subclass that stands for its status, or UnexpectedAnswer when it cannot be read.
     """
     response = settings.mask.response(response)
-    if response.status >= 300:
+    if not 200 <= response.status < 300:
         raise _refused(settings, call, response)
     if call.may_be_empty and not response.body.strip():
         return call.read(None)
@@ -166,12 +195,30 @@ def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = T
     return kind(settings.service.info.title, request.method, request.path, None, what, hint)
 
 
+def unreadable_body(settings: Settings, request: Request, status: int, error: UnreadableBody) -> UnexpectedAnswer:
+    """
+    Return the error for an answer with a body that cannot be read, or is too large.
+
+    :param settings: the connection, for messages.
+    :param request: the request that was sent.
+    :param status: HTTP status of the answer.
+    :param error: what is wrong with the body.
+    """
+    what, hint = str(error), f"connection {settings.conn_id!r}"
+    if isinstance(error, BodyTooLarge):
+        what = f"the answer is larger than {settings.max_response_bytes / 2**20:g} MiB"
+        hint = f"connection {settings.conn_id!r}: raise extra 'max_response_mb' if such an answer is right"
+    return UnexpectedAnswer(settings.service.info.title, request.method, request.path, status, what, hint)
+
+
 def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiError:
     request = call.request
     said = call.meanings.get(response.status) or error_text(settings.service, response)
-    if response.status < 400:
+    if response.status < 200:
+        said = "the server answered with an interim status only"
+    elif response.status < 400:
         said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
-    asked = retry_after(response.headers, datetime.now(UTC))
+    asked = retry_after(response.headers, datetime.now(UTC)) if response.status in _HOLDING_STATUSES else None
     return _error(settings, class_for_status(response.status), request, response.status, said, asked)
 
 
@@ -205,19 +252,20 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
     :param headers: the answer's headers, names in lower case.
     :param now: the time, for an answer that names a date.
+    :return: at most ``MAX_HOLD_SECONDS``.
     """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
     if _SECONDS.fullmatch(value):
-        return float(value)
+        return min(float(value), MAX_HOLD_SECONDS)
     try:
         until = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
+    return min(max(0.0, (until - now).total_seconds()), MAX_HOLD_SECONDS)
 
 
 class Walk:

@@ -7,9 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow_provider_flowruns.client.masking import SecretMask, get_secret_headers, get_url_credentials
+from airflow_provider_flowruns.client.address import parse_base_url
+from airflow_provider_flowruns.client.masking import SecretMask, get_secret_headers
+from airflow_provider_flowruns.client.network import (
+    Proxy,
+    TrustStore,
+    basic_authorization,
+    resolve_proxy,
+    resolve_trust,
+)
 from airflow_provider_flowruns.services.base import Service, ServiceInfo
 from airflow_provider_flowruns.services.errors import ConfigurationError
 from airflow_provider_flowruns.services.registry import SERVICES
@@ -19,9 +26,22 @@ DEFAULT_TIMEOUT = 30.0
 #: Seconds to reach the server at all; a host that is down shows quickly.
 CONNECT_TIMEOUT = 10.0
 
+#: Largest body of an answer in MiB unless the connection says otherwise, and the most it may say.
+DEFAULT_MAX_RESPONSE_MB, MAX_RESPONSE_MB = 32.0, 1024.0
+
 #: Headers the client itself is responsible for.
-_RESERVED_HEADERS = {"authorization", "host", "content-length", "transfer-encoding", "cookie"}
+_RESERVED_HEADERS = {
+    "accept-encoding",
+    "authorization",
+    "content-length",
+    "cookie",
+    "expect",
+    "host",
+    "proxy-authorization",
+    "transfer-encoding",
+}
 _HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
+_BEARER = re.compile(r"(authorization:\s*)?bearer\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +53,13 @@ class Settings:
     :param conn_id: the connection's id, for messages.
     :param base_url: scheme, host and path without a trailing slash.
     :param token: API token.
-    :param timeout: seconds for one whole answer.
-    :param verify: check certificates: True, False, or the path of a CA file.
-    :param proxies: scheme to proxy URL.
+    :param timeout: seconds for one whole exchange.
+    :param trust: the certificate authorities to trust, None to take any certificate.
+    :param proxy: the proxy for the base URL, None for none.
     :param headers: further headers for every request that carries the token.
+    :param webhook_headers: credentials for requests that do not carry it: calls of webhooks.
+    :param webhook_secrets: what is secret in them, as the connection has it.
+    :param max_response_bytes: largest body of an answer, decompressed.
     """
 
     service: Service
@@ -44,9 +67,12 @@ class Settings:
     base_url: str
     token: str = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
-    verify: bool | str = True
-    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    trust: TrustStore | None = field(default_factory=TrustStore)
+    proxy: Proxy | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    max_response_bytes: int = int(DEFAULT_MAX_RESPONSE_MB * 2**20)
     #: Masks :attr:`secrets` in whatever this connection's service sends.
     mask: SecretMask = field(init=False, repr=False, compare=False)
 
@@ -57,20 +83,21 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """All texts of the connection that nobody may see."""
-        return (self.token, *get_secret_headers(self.headers), *get_url_credentials(self.proxies.values()))
+        proxy = self.proxy.secrets if self.proxy else ()
+        return (self.token, *get_secret_headers(self.headers), *self.webhook_secrets, *proxy)
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds to reach the server at all."""
-        return min(self.timeout, CONNECT_TIMEOUT)
+        """Seconds to reach the server at all: its name, its proxy and TLS; some time is left for the answer."""
+        return min(CONNECT_TIMEOUT, 0.9 * self.timeout)
 
 
 def with_timeout(settings: Settings, seconds: float) -> Settings:
     """
-    Return the same settings with at most so many seconds for one answer.
+    Return the same settings with at most so many seconds for one exchange.
 
     :param settings: the connection.
-    :param seconds: upper bound for one answer.
+    :param seconds: upper bound for one exchange.
     """
     return replace(settings, timeout=min(settings.timeout, seconds))
 
@@ -88,6 +115,8 @@ def settings_from(
     """
     Check the fields of a connection and return them as :class:`Settings`.
 
+    What the connection says nothing about is taken from the environment, see ``client.network``.
+
     :param service_name: registry name of the service.
     :param conn_id: the connection's id, for messages.
     :param host: base URL, None for the service's own.
@@ -99,54 +128,38 @@ def settings_from(
     """
     kind = SERVICES[service_name]
     where = f"connection {conn_id!r}"
-    base_url = _base_url(kind.info, where, host, schema, port)
+    base_url = parse_base_url(kind.info, where, host, schema, port)
+    token = _token(kind.info, where, password)
     return Settings(
         service=kind.for_connection(base_url, extra),
         conn_id=conn_id,
         base_url=base_url,
-        token=_token(kind.info, where, password),
-        timeout=_timeout(where, extra.get("timeout")),
-        verify=_verify(where, extra.get("verify")),
-        proxies=_string_map(where, "proxies", extra.get("proxies")),
+        token=token,
+        timeout=_number(where, "timeout", extra.get("timeout"), default=DEFAULT_TIMEOUT, most=600.0),
+        trust=resolve_trust(where, extra.get("verify")),
+        proxy=resolve_proxy(where, _string_map(where, "proxies", extra.get("proxies")), base_url),
         headers=_headers(where, extra.get("headers")),
+        webhook_headers=_webhook_headers(where, token, extra) if kind.info.has_webhooks else {},
+        webhook_secrets=_webhook_secrets(extra) if kind.info.has_webhooks else (),
+        max_response_bytes=int(
+            2**20
+            * _number(
+                where,
+                "max_response_mb",
+                extra.get("max_response_mb"),
+                default=DEFAULT_MAX_RESPONSE_MB,
+                most=MAX_RESPONSE_MB,
+            )
+        ),
     )
-
-
-def _base_url(info: ServiceInfo, where: str, host: str | None, schema: str | None, port: int | None) -> str:
-    text = (host or "").strip() or info.default_url
-    if "://" not in text:
-        text = f"{schema or 'https'}://{text}"
-    try:
-        parts = urlsplit(text)
-        given_port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{where}: host {host!r} is no URL: {error}") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(
-            f"{where}: host (and schema, if set) must make an http or https URL such as {info.default_url}, "
-            f"got {host!r} and schema {schema!r}"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"{where}: host must hold no user, password, query or fragment; the token goes to password"
-        )
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    number = given_port or port
-    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{_without_suffix(info, parts.path)}"
-
-
-def _without_suffix(info: ServiceInfo, path: str) -> str:
-    path = path.rstrip("/")
-    for suffix in info.url_suffixes:
-        if path.endswith(suffix):
-            return path.removesuffix(suffix).rstrip("/")
-    return path
 
 
 def _token(info: ServiceInfo, where: str, password: str | None) -> str:
     token = (password or "").strip()
     if not token:
         raise ConfigurationError(f"{where} has no password: put the {info.title} API token there")
+    if _BEARER.match(token):
+        raise ConfigurationError(f"{where}: put the {info.title} API token into the password alone, without 'Bearer'")
     if not _is_plain(token) or " " in token:
         raise ConfigurationError(
             f"{where}: the password cannot be a {info.title} API token, it holds spaces or odd characters"
@@ -154,27 +167,18 @@ def _token(info: ServiceInfo, where: str, password: str | None) -> str:
     return token
 
 
-def _timeout(where: str, value: Any) -> float:
+def _number(where: str, name: str, value: Any, *, default: float, most: float) -> float:
     if _is_blank(value):
-        return DEFAULT_TIMEOUT
+        return default
     try:
-        seconds = 0.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds <= 600:
-        raise ConfigurationError(f"{where}: extra 'timeout' must be seconds from 0 to 600, got {value!r}")
-    return seconds
-
-
-def _verify(where: str, value: Any) -> bool | str:
-    if _is_blank(value):
-        return True
-    if isinstance(value, bool):
-        return value
-    words = {"true": True, "false": False}
-    if isinstance(value, str):
-        return words.get(value.strip().lower(), value.strip())
-    raise ConfigurationError(f"{where}: extra 'verify' must be true, false or the path of a CA file, got {value!r}")
+        number = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.0
+    if not 0 < number <= most:
+        raise ConfigurationError(
+            f"{where}: extra {name!r} must be a number above 0 and at most {most:g}, got {value!r}"
+        )
+    return number
 
 
 def _string_map(where: str, name: str, value: Any) -> dict[str, str]:
@@ -199,6 +203,46 @@ def _headers(where: str, value: Any) -> dict[str, str]:
     if odd:
         raise ConfigurationError(f"{where}: extra 'headers' must hold printable ASCII only, see {odd[0]!r}")
     return headers
+
+
+def _webhook_headers(where: str, token: str, extra: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that a webhook asks for: HTTP's Basic authentication, a header of its own, or both."""
+    user, password = _pair(where, extra, "webhook_username", "webhook_password")
+    name, value = _pair(where, extra, "webhook_header_name", "webhook_header_secret")
+    if token in {password, value, value.removeprefix("Bearer ")}:
+        raise ConfigurationError(
+            f"{where}: the API token must not be sent to a webhook, whose server shows the headers of a call to all; "
+            "give webhooks credentials of their own"
+        )
+    if ":" in user:
+        raise ConfigurationError(f"{where}: extra 'webhook_username' must not hold a colon")
+    if name and (not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS - {"authorization"}):
+        raise ConfigurationError(f"{where}: extra 'webhook_header_name' is no header that can be set, got {name!r}")
+    if not _is_plain(value):
+        raise ConfigurationError(f"{where}: extra 'webhook_header_secret' must hold printable ASCII only")
+    if user and name.lower() == "authorization":
+        raise ConfigurationError(
+            f"{where}: extras 'webhook_username' and 'webhook_header_name' both set the header Authorization; "
+            "leave one of them out"
+        )
+    headers = {"Authorization": basic_authorization(user, password)} if user else {}
+    return headers | ({name: value} if name else {})
+
+
+def _webhook_secrets(extra: Mapping[str, Any]) -> tuple[str, ...]:
+    user, password = extra.get("webhook_username"), extra.get("webhook_password")
+    secrets = (password, f"{user}:{password}", extra.get("webhook_header_secret"))
+    return tuple(secret for secret in secrets if isinstance(secret, str))
+
+
+def _pair(where: str, extra: Mapping[str, Any], *names: str) -> tuple[str, str]:
+    """Return two fields that come together, both empty when neither is filled in."""
+    first, second = values = [extra.get(name) for name in names]
+    if all(map(_is_blank, values)):
+        return "", ""
+    if not (isinstance(first, str) and isinstance(second, str) and first.strip() and second.strip()):
+        raise ConfigurationError(f"{where}: extras {names[0]!r} and {names[1]!r} must both be texts, or both be empty")
+    return first.strip(), second
 
 
 def _is_blank(value: Any) -> bool:

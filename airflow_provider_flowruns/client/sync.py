@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from threading import Thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,26 +14,27 @@ import urllib3
 from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, Walk, headers_for, no_answer, result_of
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBody, plain_headers
+from airflow_provider_flowruns.client.policy import (
+    ONCE,
+    RetryPolicy,
+    Walk,
+    headers_for,
+    json_body,
+    no_answer,
+    result_of,
+    unreadable_body,
+)
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.client.sync_transport import exchange_of, in_background, open_session
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
+from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest, without_traces
 from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Part, Request, Response, Steps, Target
 
 T = TypeVar("T")
 
 _CHUNK = 64 * 1024
-
-
-class _Headers(requests.auth.AuthBase):
-    """Sets the headers last, so that a netrc entry for the host cannot replace the token."""
-
-    def __init__(self, headers: dict[str, str]) -> None:
-        self._headers = headers
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._headers)
-        return request
+_NEXT_PAGE = "flowruns-next-page"
 
 
 class SyncClient:
@@ -44,13 +43,14 @@ class SyncClient:
 
     :param settings: where and how to reach the service.
     :param retry: how an idempotent request is repeated.
+    :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
     """
 
     def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
         self.settings = settings
         self.vendor_clock = VendorClock()
         self._retry = retry or RetryPolicy()
-        self._session = requests.Session()
+        self._session = open_session(settings)
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +118,7 @@ class SyncClient:
         :param most: items yielded at most, None for all; no page beyond them is asked for.
         """
         walk, left = Walk(pages), most
-        answer = _in_background(self.send, walk.call) if walk.call else None
+        answer = in_background(_NEXT_PAGE, self.send, walk.call) if walk.call else None
         while answer:
             fresh: list[T] = []
             try:
@@ -126,7 +126,7 @@ class SyncClient:
             except InvalidRequest as error:
                 walk.refused(error)
             left = None if left is None else left - len(fresh)
-            answer = _in_background(self.send, walk.call) if walk.call and left != 0 else None
+            answer = in_background(_NEXT_PAGE, self.send, walk.call) if walk.call and left != 0 else None
             yield from fresh
 
     def look(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
@@ -152,58 +152,69 @@ class SyncClient:
 
         The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
         """
+        settings, body = self.settings, json_body(request)
+        is_begun = False
+        with exchange_of(settings) as exchange:
+            try:
+                with _multipart(request.parts, exchange.extend) as upload:
+                    prepared = self._prepared(request, upload or body)
+                    is_begun = True
+                    return self._response(request, prepared)
+            except ApiError as error:
+                return without_traces(error)
+            except Exception as error:  # whatever a library raises
+                sent = is_begun and not exchange.is_connecting and _may_have_been_sent(error)
+                said = _reason(error, is_connecting=exchange.is_connecting)
+                return no_answer(settings, request, said, sent=sent)
+
+    def _prepared(self, request: Request, body: Any) -> requests.PreparedRequest:
+        headers = headers_for(self.settings, request)
+        if request.parts:
+            headers["Content-Type"] = body.content_type
+        url = self.settings.base_url + request.path
+        return self._session.prepare_request(
+            requests.Request(request.method, url, params=list(request.query), data=body, headers=headers)
+        )
+
+    def _response(self, request: Request, prepared: requests.PreparedRequest) -> Response:
         settings, sent_at = self.settings, time.time()
+        with self._session.send(
+            prepared,
+            timeout=(settings.connect_timeout, settings.timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            headers = plain_headers(answer.headers.items())
+            self.vendor_clock.measure(headers, sent_at, time.time())
+            return Response(answer.status_code, headers, self._body(request, answer, headers))
+
+    def _body(self, request: Request, answer: requests.Response, headers: Mapping[str, str]) -> bytes:
+        if answer.status_code < 200:
+            return b""  # the connection speaks something else from here on
         try:
-            with (
-                _multipart(request.parts) as body,
-                self._session.request(
-                    request.method,
-                    settings.base_url + request.path,
-                    params=list(request.query),
-                    json=request.json,
-                    data=body,
-                    headers={"Content-Type": body.content_type} if body else None,
-                    auth=_Headers(headers_for(settings, request)),
-                    timeout=(settings.connect_timeout, settings.timeout),
-                    verify=settings.verify,
-                    proxies=dict(settings.proxies),
-                    allow_redirects=False,
-                    stream=True,
-                ) as answer,
-            ):
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                self.vendor_clock.measure(headers, sent_at, time.time())
-                return Response(answer.status_code, headers, self._body(answer))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return no_answer(settings, request, _reason(error), sent=_may_have_been_sent(error))
-
-    def _body(self, answer: requests.Response) -> bytes:
-        end = time.monotonic() + self.settings.timeout
-        # requests bounds the silence between two bytes; a body that drips has to be bounded as a whole.
-        chunks = []
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-            chunks.append(chunk)
-            if time.monotonic() > end:
-                raise requests.Timeout(f"the answer was not complete after {self.settings.timeout:g} s")
-        return b"".join(chunks)
+            body = BodyBuffer(headers, self.settings.max_response_bytes)
+            while chunk := answer.raw.read(_CHUNK, decode_content=False):
+                body.add(chunk)
+            return body.decompressed()
+        except UnreadableBody as error:
+            raise unreadable_body(self.settings, request, answer.status_code, error) from None
 
 
-def _in_background(work: Callable[..., T], *arguments: Any) -> Future[T]:
-    """Start a call in a thread that nobody has to wait for when its result is not wanted any more."""
-    future: Future[T] = Future()
+class _Upload(MultipartEncoder):  # type: ignore[misc]
+    """A multipart body that says when a piece of it is about to be sent."""
 
-    def run() -> None:
-        try:
-            future.set_result(work(*arguments))
-        except BaseException as error:
-            future.set_exception(error)
+    def __init__(self, fields: list[tuple[str, Any]], on_read: Callable[[], None]) -> None:
+        super().__init__(fields)
+        self._on_read = on_read
 
-    Thread(target=run, name="flowruns-next-page", daemon=True).start()
-    return future
+    def read(self, size: int = -1) -> bytes:
+        self._on_read()
+        piece: bytes = super().read(size)
+        return piece
 
 
 @contextmanager
-def _multipart(parts: tuple[Part, ...]) -> Generator[MultipartEncoder | None]:
+def _multipart(parts: tuple[Part, ...], on_read: Callable[[], None]) -> Generator[_Upload | None]:
     """Return a multipart body that is read from its files while it is sent; None without parts."""
     if not parts:
         yield None
@@ -215,45 +226,30 @@ def _multipart(parts: tuple[Part, ...]) -> Generator[MultipartEncoder | None]:
             else (part.name, part.text)
             for part in parts
         ]
-        yield MultipartEncoder(fields)
+        yield _Upload(fields, on_read)
 
 
-def _may_have_been_sent(error: Any) -> bool:
-    chain = list(_chain(error))
+def _may_have_been_sent(error: BaseException) -> bool:
     before_sending = requests.exceptions.ConnectTimeout, urllib3.exceptions.NewConnectionError, ssl.CertificateError
-    return not any(isinstance(one, before_sending) for one in chain)
+    return not any(isinstance(one, before_sending) for one in _chain(error))
 
 
 def _chain(error: Any) -> Iterator[BaseException]:
+    """Yield an error and what caused it, as the libraries say it in their various ways."""
     while isinstance(error, BaseException):
         yield error
-        reason = getattr(error, "reason", None)
-        error = (
-            reason
-            if isinstance(reason, BaseException)
-            else next((one for one in error.args if isinstance(one, BaseException)), None)
-        )
+        hidden = (getattr(error, "reason", None), *error.args, error.__cause__)
+        error = next((one for one in hidden if isinstance(one, BaseException)), None)
 
 
-def _reason(error: Any) -> str:
+def _reason(error: BaseException, *, is_connecting: bool) -> str:
     """Say in a few words why there was no answer; requests' own text repeats the whole URL."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"TLS failed: {_innermost(error)}"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy could not be reached or refused"
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    *_, cause = _chain(error)
+    if isinstance(error, requests.exceptions.ConnectTimeout) or (is_connecting and isinstance(cause, TimeoutError)):
         return "no connection within the connect timeout"
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout) or isinstance(cause, TimeoutError):
         return "timed out waiting for the answer"
-    return _innermost(error)
-
-
-def _innermost(error: Any) -> str:
-    *_, last = _chain(error)
-    cause = last.__cause__ if isinstance(last.__cause__, OSError) else last
-    return f"{type(cause).__name__}: {_short(cause)}"
-
-
-def _short(error: BaseException) -> str:
-    text = str(error)
-    return text.rsplit(">: ", 1)[-1]
+    said = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
+    return f"TLS failed: {said}" if isinstance(error, requests.exceptions.SSLError) else said

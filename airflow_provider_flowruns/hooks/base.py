@@ -14,6 +14,7 @@ from airflow_provider_flowruns.services.errors import (
     ConfigurationError,
     ConnectionFailed,
     FlowRunsError,
+    NotFound,
     PermissionDenied,
     RateLimited,
     ServerError,
@@ -51,20 +52,17 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         """
         The connection's fields, checked.
 
-        :raises ConfigurationError: one is missing or cannot be right.
+        :raises ConfigurationError: there is no such connection, or a field is missing or cannot be right.
+        :raises ConnectionFailed: Airflow could not be asked for it just now.
         """
-        from airflow_provider_flowruns.client.settings import settings_from
+        # Imported here because a DAG file that imports a hook has no use for it.
+        from airflow_provider_flowruns.hooks.connection import check_extra, connection_settings, reading_connection
 
-        connection = self.get_connection(self.conn_id)
-        return settings_from(
-            self.conn_type,
-            self.conn_id,
-            host=connection.host,
-            schema=connection.schema,
-            port=connection.port,
-            password=connection.password,
-            extra=connection.extra_dejson,
-        )
+        with reading_connection(self.conn_type, self.conn_id):
+            connection = self.get_connection(self.conn_id)
+            check_extra(self.conn_id, connection.extra)
+            extra = connection.extra_dejson
+        return connection_settings(self.conn_type, self.conn_id, connection, extra)
 
     @cached_property
     def client(self) -> SyncClient:
@@ -128,4 +126,6 @@ def _diagnosis(error: FlowRunsError) -> str:
         return "The service cannot be reached."
     if isinstance(error, RateLimited | ServerError):
         return "The service answers with an error."
+    if isinstance(error, NotFound):
+        return "The server answers, but does not know what it was asked for; the base URL or an id may be wrong."
     return "The server answers, but not as this service does; the base URL may be wrong."

@@ -127,6 +127,7 @@ class ActivepiecesApi:
         not_found_grace=120.0,
         appear_within=180.0,
         asks_by_id=True,
+        has_webhooks=True,
     )
 
     def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:
@@ -380,7 +381,10 @@ class ActivepiecesApi:
         params = body.get("params")
         detail = text_of(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
         code = text_of(body.get("code"))
-        return f"{code}: {detail}" if code and detail else detail or code
+        said = f"{code}: {detail}" if code and detail else detail or code
+        if said and self._project_id and _is_about_project(body):
+            said += f"; check the connection's extra 'project_id', which is {self._project_id}"
+        return said
 
     def check_project(self) -> None:
         """
@@ -491,6 +495,14 @@ def _params_text(params: Mapping[str, Any]) -> str | None:
         return message
     parts = [f"{name} {text}" for name in ("entityType", "entityId") if (text := name_of(params.get(name)))]
     return ", ".join(parts) or None
+
+
+def _is_about_project(body: Mapping[str, Any]) -> bool:
+    """Whether an error may come from the project: it is unknown, or not the token's."""
+    params = body.get("params")
+    entity = text_of(params.get("entityType")) if isinstance(params, Mapping) else None
+    denied = body.get("statusCode") == 403 or text_of(body.get("code")) in {"AUTHORIZATION", "PERMISSION_DENIED"}
+    return denied or (entity or "").lower() == "project"
 
 
 def _completed_at(record: Mapping[str, Any]) -> datetime | None:

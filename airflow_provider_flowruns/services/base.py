@@ -25,6 +25,7 @@ class ServiceInfo:
     :param appear_within: seconds for which a run that was started may stay unseen.
     :param fewest_together: so many targets that can be looked at together are worth it.
     :param asks_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
+    :param has_webhooks: whether its flows are started by webhooks, which may ask for credentials of their own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ServiceInfo:
     appear_within: float = 60.0
     fewest_together: int = 2
     asks_by_id: bool = False
+    has_webhooks: bool = False
 
 
 class Service(Protocol):

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_flowruns.services.json_pieces import decode_json
+
 #: Stands for what cannot be encoded as UTF-8 or stored by PostgreSQL.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -37,7 +39,7 @@ def parse_json(body: bytes) -> Any:
     try:
         if b"\\u0000" not in body:
             # Strict about surrogates and UTF-8, so what it accepts is clean.
-            return msgspec.json.decode(body)
+            return decode_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     except RecursionError:

@@ -127,13 +127,17 @@ def documented(entry: Mapping[str, Any]) -> dict[str, list[FormField]]:
     controls = {"host": "text", "password": "password", "port": "number"}
     standard = [FormField(name, labels[name], control, placeholders[name]) for name, control in controls.items()]
     extra = [
-        FormField(name, field["label"], CONTROLS[field["schema"]["type"][0]], help=field["description"])
+        FormField(name, field["label"], _control(field["schema"]), help=field["description"])
         for name, field in entry["conn-fields"].items()
     ]
     return {
         "Standard Fields": [FormField("description", "Description", "text"), *standard],
         "Extra Fields": extra,
     }
+
+
+def _control(schema: Mapping[str, Any]) -> str:
+    return "password" if schema.get("format") == "password" else CONTROLS[schema["type"][0]]
 
 
 def _read(part: Locator) -> FormField:

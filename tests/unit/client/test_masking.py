@@ -12,7 +12,6 @@ from airflow_provider_flowruns.client.masking import (
     MASK,
     SecretMask,
     get_secret_headers,
-    get_url_credentials,
     mask_url_credentials,
 )
 from airflow_provider_flowruns.client.policy import no_answer, result_of
@@ -202,21 +201,6 @@ def test_which_of_the_connections_own_headers_are_secret(name, value, secret) ->
 
 def test_what_comes_behind_the_scheme_of_a_header_is_a_secret_too() -> None:
     assert "bWFkZS11cA==" in get_secret_headers({"X-Auth": "Basic bWFkZS11cA=="})
-
-
-@pytest.mark.parametrize(
-    ("url", "credentials"),
-    [
-        ("http://proxy:3128", set()),
-        ("http://user:made-up@proxy:3128", {"user:made-up", "made-up"}),
-        ("http://user:made-up@[bad", {"user:made-up", "made-up"}),
-        ("user:made-up@proxy", set()),
-        ("socks5h://us%40er:p%2Fw:x@proxy", {"us%40er:p%2Fw:x", "p%2Fw:x", "us@er:p/w:x", "p/w:x"}),
-        ("http://token-only@proxy", {"token-only", ""}),
-    ],
-)
-def test_the_credentials_of_a_url(url, credentials) -> None:
-    assert set(get_url_credentials([url])) == credentials
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenacity import Future, RetryCallState, Retrying
 
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, headers_for, no_answer, result_of, retry_after
+from airflow_provider_flowruns.client.policy import (
+    MAX_HOLD_SECONDS,
+    ONCE,
+    RetryPolicy,
+    headers_for,
+    json_body,
+    no_answer,
+    result_of,
+    retry_after,
+)
 from airflow_provider_flowruns.client.settings import Settings, settings_from
 from airflow_provider_flowruns.services.errors import (
     ApiError,
@@ -79,6 +88,29 @@ def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
     assert retry_after({"retry-after": date}, NOW) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "301",
+        "86400",
+        "1000000000",
+        "9" * 400,
+        "9" * 5_000,
+        "86400.5",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -1200",
+    ],
+)
+def test_retry_after_counts_for_five_minutes_at_most(header) -> None:
+    assert retry_after({"retry-after": header}, NOW) == pytest.approx(MAX_HOLD_SECONDS)
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 408, 409, 410, 425, 429, 500, 502, 503, 504])
+def test_retry_after_counts_for_two_statuses_only(status) -> None:
+    error = refused(status, b"no JSON", retry_after="7")
+    assert error.retry_after == (7 if status in {429, 503} else None)
+
+
 @pytest.mark.parametrize("date", ["Sat, 31 Jan 2026 12:00:30 -0000", "Sat, 31 Jan 2026 13:00:30 +0100"])
 def test_retry_after_as_a_date_in_another_time_zone(date) -> None:
     assert retry_after({"retry-after": date}, NOW) == pytest.approx(30)
@@ -100,7 +132,6 @@ def test_no_retry_after(headers) -> None:
         "0x10",
         "1_0",
         "٣",
-        "9" * 400,
         "7 seconds",
         "Sat, 31 Jan 2026",
         "Mon, 1 Jan 99999999999999999999 00:00:00 GMT",
@@ -392,4 +423,27 @@ def test_the_token_and_the_connections_own_headers_go_with_a_request() -> None:
 
 def test_neither_token_nor_own_headers_go_where_the_token_must_not() -> None:
     sent = headers_for(made(headers={"X-Key": "secret"}), Request("POST", "/hook", with_token=False))
-    assert {*sent} == {"Accept", "User-Agent"}
+    assert {*sent} == {"Accept", "Accept-Encoding", "User-Agent"}
+
+
+WEBHOOK = {"webhook_username": "jo", "webhook_password": "hunter2"}
+
+
+def test_credentials_for_webhooks_go_nowhere_else() -> None:
+    settings_with_them = made("activepieces", **WEBHOOK)
+    called = headers_for(settings_with_them, Request("POST", "/hook", with_token=False))
+    assert called["Authorization"] == "Basic am86aHVudGVyMg=="
+    assert headers_for(settings_with_them, GET)["Authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": {1}}, {1.5: object()}])
+def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(value) -> None:
+    with pytest.raises(InvalidArgument, match="cannot be sent as JSON"):
+        json_body(Request("POST", "/v2/flows", json=value))
+
+
+@pytest.mark.parametrize("status", [100, 101, 102, 103, 199])
+def test_an_interim_status_is_no_answer(status) -> None:
+    error = refused(status, b'{"id": 5}')
+    assert (type(error), error.status) == (UnexpectedAnswer, status)
+    assert "interim" in error.message

@@ -8,7 +8,7 @@ import pytest
 import requests
 import requests_mock
 
-from airflow_provider_flowruns.exceptions import ConfigurationError, InvalidArgument, NotFound
+from airflow_provider_flowruns.exceptions import ConfigurationError, InvalidArgument, NotFound, PermissionDenied
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.hooks.portable import PortableHook
@@ -245,7 +245,7 @@ def test_a_connection_given_as_a_uri(monkeypatch, wire) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_PORTABLE_DEFAULT", f"portable://:{TOKEN}@flows.example.com:8443/?timeout=5")
     wire.get("https://flows.example.com:8443/v2/flows/5/status", json=STATUS)
     assert PortableHook().get_flow_status(5).flow_id == "5"
-    assert wire.last_request.timeout == (5, 5)
+    assert wire.last_request.timeout == (4.5, 5)
 
 
 @pytest.mark.parametrize("hook_class", HOOKS)
@@ -288,6 +288,7 @@ TRIED = {
     ActivepiecesHook: f"{ACTIVEPIECES}/api/v1/flows",
     TableFlowHook: f"{TABLEFLOW}/v2/flows",
 }
+NOT_FOUND = "The server answers, but does not know what it was asked for; the base URL or an id may be wrong."
 NOT_ITSELF = "The server answers, but not as this service does; the base URL may be wrong."
 
 
@@ -347,8 +348,8 @@ def test_activepieces_without_a_project_names_the_projects_to_choose_from(connec
         ({"exc": requests.ConnectTimeout("slow")}, "The service cannot be reached."),
         ({"status_code": 503}, "The service answers with an error."),
         ({"status_code": 429, "headers": {"Retry-After": "600"}}, "The service answers with an error."),
-        ({"status_code": 404, **HTML}, NOT_ITSELF),
-        ({"status_code": 404, "json": {"message": "Route not found"}}, NOT_ITSELF),
+        ({"status_code": 404, **HTML}, NOT_FOUND),
+        ({"status_code": 404, "json": {"message": "Route not found"}}, NOT_FOUND),
         ({"status_code": 200, **HTML}, NOT_ITSELF),
         ({"status_code": 200, "json": {"hello": "world"}}, NOT_ITSELF),
         ({"status_code": 302, "headers": {"Location": "https://login.example.com"}}, NOT_ITSELF),
@@ -373,6 +374,43 @@ def test_a_portable_plan_without_api_is_named_in_portables_words(connections, wi
     assert not works
     assert "Your current plan does not support this feature" in message
     assert "plan of this account does not include the API" in message
+
+
+UNKNOWN_PROJECT = {"code": "ENTITY_NOT_FOUND", "params": {"entityId": PROJECT_ID, "entityType": "project"}}
+DENIED = {"code": "AUTHORIZATION", "params": {"message": "principal is not allowed for this route"}}
+SUPERSEDED = {"statusCode": 403, "error": "Forbidden", "message": "Cannot read properties of undefined"}
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, UNKNOWN_PROJECT), (403, DENIED), (403, SUPERSEDED)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda hook: list(hook.list_flows()),
+        lambda hook: list(hook.list_flow_runs()),
+        lambda hook: hook.client.run(hook.api.check()),
+    ],
+)
+def test_an_activepieces_project_that_is_not_there_for_the_token_is_named(connections, wire, ask, status, body) -> None:
+    wire.get(requests_mock.ANY, status_code=status, json=body)
+    with pytest.raises(NotFound if status == 404 else PermissionDenied) as raised:
+        ask(ActivepiecesHook())
+    assert f"check the connection's extra 'project_id', which is {PROJECT_ID}" in str(raised.value)
+
+
+def test_an_unknown_project_is_not_taken_for_a_wrong_base_url(connections, wire) -> None:
+    wire.get(requests_mock.ANY, status_code=404, json=UNKNOWN_PROJECT)
+    works, message = tried(ActivepiecesHook())
+    assert not works
+    assert message.startswith(NOT_FOUND)
+    assert f"'project_id', which is {PROJECT_ID}" in message
+
+
+def test_an_unknown_run_is_not_blamed_on_the_project(connections, wire) -> None:
+    body = {"code": "ENTITY_NOT_FOUND", "params": {"entityId": RUN_ID, "entityType": "flow_run"}}
+    wire.get(requests_mock.ANY, status_code=404, json=body)
+    with pytest.raises(NotFound) as raised:
+        ActivepiecesHook().get_flow_run(RUN_ID)
+    assert "which is" not in str(raised.value)
 
 
 @pytest.mark.parametrize("hook_class", HOOKS)

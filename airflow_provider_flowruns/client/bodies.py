@@ -1,0 +1,116 @@
+"""The body of a response, collected and decompressed within a bound; both clients read bodies this way."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+#: What both clients accept, and all that is decompressed here.
+ACCEPT_ENCODING = "gzip, deflate"
+#: A compressed body above this many bytes may take longer to decompress than an event loop may stand still.
+MAX_INLINE_COMPRESSED_BYTES = 16 * 1024
+#: The same for reading a decompressed body.
+MAX_INLINE_BODY_BYTES = 256 * 1024
+
+#: What ``zlib`` has to expect at the start of a body, in the order in which it is tried. Servers disagree on what
+#: ``deflate`` is.
+_WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class UnreadableBody(Exception):
+    """A body cannot be read; the text says why."""
+
+
+class BodyTooLarge(UnreadableBody):
+    """A body is larger than allowed."""
+
+
+def plain_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """
+    Return headers by their names in lower case, with "?" for what is not printable ASCII.
+
+    :param items: names and values as a library gives them; the values of a name that comes twice are joined.
+    """
+    headers: dict[str, str] = {}
+    for name, value in items:
+        key, text = name.lower(), value
+        if not (text.isascii() and text.isprintable()):
+            text = "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+class BodyBuffer:
+    """
+    Collects the chunks of a body as they arrive.
+
+    :param headers: the response's headers, names in lower case.
+    :param max_bytes: largest body that is accepted, compressed or not.
+    :raises BodyTooLarge: the headers say that it is larger.
+    """
+
+    __slots__ = ("_chunks", "_encoding", "_left", "_max_bytes")
+
+    def __init__(self, headers: Mapping[str, str], max_bytes: int) -> None:
+        self._encoding = headers.get("content-encoding", "").strip().lower()
+        self._max_bytes = self._left = max_bytes
+        self._chunks: list[bytes] = []
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
+            raise BodyTooLarge
+
+    def add(self, chunk: bytes) -> None:
+        """
+        Take the next chunk.
+
+        :raises BodyTooLarge: all chunks together are larger than allowed.
+        """
+        self._left -= len(chunk)
+        if self._left < 0:
+            self._chunks.clear()
+            raise BodyTooLarge
+        self._chunks.append(chunk)
+
+    @property
+    def is_expensive(self) -> bool:
+        """Whether decompressing may take more time than an event loop has."""
+        return bool(self._encoding) and self._max_bytes - self._left > MAX_INLINE_COMPRESSED_BYTES
+
+    def decompressed(self) -> bytes:
+        """
+        Return the body without its content encoding.
+
+        :raises BodyTooLarge: it is larger than allowed.
+        :raises UnreadableBody: its encoding is unknown, or it is not in that encoding.
+        """
+        body = b"".join(self._chunks)
+        if not body or self._encoding in {"", "identity"}:
+            return body
+        window_bits = _WINDOW_BITS.get(self._encoding)
+        if window_bits is None:
+            raise UnreadableBody(f"the body comes in the encoding {self._encoding[:50]!r}, which was not asked for")
+        for bits in window_bits:
+            try:
+                return _inflate(body, bits, self._max_bytes)
+            except zlib.error:
+                continue
+        raise UnreadableBody(f"the body is no {self._encoding}")
+
+
+def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    left = max_bytes
+    while body:
+        stream = zlib.decompressobj(window_bits)
+        # One byte more than allowed tells a body that is too large from one that just fits.
+        piece = stream.decompress(body, left + 1)
+        left -= len(piece)
+        if left < 0:
+            raise BodyTooLarge
+        if not stream.eof:
+            raise UnreadableBody("the compressed body is cut short")
+        pieces.append(piece)
+        # gzip may come in several members; anything else behind the end is ignored, as browsers do.
+        body = stream.unused_data if stream.unused_data.startswith(_GZIP_MAGIC) else b""
+    return b"".join(pieces)
