@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import Any
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
@@ -29,6 +30,32 @@ def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
         name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
         for name, value in facts.items()
     }
+
+
+def is_mapped(operator: Any) -> bool:
+    """
+    Whether an operator is one instance of a mapped task, so that a None among its arguments is a value that was given.
+
+    :param operator: the operator, also while it is being made.
+    """
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def first_poke_at(sensor: Any, context: Any) -> float | None:
+    """
+    Return the Unix time at which a rescheduled sensor began its first poke; None when this is the first one.
+
+    :param sensor: the sensor, in ``reschedule`` mode.
+    :param context: its context.
+    """
+    ti = context["ti"]
+    if hasattr(ti, "get_first_reschedule_date"):
+        began = ti.get_first_reschedule_date(context)
+    else:  # Airflow 2 asks its database
+        sensors = import_module("airflow.sensors.base")
+        first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
+        began = sensors._orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+    return began.timestamp() if began else None
 
 
 async def task_state(task_instance: Any) -> str | None:

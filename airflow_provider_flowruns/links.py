@@ -31,8 +31,12 @@ class FlowRunLink(BaseOperatorLink):
         Return the run's address, empty when the task never knew it.
 
         Airflow 3 calls this in the worker when a process of the task ends, Airflow 2 whenever the button is drawn.
+        XCom is asked only if it may hold the address: Airflow logs an error about one that it does not have.
 
-        :param operator: the task; not needed.
+        :param operator: the task; in the worker it knows what it has pushed (``task.RunTask.pushed_url``).
         :param ti_key: which task instance.
         """
+        pushed: str | None = getattr(operator, "pushed_url", None)
+        if pushed is not None:
+            return pushed
         return XCom.get_value(ti_key=ti_key, key=RUN_URL) or ""

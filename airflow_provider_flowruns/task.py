@@ -12,6 +12,7 @@ from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.outcomes import settle, tell
 from airflow_provider_flowruns.outlets import tell_outlets
+from airflow_provider_flowruns.services.errors import AuthenticationError
 from airflow_provider_flowruns.services.model import Kind, Target
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, WatchPlan
@@ -19,6 +20,11 @@ from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch, Wa
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+
+#: Seconds before ``execution_timeout`` at which a wait ends by itself: time for its last poll, and for saying what it
+#: saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
+_LAST_POLL_SECONDS = 1.0
 
 
 class ServiceTask:
@@ -42,9 +48,22 @@ class RunTask(ServiceTask):
 
     operator_extra_links: Collection[BaseOperatorLink] = (FlowRunLink(),)
     outlets: list[Any]
+    log: Any
 
     _run: dict[str, Any] | None = None
     _shown: str | None = None
+    #: Whether this try had a process before this one.
+    _is_resumed = False
+
+    @property
+    def pushed_url(self) -> str | None:
+        """The run's address as this try has pushed it, empty when it has not; None when only XCom can say."""
+        return self._shown or (None if self._is_resumed else "")
+
+    def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
+        """Go on after a deferral, as Airflow's own operators do."""
+        self._is_resumed = True
+        return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
     def see(self, run: dict[str, Any], context: Context) -> None:
         """
@@ -56,7 +75,10 @@ class RunTask(ServiceTask):
         task_instance = context.get("ti")  # absent where somebody's unit test calls a reading operator
         if task_instance is not None and run["url"] and run["url"] != self._shown:
             self._shown = run["url"]
-            task_instance.xcom_push(key=FlowRunLink.xcom_key, value=run["url"])
+            try:
+                task_instance.xcom_push(key=FlowRunLink.xcom_key, value=run["url"])
+            except Exception as error:  # a button is not worth a task; Airflow pushes it when this process ends
+                self.log.warning("Could not push the run's address yet: %s", error)
 
     def result(self, run: dict[str, Any], context: Context) -> dict[str, Any]:
         """
@@ -74,9 +96,12 @@ class WaitingTask(RunTask):
 
     #: Seconds for which a failure that the service itself may mend is not taken as one.
     recovery_grace: ClassVar[float] = 300.0
+    #: Seconds for which something that was seen before may be unknown.
+    gone_grace: ClassVar[float] = 120.0
 
-    log: Any
     defer: Callable[..., NoReturn]
+    timeout: float
+    execution_timeout: timedelta | None
     error_budget: float
     on_paused: str
     on_canceled: str
@@ -85,6 +110,22 @@ class WaitingTask(RunTask):
     def clock(self) -> Clock:
         """Wall time that does not jump while this process lives."""
         return Clock()
+
+    def ends_at(self, wait_began: float, task_began: float) -> tuple[float, str]:
+        """
+        Return the Unix time at which a wait has to end, and the argument that says so.
+
+        ``execution_timeout`` bounds the wait in every mode; Airflow itself counts only time in a worker.
+
+        :param wait_began: when the wait began, for ``timeout``.
+        :param task_began: when this try of the task began, for ``execution_timeout``.
+        """
+        by_timeout = wait_began + self.timeout
+        if self.execution_timeout is None:
+            return by_timeout, "timeout"
+        seconds = self.execution_timeout.total_seconds()
+        by_execution = task_began + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
+        return min((by_timeout, "timeout"), (by_execution, "execution_timeout"))
 
     def plan_for(self, target: Target, *, deadline: float, interval: float, **more: Any) -> WatchPlan:
         """
@@ -107,6 +148,7 @@ class WaitingTask(RunTask):
             "on_paused": self.on_paused,
             "on_canceled": self.on_canceled,
             "recovery_grace": self.recovery_grace,
+            "gone_grace": self.gone_grace,
             # Only a run can be too new to be known; a flow's or a project's id is right or wrong.
             "not_found_grace": info.not_found_grace if target.kind in {Kind.RUN, Kind.STARTED} else 0.0,
         }
@@ -118,7 +160,14 @@ class WaitingTask(RunTask):
 
         :param watch: the wait.
         """
-        decision = watch.step(self.hook.client.look(watch.target), self.clock.now())
+        seen = self.hook.client.look(watch.target)
+        if isinstance(seen, AuthenticationError) and self.hook.renew_token():
+            seen = self.hook.client.look(watch.target)
+        vendor_clock = self.hook.client.vendor_clock
+        watch.vendor_offset = vendor_clock.offset_seconds
+        if warning := vendor_clock.warning():
+            watch.warn_once("vendor clock", warning)
+        decision = watch.step(seen, self.clock.now())
         tell(self.log, decision.news)
         return decision
 

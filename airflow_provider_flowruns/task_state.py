@@ -40,6 +40,30 @@ class TaskState:
         if self._store is not None:
             self._store.set(self._key, value)
 
+    def load_if_possible(self, log: Any) -> dict[str, Any]:
+        """
+        Return what :meth:`load` does; an empty dict, and a warning, when Airflow cannot be asked.
+
+        :param log: the task's logger.
+        """
+        try:
+            return self.load()
+        except Exception as error:  # whatever this Airflow raises
+            log.warning("Could not read what an earlier process of this task kept, going on without: %s", error)
+            return {}
+
+    def save_if_possible(self, value: dict[str, Any], log: Any) -> None:
+        """
+        Save the value as :meth:`save` does; only warn when Airflow cannot be reached.
+
+        :param value: plain JSON.
+        :param log: the task's logger.
+        """
+        try:
+            self.save(value)
+        except Exception as error:  # whatever this Airflow raises
+            log.warning("Could not save the state of this wait, which goes on without: %s", error)
+
     def forget(self) -> None:
         """Remove the value."""
         if self._store is not None:

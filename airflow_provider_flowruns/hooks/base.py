@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.client.settings import Settings
     from airflow_provider_flowruns.client.sync import SyncClient
     from airflow_provider_flowruns.services.model import Call, Pages
+
+#: A connection whose token is refused is looked up again once its last look-up is this many seconds old.
+LOOK_UP_AGAIN_SECONDS = 60.0
 
 ApiT = TypeVar("ApiT", bound=Service)
 T = TypeVar("T")
@@ -55,9 +59,15 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         :raises ConfigurationError: there is no such connection, or a field is missing or cannot be right.
         :raises ConnectionFailed: Airflow could not be asked for it just now.
         """
+        return self._look_up()
+
+    _looked_up_at = 0.0
+
+    def _look_up(self) -> Settings:
         # Imported here because a DAG file that imports a hook has no use for it.
         from airflow_provider_flowruns.hooks.connection import check_extra, connection_settings, reading_connection
 
+        self._looked_up_at = time.monotonic()
         with reading_connection(self.conn_type, self.conn_id):
             connection = self.get_connection(self.conn_id)
             check_extra(self.conn_id, connection.extra)
@@ -75,6 +85,27 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
     def api(self) -> ApiT:
         """The service's calls, as this connection means them."""
         return cast("ApiT", self.settings.service)
+
+    def renew_token(self) -> bool:
+        """
+        Look the connection up again after its token was refused, at most once a minute.
+
+        The settings stay what they were until the new ones are there: a kill that comes meanwhile needs them.
+
+        :return: whether the connection holds another token by now; then the client is a new one.
+        """
+        if time.monotonic() - self._looked_up_at < LOOK_UP_AGAIN_SECONDS:
+            return False
+        try:
+            renewed = self._look_up()
+        except Exception as error:  # Airflow cannot be asked just now, or the connection is being changed
+            self.log.warning("Could not look up connection %r again: %s", self.conn_id, type(error).__name__)
+            return False
+        if renewed.token == self.settings.token:
+            return False
+        self.close()
+        self.__dict__["settings"] = renewed
+        return True
 
     def get_conn(self) -> SyncClient:
         """Return the client for this connection."""

@@ -6,7 +6,6 @@ import time
 import uuid
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -123,6 +122,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the run, or find the one an earlier try made, and wait for it; see the class."""
+        self._began = self.clock.now()
         with self.hook:
             self._own = self._earlier_run(context) or self.make_run(context)
             watch = self._watch_own_run()
@@ -219,13 +219,13 @@ class RunOperator(WaitingTask, BaseOperator):
         :raises FlowRunTimeout: it does not end in time; nothing was started.
         """
         now = self.clock.now()
-        self._deadline = self._deadline or now + self._seconds()
+        self._ends = self._ends or self.ends_at(now, self._began)
+        deadline, limited_by = self._ends
         target = Target(self.hook.api.info.name, Kind.RUN, running.flow_id, running.run_id)
-        watch = Watch(
-            self.plan_for(target, deadline=self._deadline, interval=self.poll_interval, on_paused="wait"), now
-        )
+        limits: dict[str, Any] = {"deadline": deadline, "limited_by": limited_by}
+        watch = Watch(self.plan_for(target, interval=self.poll_interval, on_paused="wait", **limits), now)
         if self.deferrable:
-            self.hand_over(watch, "other_run_ended", deadline=self._deadline)
+            self.hand_over(watch, "other_run_ended", **limits)
         while True:
             decision = self.look(watch)
             if decision.verdict:
@@ -233,15 +233,18 @@ class RunOperator(WaitingTask, BaseOperator):
                 return
             time.sleep(decision.wait)
 
-    def other_run_ended(self, context: Context, event: Any = None, deadline: float | None = None) -> Any:
+    def other_run_ended(
+        self, context: Context, event: Any = None, deadline: float | None = None, limited_by: str = "timeout"
+    ) -> Any:
         """
         Go on when a run that was in the way has ended.
 
         :param event: the trigger's event, see ``waiting.watch.Verdict.to_dict``.
         :param deadline: Unix time at which the whole wait ends.
+        :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
         """
         self._check_ended(Verdict.from_dict(event))
-        self._deadline = deadline
+        self._ends = (deadline, limited_by) if deadline else None
         return self.execute(context)
 
     def _check_ended(self, verdict: Verdict) -> None:
@@ -326,14 +329,15 @@ class RunOperator(WaitingTask, BaseOperator):
         own, now = self._own, self.clock.now()
         if own is None:
             raise ValueError("no run was made")
-        guard = own.ended_before + 0.001 if own.ended_before is not None else None
-        deadline = self._deadline or now + self._seconds()
-        target, interval = self._target_of(own), self.poll_interval
-        return Watch(self.plan_for(target, deadline=deadline, interval=interval, completed_after=guard), now)
-
-    def _seconds(self) -> float:
-        limit: timedelta | None = self.execution_timeout
-        return min(self.timeout, limit.total_seconds()) if limit and self.deferrable else self.timeout
+        deadline, limited_by = self._ends or self.ends_at(now, self._began)
+        plan = self.plan_for(
+            self._target_of(own),
+            deadline=deadline,
+            limited_by=limited_by,
+            interval=self.poll_interval,
+            ignore_ends_until=own.ended_before,
+        )
+        return Watch(plan, now)
 
     def _wait_here(self, watch: Watch, context: Context) -> Verdict | None:
         """Wait in this process: to the end, or, where that is left to others, until the run is known."""
@@ -353,7 +357,10 @@ class RunOperator(WaitingTask, BaseOperator):
                 return None
             time.sleep(decision.wait if known else min(decision.wait, FIND_INTERVAL))
 
-    _deadline: float | None = None
+    #: When this try of the task began, as Unix time.
+    _began = 0.0
+    #: When the whole wait ends, and the argument that says so; None until it begins.
+    _ends: tuple[float, str] | None = None
 
     def _found(self, run: FlowRun, context: Context) -> None:
         self.see(run.summary(), context)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
+from airflow_provider_flowruns.compat import first_poke_at, is_mapped
 from airflow_provider_flowruns.services.model import Target
-from airflow_provider_flowruns.services.reading import checked_time, time_of
+from airflow_provider_flowruns.services.reading import checked_guard, time_of
 from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
 from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
@@ -22,15 +23,19 @@ if TYPE_CHECKING:
 
 _STATE_KEY = "flowruns_wait"
 
+#: Stands for a guard that the DAG file does not mention.
+_NOT_MENTIONED: Any = object()
+
 
 class FlowRunSensor(WaitingTask, BaseSensorOperator):
     """
     Base of the sensors: waits until a run has ended and returns its summary.
 
     It fails with ``FlowRunFailed`` on a failed run (with the service's own error text), ``FlowRunCanceled`` on a
-    cancelled one, ``AirflowSensorTimeout`` when the run does not end in time, ``FlowRunUnobservable`` when nobody could
-    look for longer than ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be
-    asked. ``soft_fail`` skips on the first three of these, ``never_fail`` on all.
+    cancelled one, ``AirflowSensorTimeout`` when the run does not end within ``timeout``, ``AirflowTaskTimeout`` when it
+    does not end within ``execution_timeout``, ``FlowRunUnobservable`` when nobody could look for longer than
+    ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be asked. ``soft_fail``
+    skips on the first four of these, ``never_fail`` on all.
 
     XCom ``run_url`` and the link *Flow run* are there as soon as a look has shown a run. When the task succeeds, the
     asset events of its ``outlets`` say which run it was, see ``outlets.tell_outlets``.
@@ -41,18 +46,29 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         answers that are no JSON are ridden out so long; the run itself is never touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks; in ``reschedule`` mode at least, and never fewer than 15.
     :param timeout: seconds until the wait fails.
+    :param execution_timeout: the same as a bound of Airflow's own, which allows retries; in every mode for the whole
+        wait, deferred and rescheduled spans included.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#dff3ef"
+
+    #: Seconds between two polls in ``reschedule`` mode at least: a task that is queued again while its last process is
+    #: still being reported as ended, which takes up to 5 s, is failed by Airflow 3.3.
+    min_reschedule_seconds: ClassVar[float] = 15.0
 
     #: Whether this sensor looks at a last run, which may be older than wanted.
     takes_guard: ClassVar[bool] = False
 
     completed_after: datetime | str | None = None
     started_after: datetime | str | None = None
+
+    #: Names of the guards that were given, whatever they render to.
+    _given_guards: frozenset[str] = frozenset()
+    #: Unix time at which this process began to wait.
+    _began = 0.0
 
     def __init__(
         self,
@@ -85,6 +101,8 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait for the run; see the class for what is returned and raised."""
+        self._began = self.clock.now()
+        self._is_resumed = bool(context.get("task_reschedule_count"))
         with self.hook:
             self._watch = self._begin(context)
             if not self.deferrable:
@@ -105,7 +123,8 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         watch = self._watch = self._watch or self._begin(context)
         verdict = self._look_for_verdict(watch, context)
         if verdict is None:
-            self._keep(watch, context)
+            if self.reschedule:  # what this process has seen would go with it
+                self._keep(watch, context)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._settle(verdict, context))
 
@@ -117,11 +136,14 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
             return Watch.from_json(saved["watch"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
-        completed_after, started_after = saved.get("guards") or self._guards()
-        now = self.clock.now()
+        guards = saved.get("guards") or (self._guard("completed_after"), self._guard("started_after"))
+        completed_after, started_after = guards
+        began = (first_poke_at(self, context) if self.reschedule else None) or self._began or self.clock.now()
+        deadline, limited_by = self.ends_at(began, began)
         plan = self.plan_for(
             target,
-            deadline=now + self.timeout,
+            deadline=deadline,
+            limited_by=limited_by,
             interval=self.poke_interval,
             completed_after=completed_after,
             started_after=started_after,
@@ -129,42 +151,56 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             backoff=self.exponential_backoff,
             longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
         )
-        watch = Watch(plan, now)
+        watch = Watch(plan, began)
         self._keep(watch, context)
         return watch
 
     @property
     def is_guarded(self) -> bool:
         """Whether only a run that is fresh enough counts."""
-        return self.completed_after is not None or self.started_after is not None
+        return bool(self._given_guards) or self.completed_after is not None or self.started_after is not None
 
     def _load(self, context: Context) -> dict[str, Any]:
-        saved = TaskState(context, _STATE_KEY).load() if self._is_kept else {}
+        saved = TaskState(context, _STATE_KEY).load_if_possible(self.log) if self._is_kept else {}
         return saved if saved.get("generation") == generation(context) else {}  # a cleared task waits anew
 
     @property
     def _is_kept(self) -> bool:
         return self.reschedule or self.is_guarded
 
-    def _guards(self) -> tuple[float | None, float | None]:
-        times = (
-            checked_time(self.completed_after, argument="completed_after"),
-            checked_time(self.started_after, argument="started_after"),
-        )
-        completed, started = (time.timestamp() if time else None for time in times)
-        return completed, started
+    def _take_guard(self, name: str, value: datetime | str | None) -> None:
+        """
+        Take a guard as the DAG file has it.
+
+        :param name: the argument's name.
+        :param value: its value. None is "not given", except among the arguments of a mapped task: there it came out of
+            another task's result.
+        """
+        is_given = value is not None or is_mapped(self)
+        if value is _NOT_MENTIONED or not is_given:
+            setattr(self, name, None)
+            return
+        setattr(self, name, value)
+        self._given_guards |= {name}
+        # Whether it lies too far ahead is asked when the task runs: a DAG file may be written long before.
+        check_when_known(value, partial(checked_guard, argument=name))
+
+    def _guard(self, name: str) -> float | None:
+        value = getattr(self, name)
+        if value is None and name not in self._given_guards:
+            return None
+        return checked_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
 
     def _keep(self, watch: Watch, context: Context) -> None:
         if self._is_kept:
             plan = watch.plan
-            TaskState(context, _STATE_KEY).save(
-                {
-                    "generation": generation(context),
-                    "try_number": context["ti"].try_number,
-                    "guards": [plan.completed_after, plan.started_after],
-                    "watch": watch.to_json(),
-                }
-            )
+            state = {
+                "generation": generation(context),
+                "try_number": context["ti"].try_number,
+                "guards": [plan.completed_after, plan.started_after],
+                "watch": watch.to_json(),
+            }
+            TaskState(context, _STATE_KEY).save_if_possible(state, self.log)
 
     def _look_for_verdict(self, watch: Watch, context: Context) -> Verdict | None:
         self._decision = self.look(watch)
@@ -173,20 +209,28 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         return self._decision.verdict
 
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
-        # Airflow's own loop sleeps as long as the watch says, as every other mode does.
-        return self._decision.wait
+        # Airflow's own loop sleeps as long as the watch says, as every other mode does; only a rescheduled task is not
+        # woken earlier than it asked for, except for its last poll.
+        wait = self._decision.wait
+        if self.reschedule and self._watch:
+            left = self._watch.deadline - self.clock.now()
+            wait = max(wait, min(self.poke_interval, left), self.min_reschedule_seconds)
+        return wait
 
     def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
         summary = self.settle(verdict, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
-        self._warn_if_old(summary, context)
+        self._warn_if_old(summary, verdict.vendor_offset, context)
         return summary
 
-    def _warn_if_old(self, run: dict[str, Any], context: Context) -> None:
+    def _warn_if_old(self, run: dict[str, Any], vendor_offset: float, context: Context) -> None:
+        # A DAG run that an asset or the API triggered may have no data interval.
         ended, interval_end = time_of(run["completed_at"]), context.get("data_interval_end")
-        if self.takes_guard and not self.is_guarded and ended and interval_end and ended < interval_end:
+        if not self.takes_guard or self.is_guarded or ended is None or interval_end is None:
+            return
+        if ended.timestamp() < interval_end.timestamp() + vendor_offset:
             self.log.warning(
                 "The run that was accepted ended at %s, before this DAG run's data interval did (%s); "
-                "set completed_after to accept nothing older",
+                "set completed_after to accept nothing older, for example to {{ dag_run.run_after }}",
                 ended.isoformat(),
                 interval_end.isoformat(),
             )
@@ -197,16 +241,17 @@ class FreshSensor(FlowRunSensor):
     Base of the sensors on a last run, which may be an old one.
 
     :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
-        time zone), templated, such as ``{{ data_interval_end }}``. Without a guard the last run counts as it stands.
+        time zone), templated, such as ``{{ dag_run.run_after }}``. It is a time on Airflow's clock. Without a guard,
+        which is None too, the last run counts as it stands; a guard that renders to nothing is an error.
     """
 
     template_fields: Sequence[str] = ("completed_after",)
     takes_guard = True
 
-    def __init__(self, *, completed_after: datetime | str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, completed_after: datetime | str | None = _NOT_MENTIONED, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.completed_after = completed_after
-        check_when_known(completed_after, partial(checked_time, argument="completed_after"))
+        self.completed_after = None
+        self._take_guard("completed_after", completed_after)
 
 
 class FlowSensor(FreshSensor):
@@ -221,7 +266,7 @@ class FlowSensor(FreshSensor):
 
     template_fields: Sequence[str] = (*FreshSensor.template_fields, "started_after")
 
-    def __init__(self, *, started_after: datetime | str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, started_after: datetime | str | None = _NOT_MENTIONED, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.started_after = started_after
-        check_when_known(started_after, partial(checked_time, argument="started_after"))
+        self.started_after = None
+        self._take_guard("started_after", started_after)

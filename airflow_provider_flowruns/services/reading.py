@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any, TypeGuard, TypeVar
@@ -32,6 +32,12 @@ MAX_NAME_CHARS = 200
 #: Longer texts are none of the words that the services document.
 _MAX_WORD_CHARS = 64
 _SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
+#: Python takes a Unix time in digits for a date and a time without the signs in between: 13 digits for the year 1768.
+_UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
+#: A guard before this is a mistake of its unit: no service is as old.
+_OLDEST_GUARD = datetime(2000, 1, 1, tzinfo=UTC)
+#: A guard this far ahead may be one of another time zone; no run can pass a later one before its wait is over.
+_GUARD_AHEAD = timedelta(days=1)
 
 #: What :func:`word` returns for a value that is there but is no word; no service documents it.
 UNREADABLE = "(unreadable)"
@@ -338,18 +344,47 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
     if moment is None:
         raise InvalidArgument(
             f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {_shown(value)}"
-            + (
-                ": the template found no value; a DAG run without a data interval has dag_run.run_after"
-                if value == "None"
-                else ""
-            )
+            f"{_time_hint(value)}"
+        )
+    return moment
+
+
+def _time_hint(value: Any) -> str:
+    if value == "None":
+        return ": the template found no value; a DAG run without a data interval has dag_run.run_after"
+    return ": a Unix time is not taken" if _UNIX_TIME.fullmatch(str(value)) else ""
+
+
+def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> datetime:
+    """
+    Return a freshness guard that was given, as aware UTC; one without a time zone is taken as UTC.
+
+    :param value: a datetime or ISO-8601 text.
+    :param argument: its name, for the message.
+    :param now: the time when a task runs; None at DAG parse, which may be long before the DAG's first run.
+    :raises InvalidArgument: it is empty, no point in time, before the year 2000, or more than a day after ``now``.
+    """
+    if isinstance(value, str) and not value.strip():
+        value = None
+    moment = checked_time(value, argument=argument)
+    if moment is None:
+        raise InvalidArgument(
+            f"{argument} was given but rendered to nothing; without a guard a run of any age would count. "
+            f"Mend the template or the upstream task, or leave {argument} out"
+        )
+    if moment < _OLDEST_GUARD:
+        raise InvalidArgument(f"{argument} must not lie before the year 2000, got {_shown(value)}; check its unit")
+    if now is not None and moment > now + _GUARD_AHEAD:
+        raise InvalidArgument(
+            f"{argument} must not lie more than a day ahead, got {_shown(value)}; no run could be as new as that"
         )
     return moment
 
 
 def _moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
-        return time_of(value) if isinstance(value, str) else None
+        is_date = isinstance(value, str) and not _UNIX_TIME.fullmatch(value.strip())
+        return time_of(value) if is_date else None
     try:
         return as_utc(value)
     except OverflowError:  # the first or last hours of the calendar, in another time zone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -17,6 +17,7 @@ from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.hub import hub_of
+from airflow_provider_flowruns.triggers.standstill import standstill_watch
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import News, Watch
 
@@ -71,11 +72,13 @@ class FlowRunTrigger(BaseTrigger):
         """Look until the wait is over, then fire its verdict, once."""
         watch = self._wait_so_far
         service = watch.plan.service
-        async with SharedClient(service, self.conn_id, async_settings) as client:
-            hub = hub_of(client, service, self.conn_id)
-            watch.usual = hub.usual
-            first_wait = self._first_wait(watch, Clock().now())
-            verdict = await hub.until_over(watch, _tell, first_wait)
+        # Only a trigger that may cancel has to know whether its loop stood still.
+        with standstill_watch() if self.cancel_on_kill else nullcontext():
+            async with SharedClient(service, self.conn_id, async_settings) as client:
+                hub = hub_of(client, service, self.conn_id)
+                watch.usual = hub.usual
+                first_wait = self._first_wait(watch, Clock().now())
+                verdict = await hub.until_over(watch, _tell, first_wait)
         # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
         yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
 
@@ -91,6 +94,14 @@ class FlowRunTrigger(BaseTrigger):
             self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")
             return
         service, target = self._wait_so_far.plan.service, self._wait_so_far.target
+        if doubt := self._why_it_may_have_ended_elsewhere():
+            self.log.warning(
+                "The task is over (%s), but its run %s is left alone: %s. If nobody needs the run, cancel it by hand",
+                state,
+                target.run_id or "",
+                doubt,
+            )
+            return
         try:
             async with (
                 asyncio.timeout(_KILL_SECONDS),
@@ -99,6 +110,18 @@ class FlowRunTrigger(BaseTrigger):
                 self.log.info("%s", await client.cancel(target))
         except (FlowRunsError, TimeoutError) as error:
             self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
+
+    def _why_it_may_have_ended_elsewhere(self) -> str | None:
+        """
+        Return why a task that is over need not have been killed; None when it must have been.
+
+        Whoever took the trigger over from a triggerer that stood still may have ended the wait, and with it the task.
+        """
+        if Clock().now() >= self._wait_so_far.plan.deadline:
+            return "its wait's time was over, so that it may have ended by itself"
+        if (seconds := standstill_watch().recent_seconds()) is not None:
+            return f"this triggerer stood still for {seconds:.0f} s, so that another one may have ended the wait"
+        return None
 
     def _first_wait(self, watch: Watch, now: float) -> float:
         earliest, latest = self.first_wait

@@ -19,10 +19,11 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.services.errors import ApiError, AuthenticationError, FlowRunsError, RateLimited
+from airflow_provider_flowruns.services.errors import AuthenticationError, FlowRunsError, RateLimited
 from airflow_provider_flowruns.services.model import FlowRun, Sighting, Target
 from airflow_provider_flowruns.services.registry import SERVICES
 from airflow_provider_flowruns.waiting.clock import Clock
+from airflow_provider_flowruns.waiting.pace import requested_hold
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import News
 
@@ -32,6 +33,8 @@ COME_ALONG = 0.2
 GRID = 0.1
 #: Others are due at whole multiples of about so many seconds: answers that come together cost the loop half as much.
 BEAT = 0.25
+#: A wait's last poll may be up to this many seconds late, so that waits which end together share it too.
+LONGEST_DELAY_SECONDS = 4.0
 #: Requests under way at a time; one that brings many runs counts for several, because reading it takes longer.
 MOST_REQUESTS = 20
 LARGE_REQUEST = 5
@@ -75,6 +78,13 @@ class Wait(Protocol[E_co]):
     @property
     def deadline(self) -> float:
         """Unix time at which it wants a look, however long the service asks to be left alone."""
+
+    @property
+    def error_budget(self) -> float:
+        """Seconds for which it may be kept from looking because the service asks to be left alone."""
+
+    #: Seconds by which the service's clock is ahead of ours; set before each step.
+    vendor_offset: float
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Step[E_co]:
         """
@@ -124,7 +134,7 @@ class _Watched:
 class _Waiter(Generic[E_co]):
     """A wait, when it is due, and what its owner has not heard yet."""
 
-    __slots__ = ("_error", "_news", "_verdict", "due", "not_before", "sleep", "wait", "watched", "woken")
+    __slots__ = ("_error", "_news", "_verdict", "due", "is_last", "not_before", "sleep", "wait", "watched", "woken")
 
     def __init__(self, wait: Wait[E_co], watched: _Watched, not_before: float) -> None:
         self.wait = wait
@@ -132,6 +142,8 @@ class _Waiter(Generic[E_co]):
         self.not_before = not_before
         self.due = 0.0
         self.sleep = 0.0
+        #: Its next look is the last one: at its deadline.
+        self.is_last = False
         self._news: tuple[News, ...] = ()
         self._verdict: E_co | None = None
         self._error: Exception | None = None
@@ -149,6 +161,11 @@ class _Waiter(Generic[E_co]):
             self._news += step.news
         if step.news or step.verdict is not None:
             self._wake()
+
+    def warn(self, text: str) -> None:
+        """Have the owner log a warning."""
+        self._news += (News(text, is_warning=True),)
+        self._wake()
 
     def fail(self, error: Exception) -> None:
         """End with an error, unless it has ended already."""
@@ -217,7 +234,8 @@ class Hub:
         self._load = 0
         self._turn = asyncio.Lock()
         self._most = MOST_TOGETHER
-        self._not_before = 0.0
+        #: No requests from the one time to the other, because the service asked for it.
+        self._held_since = self._not_before = 0.0
         self._refusals = 0
 
     async def until_over(self, wait: Wait[E_co], tell: Callable[[tuple[News, ...]], None], first: float) -> E_co:
@@ -298,14 +316,33 @@ class Hub:
         if due < self._not_before:
             due = self._after_hold(waiter, sleep)
         elif sleep > 0:
-            width = GRID * sleep if waiter.watched.can_share else min(BEAT, GRID * sleep)
-            due = min(_on_grid(due, width), max(due, waiter.wait.deadline))
+            due = self._aligned(waiter, due, sleep)
         self._put_down(waiter, due, sleep)
+
+    def _aligned(self, waiter: _Waiter[Any], due: float, sleep: float) -> float:
+        """Return the moment at or after a due one at which others look, too; it is not beyond the last look."""
+        aligned, deadline = _on_grid(due, self._width(waiter, sleep)), waiter.wait.deadline
+        waiter.is_last = aligned >= deadline
+        return self._last_due(waiter, max(due, deadline), sleep) if waiter.is_last else aligned
+
+    def _last_due(self, waiter: _Waiter[Any], due: float, sleep: float) -> float:
+        # Aligned by the sleep before, as the looks so far: what is left until a deadline differs from wait to wait.
+        width = min(self._width(waiter, max(sleep, waiter.sleep)), LONGEST_DELAY_SECONDS)
+        return _on_grid(due, width) if width > 0 else due
+
+    def _width(self, waiter: _Waiter[Any], sleep: float) -> float:
+        return GRID * sleep if waiter.watched.can_share else min(BEAT, GRID * sleep)
 
     def _after_hold(self, waiter: _Waiter[Any], sleep: float) -> float:
         # Spread out anew: else all that were held up come at once and are refused again.
-        spread = random.random() * max(sleep, 1.0)
-        return min(self._not_before + spread, max(self._clock.now(), waiter.wait.deadline))
+        due = self._not_before + random.random() * max(sleep, 1.0)
+        latest = max(self._clock.now(), self._latest(waiter))
+        waiter.is_last = latest <= due
+        return self._last_due(waiter, latest, sleep) if waiter.is_last else due
+
+    def _latest(self, waiter: _Waiter[Any]) -> float:
+        """Return the Unix time at which a wait looks though the service asks to be left alone."""
+        return min(waiter.wait.deadline, self._held_since + waiter.wait.error_budget)
 
     def _put_down(self, waiter: _Waiter[Any], due: float, sleep: float) -> None:
         waiter.due, waiter.sleep = due, sleep
@@ -343,16 +380,17 @@ class Hub:
         self._arm()
 
     def _may_ask(self, waiter: _Waiter[Any], now: float) -> bool:
-        return now >= self._not_before or now >= waiter.wait.deadline
+        return now >= self._not_before or now >= self._latest(waiter)
 
     def _hold(self, error: FlowRunsError) -> None:
         """Leave the service alone for as long as it asks, with everything that has not been sent yet."""
-        asked = error.retry_after if isinstance(error, ApiError) else None
+        asked = requested_hold(error)
         if asked is None and not isinstance(error, RateLimited):
             return
         now = self._clock.now()
         if now >= self._not_before:
             self._refusals = min(self._refusals + 1, 10)
+            self._held_since = now
         hold = asked or min(LONGEST_HOLD, FIRST_HOLD * 2.0 ** (self._refusals - 1))
         self._not_before = max(self._not_before, now + hold)
         held = list(self._queue)
@@ -406,7 +444,9 @@ class Hub:
 
     def _may_come(self, watched: _Watched, share: float, now: float) -> bool:
         for waiter in watched.waiters:
-            is_due = waiter.not_before <= now and waiter.due - share * waiter.sleep <= now
+            # One that is to look for the last time would only have to look once more then.
+            early = 0.0 if waiter.is_last else share * waiter.sleep
+            is_due = waiter.not_before <= now and waiter.due - early <= now
             if is_due and self._may_ask(waiter, now):
                 return True
         return False
@@ -427,6 +467,7 @@ class Hub:
     async def _serve(self, look: _Look) -> None:
         asked_at = self._clock.now()
         seen: Mapping[_Watched, Seen] = {}
+        vendor_clock = self._client.vendor_clock
         try:
             seen = await self._look(look)
         except Exception as error:  # a fault of ours; the waits must end with it instead of hanging
@@ -437,7 +478,7 @@ class Hub:
                 self._load -= look.load
                 self._answered(watched for watched in look.watched if watched not in seen)
                 self._send()
-        await self._step_all(seen, asked_at)
+        await self._step_all(seen, asked_at, vendor_clock.offset_seconds)
 
     async def _look(self, look: _Look) -> Mapping[_Watched, Seen]:
         if not look.together:
@@ -478,15 +519,24 @@ class Hub:
             self.usual.learn(seen)
         return seen
 
-    async def _step_all(self, seen: Mapping[_Watched, Seen], asked_at: float) -> None:
+    async def _step_all(self, seen: Mapping[_Watched, Seen], asked_at: float, vendor_offset: float) -> None:
         # One answer at a time: twenty of them at once would hold up the loop.
         async with self._turn:
             self._answered(seen)
-            for number, (waiter, runs) in enumerate(self._take_up(seen, asked_at), 1):
+            taken = self._take_up(seen, asked_at)
+            self._warn_of_clock(taken)
+            for number, (waiter, runs) in enumerate(taken, 1):
                 if not waiter.is_over:
+                    waiter.wait.vendor_offset = vendor_offset
                     self._step(waiter, runs)
                 if number % STEPS_IN_A_ROW == 0:
                     await asyncio.sleep(0)
+
+    def _warn_of_clock(self, taken: Sequence[tuple[_Waiter[Any], Seen]]) -> None:
+        """Have one of the waits warn of a clock that is off; each has done so already when it began."""
+        waiter = next((waiter for waiter, _ in taken if not waiter.is_over), None)
+        if waiter and (text := self._client.vendor_clock.warning()):
+            waiter.warn(text)
 
     def _take_up(self, seen: Mapping[_Watched, Seen], asked_at: float) -> list[tuple[_Waiter[Any], Seen]]:
         """Return who is to step with what; an answer asked for before a wait's first look was due is not for it."""

@@ -129,7 +129,9 @@ class Follow:
     """
 
     #: It goes on for ever.
-    deadline = math.inf
+    deadline = error_budget = math.inf
+    #: Seconds by which the service's clock is ahead of ours, set by its driver.
+    vendor_offset = 0.0
 
     def __init__(
         self,

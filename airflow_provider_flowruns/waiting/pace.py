@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, RateLimited
 from airflow_provider_flowruns.waiting.usual import Span
 
 #: Seconds between the first looks.
@@ -13,6 +14,8 @@ LOOKS_AT_USUAL_END = 24
 CLOSEST = 2.0
 #: The usual end begins and ends by this share of the shortest and longest duration sooner and later.
 MARGIN = 0.02
+#: A service is left alone for at most this many seconds at a time, whatever its ``Retry-After`` says.
+MAX_HOLD_SECONDS = 300.0
 
 
 def next_look(longest: float, age: float, run_age: float | None = None, usual: Span | None = None) -> float:
@@ -31,3 +34,17 @@ def next_look(longest: float, age: float, run_age: float | None = None, usual: S
     if run_age < begin:
         return min(longest, max(close, begin - run_age))
     return min(longest, max(close, GROWTH * (run_age - end)))
+
+
+def requested_hold(error: FlowRunsError) -> float | None:
+    """
+    Return for how many seconds a response asks to leave the service alone, at most :data:`MAX_HOLD_SECONDS`.
+
+    Only HTTP 429 and 503 can ask for it: on others ``Retry-After`` says nothing about the service as a whole.
+
+    :param error: what came instead of an answer.
+    :return: seconds; None when it asks for nothing.
+    """
+    if not isinstance(error, ApiError) or not (isinstance(error, RateLimited) or error.status == 503):
+        return None
+    return min(error.retry_after, MAX_HOLD_SECONDS) if error.retry_after else None

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound
+from airflow_provider_flowruns.services.errors import AuthenticationError, FlowRunsError, NotFound
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
-from airflow_provider_flowruns.waiting.pace import next_look
+from airflow_provider_flowruns.waiting.pace import next_look, requested_hold
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 
 #: Version of the JSON that :meth:`Watch.to_json` and :meth:`Verdict.to_dict` write.
@@ -28,6 +28,8 @@ SHORTEST_WAIT = 0.1
 HEARTBEAT = 600.0
 #: So many active runs of one flow are remembered.
 _REMEMBERED = 50
+#: A time that lies more than this many seconds ahead of the service's own clock is none: it counts as unknown.
+MAX_AHEAD_SECONDS = 24 * 60 * 60.0
 
 
 class Outcome(StrEnum):
@@ -58,14 +60,17 @@ class WatchPlan:
     :param appear_within: for which the run of a start may stay unseen.
     :param interval: between two looks at most; the first ones come quicker, see :mod:`waiting.pace`.
     :param deadline: the wait ends then, after one more look.
+    :param limited_by: the task's argument that sets the deadline, ``timeout`` or ``execution_timeout``.
     :param error_budget: without one good answer before giving up.
-    :param completed_after: accept no run that ended earlier.
-    :param started_after: accept no run that started (Portable: was created) earlier.
+    :param completed_after: accept no run that ended earlier, on Airflow's clock.
+    :param started_after: accept no run that started (Portable: was created) earlier, on Airflow's clock.
+    :param ignore_ends_until: an end of the run up to then, on the service's clock, belongs to an earlier attempt of it.
     :param on_paused: what a paused run means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
     :param keep_waiting: take no failure as the end, only success and the deadline (a sensor's ``silent_fail``).
     :param recovery_grace: for which a failure that the service may still mend is not yet one.
     :param not_found_grace: for which an id that was never seen may be unknown.
+    :param gone_grace: for which something that was seen before may be unknown.
     :param backoff: let the interval double from look to look instead.
     :param longest_interval: bound of a growing interval, None for none.
     """
@@ -78,21 +83,24 @@ class WatchPlan:
     appear_within: float | None = None
     interval: float
     deadline: float
+    limited_by: str = "timeout"
     error_budget: float = 900.0
     completed_after: float | None = None
     started_after: float | None = None
+    ignore_ends_until: float | None = None
     on_paused: str = "wait"
     on_canceled: str = "fail"
     keep_waiting: bool = False
     recovery_grace: float = 300.0
     not_found_grace: float = 0.0
+    gone_grace: float = 120.0
     backoff: bool = False
     longest_interval: float | None = None
 
     @property
     def is_guarded(self) -> bool:
         """Whether only a run that is fresh enough counts."""
-        return self.completed_after is not None or self.started_after is not None
+        return (self.completed_after, self.started_after, self.ignore_ends_until) != (None, None, None)
 
 
 @dataclass(slots=True)
@@ -107,6 +115,7 @@ class _Memory:
     blind_since: float | None = None
     missing_since: float | None = None
     found: bool = False
+    answered: bool = False
     not_before: float = 0.0
     last_error: str | None = None
     told: str = ""
@@ -124,12 +133,16 @@ class Verdict:
     :param reason: one sentence for the log and the exception.
     :param run: summary of the run that decided, or was last seen; None when there was none.
     :param error: record of the error that decided, see :func:`services.errors.from_record`.
+    :param limited_by: the task's argument that set the deadline, see :class:`WatchPlan`.
+    :param vendor_offset: seconds by which the service's clock was ahead of Airflow's.
     """
 
     outcome: Outcome
     reason: str
     run: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    limited_by: str = "timeout"
+    vendor_offset: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as versioned JSON, the payload of a trigger's event."""
@@ -149,6 +162,8 @@ class Verdict:
             reason=str(payload.get("reason") or ""),
             run=payload.get("run"),
             error=payload.get("error"),
+            limited_by=str(payload.get("limited_by") or "timeout"),
+            vendor_offset=float(payload.get("vendor_offset") or 0.0),
         )
 
 
@@ -187,14 +202,17 @@ class Watch:
     :param plan: what the wait is for.
     :param now: Unix time of its beginning.
 
-    ``usual`` may be set to what is known of the flows' durations; looks come closer together around a usual end.
+    Its driver sets two attributes. ``usual`` may be set to what is known of the flows' durations; polls come closer
+    together around a usual end. ``vendor_offset`` is set before each step: the seconds by which the service's clock is
+    ahead of Airflow's, as measured by then; guards are given on Airflow's clock, a run's times are on the service's.
     """
 
-    __slots__ = ("_last_seen", "_memory", "_news", "_target", "plan", "usual")
+    __slots__ = ("_last_seen", "_memory", "_news", "_target", "plan", "usual", "vendor_offset")
 
     def __init__(self, plan: WatchPlan, now: float) -> None:
         self.plan = plan
         self.usual: UsualDurations | None = None
+        self.vendor_offset = 0.0
         self._memory = _Memory(begun=now)
         self._news: tuple[News, ...] = ()
         self._last_seen: FlowRun | None = None
@@ -220,6 +238,11 @@ class Watch:
         blind_since = self._memory.blind_since
         return self.plan.deadline if blind_since is None else min(self.plan.deadline, self._blind_until(blind_since))
 
+    @property
+    def error_budget(self) -> float:
+        """Seconds without one good answer before the wait gives up."""
+        return self.plan.error_budget
+
     def _blind_until(self, blind_since: float) -> float:
         return blind_since + self.plan.error_budget
 
@@ -238,14 +261,25 @@ class Watch:
         self._memory.looks += 1
         verdict = self._missed(seen, now) if isinstance(seen, FlowRunsError) else self._looked(seen, now)
         if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
-            self._tell_once(f"{verdict.reason}; silent_fail: waiting on", warn=True)
+            self._warn(f"{verdict.reason}; silent_fail: waiting on")
             verdict = None
         if verdict is None and now >= self.plan.deadline:
             verdict = self._timed_out()
         news, self._news = self._news, ()
         if verdict:
-            return Decision(verdict=verdict, news=news)
+            return Decision(verdict=replace(verdict, vendor_offset=self.vendor_offset), news=news)
         return Decision(wait=self._wait(now), news=news)
+
+    def warn_once(self, key: str, text: str) -> None:
+        """
+        Put a warning into the news of the next step, unless one with the same key was there before in this wait.
+
+        :param key: what the warning is about.
+        :param text: one line.
+        """
+        if key not in self._memory.warned:
+            self._memory.warned = (*self._memory.warned, key)[-10:]
+            self._news += (News(text, is_warning=True),)
 
     def to_json(self) -> str:
         """Return plan and memory as JSON text; :meth:`from_json` goes on from there."""
@@ -270,10 +304,13 @@ class Watch:
 
     def _looked(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
         memory = self._memory
-        memory.blind_since, memory.missing_since, memory.last_error, memory.not_before = None, None, None, 0.0
+        memory.blind_since, memory.last_error, memory.not_before = None, None, 0.0
+        if not runs and self.target.kind is Kind.RUN and self._was_seen:
+            return self._missing("the response holds no run", now)
+        memory.missing_since, memory.answered = None, True
         memory.found = memory.found or any(run.run_id or self.plan.kind != Kind.STARTED for run in runs)
         self._remember_active(runs, now)
-        run = self._decisive(runs)
+        run = self._decisive(runs, now)
         if run is None:
             text = "no run that is fresh enough yet" if runs else "no run yet"
             self._tell_change(text, text, now)
@@ -297,7 +334,7 @@ class Watch:
         for stale in sorted(active, key=lambda run_id: active[run_id])[:-_REMEMBERED]:
             del active[stale]
 
-    def _decisive(self, runs: Sequence[FlowRun]) -> FlowRun | None:
+    def _decisive(self, runs: Sequence[FlowRun], now: float) -> FlowRun | None:
         """Return the run that decides now: the newest one, with a guard the newest fresh one that has ended."""
         if not self.plan.is_guarded:
             newest = runs[0] if runs else None
@@ -306,8 +343,8 @@ class Watch:
         active: FlowRun | None = None
         for run in runs:
             if run.lifecycle is not Lifecycle.NOT_RUNNING:
-                active = active or (run if self._may_be_fresh(run) else None)
-            elif self._is_fresh(run):
+                active = active or (run if self._started_in_time(run, now) else None)
+            elif self._is_fresh(run, now):
                 # A newer run that is still going may mend an earlier failure, never spoil an earlier success.
                 return run if run.disposition is Disposition.SUCCEEDED else active or run
         return active
@@ -321,21 +358,36 @@ class Watch:
             self._memory.pinned = newest.run_id
             self._target = None
 
-    def _may_be_fresh(self, run: FlowRun) -> bool:
-        started = _started(run)
-        return self.plan.started_after is None or (started is not None and started >= self.plan.started_after)
+    def _started_in_time(self, run: FlowRun, now: float) -> bool:
+        if self.plan.started_after is None:
+            return True
+        started = self._started(run, now)
+        return started is not None and started >= self.plan.started_after + self.vendor_offset
 
-    def _is_fresh(self, run: FlowRun) -> bool:
-        started_after, completed_after = self.plan.started_after, self.plan.completed_after
-        if started_after is not None:
-            started = _started(run)
-            if started is None or started < started_after:
-                return False
-        if completed_after is None:
+    def _is_fresh(self, run: FlowRun, now: float) -> bool:
+        if not self._started_in_time(run, now):
+            return False
+        ended, active_at = self._time(run.completed_at, now), self._memory.active.get(run.run_id or "")
+        ignored = self.plan.ignore_ends_until
+        if ignored is not None and active_at is None and (ended is None or ended <= ignored):
+            return False
+        guard = self.plan.completed_after
+        if guard is None or (active_at is not None and active_at >= guard):
             return True
         # It ended later than it was created or seen active: some ends are missing, others cut to whole seconds.
-        times = [_unix(run.completed_at), _unix(run.created_at), self._memory.active.get(run.run_id or "")]
-        return any(time is not None and time >= completed_after for time in times)
+        times = (ended, self._time(run.created_at, now))
+        return any(time is not None and time >= guard + self.vendor_offset for time in times)
+
+    def _started(self, run: FlowRun, now: float) -> float | None:
+        started = self._time(run.started_at, now)
+        return self._time(run.created_at, now) if started is None else started
+
+    def _time(self, moment: datetime | None, now: float) -> float | None:
+        """Return a time of the service's as Unix time on its own clock; None for one that it cannot have seen yet."""
+        if moment is None:
+            return None
+        seconds = moment.astimezone(UTC).timestamp()
+        return seconds if seconds <= now + self.vendor_offset + MAX_AHEAD_SECONDS else None
 
     def _judge(self, run: FlowRun, now: float) -> Verdict | None:
         if run.disposition is not Disposition.FAILED:
@@ -343,7 +395,7 @@ class Watch:
         if run.lifecycle is Lifecycle.PAUSED:
             return self._paused(run, now)
         if run.lifecycle is Lifecycle.UNKNOWN:
-            self._tell_once(f"status {run.vendor_status!r} is not known to this version; waiting on", warn=True)
+            self._warn(f"status {run.vendor_status!r} is not known to this version; waiting on")
         if run.lifecycle is not Lifecycle.NOT_RUNNING:
             return None
         if run.disposition is Disposition.SUCCEEDED:
@@ -375,16 +427,46 @@ class Watch:
     def _missed(self, error: FlowRunsError, now: float) -> Verdict | None:
         memory = self._memory
         memory.last_error = str(error)
-        if isinstance(error, ApiError) and error.retry_after:
-            memory.not_before = now + error.retry_after
-        if error.transient:
+        memory.not_before = max(memory.not_before, now + (requested_hold(error) or 0.0))
+        # A token that worked before may have been revoked a moment before Airflow has the new one.
+        if error.transient or (isinstance(error, AuthenticationError) and memory.answered):
             return self._unseen(error, now)
-        if isinstance(error, NotFound) and not memory.found:
-            memory.missing_since = now if memory.missing_since is None else memory.missing_since
-            if now - memory.missing_since < self.plan.not_found_grace:
-                self._tell_once(f"{error}; it may be too new to be seen, looking again", warn=True)
-                return None
+        if isinstance(error, NotFound):
+            return self._missing(str(error), now, error)
         return Verdict(Outcome.REFUSED, str(error), self._last_summary(), error.to_record())
+
+    @property
+    def _was_seen(self) -> bool:
+        """Whether what is looked for was there before: the run, or the flow that a wait on a flow asks about."""
+        is_about_a_flow = self.plan.kind not in {Kind.RUN, Kind.STARTED}
+        return self._memory.found or (self._memory.answered and is_about_a_flow)
+
+    def _missing(self, text: str, now: float, error: NotFound | None = None) -> Verdict | None:
+        memory = self._memory
+        memory.missing_since = now if memory.missing_since is None else memory.missing_since
+        missing, grace = now - memory.missing_since, self._missing_grace
+        if missing < grace:
+            why = "it was there before" if self._was_seen else "it may be too new to be seen"
+            self._warn(f"{text}; {why}, trying again for {grace:.0f} s")
+            return None
+        record = error.to_record() if error else None
+        if not self._was_seen:
+            return Verdict(Outcome.REFUSED, text, self._last_summary(), record)
+        reason = (
+            f"{self._subject()} was there before and has not been found for {missing:.0f} s; it may have been deleted, "
+            f"alone or with its flow; last: {text}"
+        )
+        return Verdict(Outcome.UNOBSERVABLE, reason, self._last_summary(), record)
+
+    @property
+    def _missing_grace(self) -> float:
+        plan = self.plan
+        return max(plan.not_found_grace, plan.gone_grace) if self._was_seen else plan.not_found_grace
+
+    def _subject(self) -> str:
+        target = self.target
+        kind = Kind.WORKFLOW if target.kind is Kind.WORKFLOW else Kind.FLOW
+        return f"run {target.run_id}" if target.run_id else f"{kind} {target.flow_id}"
 
     def _unseen(self, error: FlowRunsError, now: float) -> Verdict | None:
         memory = self._memory
@@ -394,15 +476,19 @@ class Watch:
         if unseen < self.plan.error_budget:
             self._tell_change(f"could not look, trying again: {error}", type(error).__name__, now, warn=True)
             return None
+        # Nobody could look because the token is refused: that is what has to be mended.
+        outcome = Outcome.REFUSED if isinstance(error, AuthenticationError) else Outcome.UNOBSERVABLE
         reason = f"no good answer for {unseen:.0f} s, the run may still be going; last: {error}"
-        return Verdict(Outcome.UNOBSERVABLE, reason, self._last_summary(), error.to_record())
+        return Verdict(outcome, reason, self._last_summary(), error.to_record())
 
     def _timed_out(self) -> Verdict:
         plan, memory = self.plan, self._memory
         span = plan.deadline - memory.begun
         state = describe(self._last_seen) if self._last_seen else memory.told or "nothing was seen"
         trouble = f"; the last look failed: {memory.last_error}" if memory.last_error else ""
-        return Verdict(Outcome.TIMED_OUT, f"timed out after {span:.0f} s: {state}{trouble}", self._last_summary())
+        argument = "" if plan.limited_by == "timeout" else f" ({plan.limited_by})"
+        reason = f"timed out after {span:.0f} s{argument}: {state}{trouble}"
+        return Verdict(Outcome.TIMED_OUT, reason, self._last_summary(), limited_by=plan.limited_by)
 
     def _last_summary(self) -> dict[str, Any] | None:
         return self._last_seen.summary() if self._last_seen else None
@@ -417,6 +503,8 @@ class Watch:
             ends.append(self._blind_until(memory.blind_since))
         if plan.appear_within is not None and not memory.found:
             ends.append(memory.begun + plan.appear_within)
+        if memory.missing_since is not None:
+            ends.append(memory.missing_since + self._missing_grace)
         if memory.failing_since is not None:
             ends.append(memory.failing_since + plan.recovery_grace)
         left = min((end - now for end in ends if end > now), default=SHORTEST_WAIT)
@@ -425,9 +513,10 @@ class Watch:
     def next_look(self, now: float) -> float:
         """Return the seconds between two looks at this point of the wait, whatever else may end it sooner."""
         run = self._last_seen
-        begun = _started(run) if run and run.is_active else None
+        begun = self._started(run, now) if run and run.is_active else None
+        run_age = None if begun is None else now + self.vendor_offset - begun
         usual = self.usual.of(run.flow_id) if run and self.usual else None
-        return next_look(self.plan.interval, now - self._memory.begun, now - begun if begun else None, usual)
+        return next_look(self.plan.interval, now - self._memory.begun, run_age, usual)
 
     def _interval(self, now: float) -> float:
         plan = self.plan
@@ -452,10 +541,8 @@ class Watch:
             memory.told_key, memory.told_at = key, now
         memory.told = text
 
-    def _tell_once(self, text: str, *, warn: bool) -> None:
-        if text not in self._memory.warned:
-            self._memory.warned = (*self._memory.warned, text)[-10:]
-            self._news += (News(text, warn),)
+    def _warn(self, text: str) -> None:
+        self.warn_once(text, text)
 
 
 def describe(run: FlowRun) -> str:
@@ -476,14 +563,6 @@ def _verdict(outcome: Outcome, run: FlowRun, what: str | None = None) -> Verdict
     errors = [*run.errors, *(f"{res.name}: {text}" for res in run.resources for text in res.errors)]
     said = f": {'; '.join(errors)}" if errors and outcome is not Outcome.SUCCEEDED else ""
     return Verdict(outcome, f"{subject} {state}{said}"[:4_000], run.summary())
-
-
-def _started(run: FlowRun) -> float | None:
-    return _unix(run.started_at or run.created_at)
-
-
-def _unix(moment: datetime | None) -> float | None:
-    return moment.astimezone(UTC).timestamp() if moment else None
 
 
 def _plain(record: Any) -> dict[str, Any]:

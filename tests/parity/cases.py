@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import timezone
@@ -136,7 +137,18 @@ def _bad_token(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
 def _token_ends(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
     arguments = _run(outcome="RUNNING")(kind, sandbox)
     sandbox.faults.add("status", status=401, after=6, times=None, body={"message": "Unauthorized"})
-    return arguments
+    return {**arguments, "error_budget": 0.4}
+
+
+def _asks_for_silence(status: int, until: str, **fault: Any) -> Callable[[Kind, Sandbox], dict[str, Any]]:
+    """A service that wants to be left alone for a day and longer."""
+
+    def prepare(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
+        arguments = _run(outcome="SUCCEEDED", **_SOON)(kind, sandbox)
+        sandbox.faults.add("status", status=status, headers={"Retry-After": until}, **fault)
+        return {**arguments, "error_budget": 0.8}
+
+    return prepare
 
 
 def _not_found(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
@@ -151,6 +163,8 @@ def _cancels(kind: Kind) -> bool:
     return kind.can_cancel
 
 
+A_DAY, YEAR_9999 = "86400", "Fri, 31 Dec 9999 23:59:59 GMT"
+
 _SOON: dict[str, Any] = {"waiting": 0.2, "running": 0.2}
 _ERRORS = ("source refused the login",)
 
@@ -162,6 +176,21 @@ CASES = (
     # Portable's status shows a cancelled run only to who has seen it going: time for a slow first look.
     Case("canceled", _run(outcome="CANCELED", waiting=0.2, running=3.0), "FlowRunCanceled", applies=_cancels),
     Case("timed out", _run(outcome="RUNNING", sensor={"timeout": 0.6}), "AirflowSensorTimeout"),
+    Case(
+        "execution_timeout",
+        _run(outcome="RUNNING", sensor={"execution_timeout": timedelta(seconds=0.6)}),
+        "AirflowTaskTimeout",
+    ),
+    Case(
+        "execution_timeout, later than the timeout",
+        _run(outcome="RUNNING", sensor={"timeout": 0.6, "execution_timeout": timedelta(seconds=20)}),
+        "AirflowSensorTimeout",
+    ),
+    Case("429 for a day, once", _asks_for_silence(429, A_DAY)),
+    Case("503 until the year 9999, once", _asks_for_silence(503, YEAR_9999)),
+    Case("429 for a day", _asks_for_silence(429, A_DAY, times=None), "FlowRunUnobservable", soft=False),
+    Case("503 until the year 9999", _asks_for_silence(503, YEAR_9999, times=None), "FlowRunUnobservable", soft=False),
+    Case("404 for a day", _asks_for_silence(404, A_DAY, times=None), "NotFound", soft=False),
     Case("unobservable", _unobservable, "FlowRunUnobservable", soft=False),
     Case("auth error", _bad_token, "AuthenticationError", soft=False),
     Case("auth error during the wait", _token_ends, "AuthenticationError", soft=False),

@@ -11,8 +11,10 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from airflow_provider_flowruns.waiting import pace
 from tests.parity.modes import FIRST_RESCHEDULE
 
 
@@ -30,6 +32,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds that only make a test long."""
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
+    monkeypatch.setattr(FlowRunSensor, "min_reschedule_seconds", 0.0)
+    monkeypatch.setattr(pace, "MAX_HOLD_SECONDS", 0.3)
     monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.3))
 
 

@@ -16,7 +16,13 @@ from typing import Any
 
 from airflow.exceptions import AirflowRescheduleException
 from airflow.models import import_all_models
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, TaskDeferred, timezone
+from airflow.providers.common.compat.sdk import (
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseOperator,
+    TaskDeferred,
+    timezone,
+)
 
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 
@@ -29,6 +35,9 @@ _GUARD._sentinel = SimpleNamespace(callers={})  # Airflow 2 has one for its firs
 import_all_models()
 
 MODES = ("poke", "reschedule", "deferrable")
+
+#: What ends a task: Airflow's own exception for ``execution_timeout`` is no ``Exception``.
+ENDS = (Exception, AirflowTaskTimeout)
 
 #: Makes a fresh sensor, as every new process of a task does.
 MakeSensor = Callable[..., FlowRunSensor]
@@ -103,6 +112,9 @@ def run_task(make: Callable[[], Any], context: dict[str, Any]) -> End:
             method, kwargs = deferred.method_name, {**(deferred.kwargs or {}), "event": fired_by(deferred)}
         except AirflowSkipException as skip:
             return End("skipped", message=str(skip))
+        except AirflowTaskTimeout as error:
+            task.on_kill()  # as Airflow does
+            return End("failed", type(error).__name__, message=str(error))
         except Exception as error:
             return End("failed", type(error).__name__, message=str(error))
 
@@ -122,7 +134,7 @@ def run_in(mode: str, make: MakeSensor, context: dict[str, Any] | None = None) -
         return End("success", xcom=runner(make, context))
     except AirflowSkipException as skip:
         return End("skipped", message=str(skip))
-    except Exception as error:
+    except ENDS as error:
         return End("failed", type(error).__name__, message=str(error))
 
 

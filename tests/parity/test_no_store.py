@@ -19,10 +19,9 @@ SENSORS = [
 # What only an earlier look can tell: for how long nobody could look or an id was unknown, and that a flow which is at
 # rest without a result was running. Such a wait goes on until its timeout.
 FORGOTTEN = {
-    ("unobservable", "PortableFlowSensor"),
-    ("unobservable", "ActivepiecesFlowRunSensor"),
-    ("unobservable", "TableFlowFlowSensor"),
+    *((case, kind.name) for case in ("unobservable", "429 for a day", "503 until the year 9999") for kind in SENSORS),
     ("not found", "ActivepiecesFlowRunSensor"),
+    ("404 for a day", "ActivepiecesFlowRunSensor"),
     ("canceled", "PortableFlowSensor"),
 }
 

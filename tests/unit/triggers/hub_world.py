@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.services.errors import FlowRunsError, RateLimited, ServerError
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Sighting, Target
 from airflow_provider_flowruns.triggers.hub import Hub
@@ -59,6 +60,7 @@ class FakeClient:
     latency: Callable[[], float] = lambda: 0.05
     trouble: Callable[[Asked], Exception | None] = lambda asked: None
     asked: list[Asked] = field(default_factory=list)
+    vendor_clock: VendorClock = field(default_factory=VendorClock)
     under_way: set[Target] = field(default_factory=set)
 
     async def look(self, target: Target) -> Answer:

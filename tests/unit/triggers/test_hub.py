@@ -15,10 +15,16 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.services.errors import FlowRunsError, NotFound
+from airflow_provider_flowruns.services.errors import FlowRunsError, NotFound, ServerError
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Target
 from airflow_provider_flowruns.triggers import hub as hub_module
-from airflow_provider_flowruns.triggers.hub import MOST_REQUESTS, STEPS_IN_A_ROW, Hub, hub_of
+from airflow_provider_flowruns.triggers.hub import (
+    LONGEST_DELAY_SECONDS,
+    MOST_REQUESTS,
+    STEPS_IN_A_ROW,
+    Hub,
+    hub_of,
+)
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import Decision, News, Outcome, Verdict, Watch
 from tests.unit.triggers.hub_world import FakeClient, a_run, assert_empty, failure, run_of, too_many, watch_on
@@ -178,16 +184,91 @@ def test_refusals_without_a_time_hold_longer_and_longer() -> None:
 
 def test_a_deadline_in_the_hold_is_kept_with_one_last_look_for_it_alone() -> None:
     client = FakeClient(ends_at(float("inf")))
-    client.trouble = lambda asked: too_many(86_400.0) if len(client.asked) == 1 else None
+    client.trouble = lambda asked: too_many(280.0) if len(client.asked) == 1 else None
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(a_run(n), START, deadline=START + 100.0 * (n + 1)), 1.0 + n) for n in range(5)]
+        waits = [wait(hub, watch_on(a_run(n), START, deadline=START + 50.0 * (n + 1)), 1.0 + n) for n in range(5)]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.TIMED_OUT] * 5
-    assert [asked.at for asked in client.asked[1:]] == [START + 100.0 * (n + 1) for n in range(5)]
+    late = [asked.at - (START + 50.0 * (n + 1)) for n, asked in enumerate(client.asked[1:])]
+    assert all(0 <= seconds <= LONGEST_DELAY_SECONDS for seconds in late)
     assert [asked.targets for asked in client.asked[1:]] == [(a_run(n),) for n in range(5)]
+
+
+A_DAY, YEAR_9999 = 86_400.0, 2.5e11
+
+
+@pytest.mark.parametrize("asked_for", [A_DAY, YEAR_9999])
+@pytest.mark.parametrize("refusal", [too_many, failure], ids=["429", "503"])
+def test_a_hold_is_over_after_five_minutes_whatever_the_service_asks_for(refusal: Any, asked_for: float) -> None:
+    client = FakeClient(ends_at(0))
+    client.trouble = lambda asked: refusal(asked_for) if len(client.asked) == 1 else None
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        return await outcomes_of(hub, [wait(hub, watch_on(a_run(n), START), 1.0 + n) for n in range(20)])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 20
+    assert {asked.at >= START + 300 for asked in client.asked[1:]} == {True}
+    assert client.asked[1].at < START + 320
+
+
+@pytest.mark.parametrize("asked_for", [A_DAY, YEAR_9999])
+def test_a_wait_with_a_small_error_budget_looks_when_it_would_be_spent(asked_for: float) -> None:
+    """One refusal, to another wait: the patient ones sit the five minutes out, the impatient one does not."""
+    client = FakeClient(ends_at(0))
+    client.trouble = lambda asked: too_many(asked_for) if len(client.asked) == 1 else None
+    patient, impatient = [a_run(n) for n in range(10)], a_run(99)
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(target, START), 1.0 + n) for n, target in enumerate(patient)]
+        return await outcomes_of(hub, [*waits, wait(hub, watch_on(impatient, START, error_budget=20.0), 5.0)])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 11
+    first, second, *others = client.asked
+    assert second.targets == (impatient,)
+    assert first.at + 20 <= second.at <= first.at + 25
+    assert {asked.at >= first.at + 300 for asked in others} == {True}
+
+
+def test_refused_again_and_again_each_wait_ends_by_its_own_error_budget() -> None:
+    client = FakeClient(ends_at(0))
+    client.trouble = lambda asked: too_many(A_DAY)
+    ended: dict[float, float] = {}
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+
+        async def timed(budget: float) -> Verdict:
+            verdict = await wait(hub, watch_on(a_run(int(budget)), START, error_budget=budget))
+            ended[budget] = VirtualClock().now() - START
+            return verdict
+
+        return await outcomes_of(hub, [timed(budget) for budget in (20.0, 100.0, 900.0)])
+
+    assert run(work()) == [Outcome.UNOBSERVABLE] * 3
+    assert all(budget <= end <= budget + 10 for budget, end in ended.items()), ended
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (500, ServerError), (502, ServerError)])
+def test_retry_after_on_another_status_holds_nobody(status: int, kind: type[Any]) -> None:
+    client = FakeClient(ends_at(60))
+    ill = a_run(0)
+    error = kind("Service", "GET", "/x", status, "no", None, A_DAY)
+    client.state = lambda target, now: error if target == ill else ends_at(60)(target, now)
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        waits = [wait(hub, watch_on(a_run(n), START, error_budget=30.0)) for n in range(5)]
+        return await outcomes_of(hub, waits)
+
+    first, *others = run(work())
+    assert first in {Outcome.REFUSED, Outcome.UNOBSERVABLE}
+    assert others == [Outcome.SUCCEEDED] * 4
+    assert client.asked[-1].at < START + 75
 
 
 def test_errors_count_for_everyone_with_a_budget_of_their_own() -> None:
@@ -365,7 +446,56 @@ def test_no_wait_ends_later_than_one_look_after_its_deadline() -> None:
         return await outcomes_of(hub, [timed(number) for number in range(100)])
 
     assert run(work()) == [Outcome.TIMED_OUT] * 100
-    assert all(START + 50 + number <= end <= START + 50 + number + 2 for number, end in ended.items())
+    latest = LONGEST_DELAY_SECONDS + 2
+    assert all(START + 50 + number <= end <= START + 50 + number + latest for number, end in ended.items())
+
+
+@pytest.mark.parametrize("span", [0.0, 7.0], ids=["at once", "within seven seconds"])
+def test_waits_that_time_out_together_share_their_last_looks_as_all_others(span: float) -> None:
+    client = FakeClient(ends_at(float("inf")), latency=lambda: 0.05)
+    dice = Random(1)
+    targets = [
+        *(a_run(number) for number in range(103)),
+        *(a_run(number, "tableflow") for number in range(50)),
+        *(Target("portable", Kind.RUN, str(number % 5), str(number)) for number in range(50)),
+    ]
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+        plans = [{"interval": 60.0, "deadline": START + 600 + dice.uniform(0, span)} for _ in targets]
+        waits = [
+            wait(hub, watch_on(target, START, **plan), dice.uniform(5.5, 10.5))
+            for target, plan in zip(targets, plans, strict=True)
+        ]
+        return await outcomes_of(hub, waits)
+
+    assert run(work()) == [Outcome.TIMED_OUT] * 203
+    rounds = Counter(int((asked.at - START) // 60) for asked in client.asked if asked.at < START + 600)
+    last = sum(asked.at >= START + 600 for asked in client.asked)
+    assert last <= max(rounds[number] for number in range(4, 9)) + len(targets) / 50
+
+
+def test_a_clock_that_is_off_is_told_to_each_step_and_warned_about_once() -> None:
+    client = FakeClient(ends_at(30))
+    offsets: list[float] = []
+    warned: list[int] = []
+
+    async def work() -> list[Outcome]:
+        hub = make_hub(client)
+
+        async def waiting(number: int) -> Verdict:
+            watch = watch_on(a_run(number), START)
+            watch.heard = lambda step: offsets.append(watch.vendor_offset)
+            return await hub.until_over(
+                watch, lambda news: warned.extend(number for line in news if "behind" in line.text), 1.0 + number
+            )
+
+        client.vendor_clock.offset_seconds = -600.0
+        return await outcomes_of(hub, [waiting(number) for number in range(3)])
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 3
+    assert {*offsets} == {-600.0}
+    assert len(warned) == 1
 
 
 def test_waits_that_are_due_soon_come_along() -> None:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.services.errors import AuthenticationError, NotFound, RateLimited, ServerError
+from airflow_provider_flowruns.services.errors import (
+    AuthenticationError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+)
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import HEARTBEAT, Outcome, Verdict, Watch, WatchPlan
@@ -50,8 +56,8 @@ def run(
     return FlowRun(**{**arguments, **changes})
 
 
-def error(kind: type[Any] = ServerError, *, retry_after: float | None = None) -> Any:
-    return kind("Activepieces", "GET", "/x", 500, "no", None, retry_after)
+def error(kind: type[Any] = ServerError, *, retry_after: float | None = None, status: int = 500) -> Any:
+    return kind("Activepieces", "GET", "/x", status, "no", None, retry_after)
 
 
 def step(watch: Watch, seen: Any, seconds: float = 0.0) -> Any:
@@ -205,6 +211,83 @@ def test_end_cut_to_seconds_counts_once_the_run_was_seen_active_after_the_guard(
     assert outcome(watch, run("SUCCEEDED", created=10.0, ended=10.0), 11.5) is Outcome.SUCCEEDED
 
 
+DAY = 24 * 60 * 60.0
+OFFSETS = [-6 * DAY, -600.0, 3600.0, 6 * DAY]
+
+
+@pytest.mark.parametrize("guard", ["completed_after", "started_after"])
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize(("seconds", "expected"), [(-0.1, None), (0.0, Outcome.SUCCEEDED)])
+def test_guards_on_airflow_s_clock_are_compared_with_times_on_the_service_s(
+    guard: str, offset: float, seconds: float, expected: Outcome | None
+) -> None:
+    watch = guarded(**{guard: 100})
+    watch.vendor_offset = offset
+    moment = 100 + offset + seconds
+    created = moment - 5 if guard == "completed_after" else moment
+    times = {"created": created, "ended": moment}
+    assert outcome(watch, run("SUCCEEDED", **times), 200) is expected
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_what_a_wait_has_seen_itself_is_compared_on_airflow_s_clock(offset: float) -> None:
+    watch = guarded(completed_after=10)
+    watch.vendor_offset = offset
+    seen = {"created": offset, "ended": None}
+    assert outcome(watch, run("RUNNING", **seen), 9) is None
+    assert outcome(watch, run("FAILED", **seen), 20) is None
+    assert outcome(watch, run("RUNNING", **seen), 30) is None
+    assert outcome(watch, run("FAILED", **seen), 40) is Outcome.FAILED
+
+
+def test_a_guard_is_compared_by_the_newest_offset() -> None:
+    """A clock that is set right during the wait."""
+    watch = guarded(completed_after=100)
+    watch.vendor_offset = -600.0
+    assert outcome(watch, run("SUCCEEDED", created=-560, ended=-550), 150) is None
+    watch.vendor_offset = 0.0
+    assert outcome(watch, run("SUCCEEDED", created=-460, ended=-450), 250) is None
+    assert outcome(watch, run("SUCCEEDED", "r2", created=251, ended=260), 270) is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("offset", [0.0, *OFFSETS])
+@pytest.mark.parametrize("guard", ["completed_after", "started_after"])
+def test_a_time_beyond_tomorrow_does_not_pass_a_guard(guard: str, offset: float) -> None:
+    watch = guarded(**{guard: 100})
+    watch.vendor_offset = offset
+    never = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    old = at(offset - 50)
+    assert outcome(watch, run("SUCCEEDED", created_at=old, started_at=never, completed_at=never), 200) is None
+    assert outcome(watch, run("SUCCEEDED", created_at=never, completed_at=never), 200) is None
+    near = at(offset + 200 + DAY)
+    assert outcome(watch, run("SUCCEEDED", created_at=near, completed_at=near), 200) is Outcome.SUCCEEDED
+
+
+def test_a_run_whose_end_lies_beyond_tomorrow_counts_by_what_else_is_known() -> None:
+    never = datetime(9999, 1, 1, tzinfo=UTC)
+    assert outcome(guarded(completed_after=100), run("SUCCEEDED", created=101, completed_at=never), 200) is (
+        Outcome.SUCCEEDED
+    )
+    watch = guarded(completed_after=100)
+    assert outcome(watch, run("RUNNING", created=0), 150) is None
+    assert outcome(watch, run("SUCCEEDED", created=0, completed_at=never), 200) is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("offset", [0.0, *OFFSETS])
+def test_an_end_of_an_earlier_attempt_is_told_on_the_service_s_clock_alone(offset: float) -> None:
+    watch = Watch(plan(ignore_ends_until=START + offset + 50), START)
+    watch.vendor_offset = offset
+    assert outcome(watch, run("FAILED", ended=offset + 50), 100) is None
+    assert outcome(watch, run("SUCCEEDED", ended=offset + 50.001), 100) is Outcome.SUCCEEDED
+
+
+def test_an_end_without_a_time_counts_when_the_new_attempt_was_seen() -> None:
+    watch = Watch(plan(ignore_ends_until=START + 50), START)
+    assert outcome(watch, run("FAILED", ended=None), 100) is None
+    assert outcome(watch, run("RUNNING"), 110) is None
+    assert outcome(watch, run("FAILED", ended=None), 120) is Outcome.FAILED
+
+
 def test_paused_success_waits_until_the_guard_has_passed() -> None:
     watch = Watch(plan(kind="flow_runs", run_id=None, on_paused="succeed", completed_after=START + 50), START)
     assert outcome(watch, run("PAUSED"), 40) is None
@@ -269,12 +352,60 @@ def test_retry_after_is_waited_for() -> None:
     assert step(Watch(plan(), START), error(RateLimited, retry_after=42)).wait == pytest.approx(42)
 
 
-def test_refusal_ends_at_once() -> None:
-    verdict = step(Watch(plan(), START), error(AuthenticationError)).verdict
+@pytest.mark.parametrize("asked", [86_400.0, 2.5e11, float("inf")])
+def test_a_long_retry_after_is_waited_for_five_minutes_at_a_time(asked: float) -> None:
+    watch = Watch(plan(deadline=START + 100_000, error_budget=10_000.0), START)
+    assert step(watch, error(RateLimited, retry_after=asked)).wait == 300
+    assert step(watch, error(ServerError, retry_after=asked, status=503), 300).wait == 300
+
+
+def test_a_long_retry_after_ends_where_the_error_budget_does() -> None:
+    watch = Watch(plan(), START)
+    assert step(watch, error(RateLimited, retry_after=86_400)).wait == 100
+    assert outcome(watch, error(RateLimited, retry_after=86_400), 100) is Outcome.UNOBSERVABLE
+
+
+@pytest.mark.parametrize(("kind", "status"), [(NotFound, 404), (ServerError, 500), (ServerError, 502)])
+def test_retry_after_counts_on_429_and_503_alone(kind: type[Any], status: int) -> None:
+    watch = Watch(plan(not_found_grace=100.0), START)
+    assert step(watch, error(kind, retry_after=60, status=status)).wait == 5
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, PermissionDenied])
+def test_refusal_before_any_answer_ends_at_once(kind: type[Any]) -> None:
+    verdict = step(Watch(plan(), START), error(kind)).verdict
+    assert verdict
+    assert verdict.outcome is Outcome.REFUSED
+    assert verdict.error
+    assert verdict.error["class"] == kind.__name__
+
+
+def test_a_token_that_is_refused_after_an_answer_is_ridden_out() -> None:
+    watch = Watch(plan(), START)
+    step(watch, run("RUNNING"))
+    for seconds in (10, 60, 109):
+        assert outcome(watch, error(AuthenticationError), seconds) is None
+    assert outcome(watch, run("SUCCEEDED"), 109.5) is Outcome.SUCCEEDED
+
+
+def test_a_token_that_stays_refused_is_the_end_when_the_budget_is_spent() -> None:
+    watch = Watch.from_json(_after(run("RUNNING")).to_json())
+    assert outcome(watch, error(AuthenticationError), 10) is None
+    verdict = step(watch, error(AuthenticationError), 110).verdict
     assert verdict
     assert verdict.outcome is Outcome.REFUSED
     assert verdict.error
     assert verdict.error["class"] == "AuthenticationError"
+
+
+def test_a_permission_that_is_taken_away_ends_at_once() -> None:
+    assert outcome(_after(run("RUNNING")), error(PermissionDenied), 10) is Outcome.REFUSED
+
+
+def _after(seen: Any, **changes: Any) -> Watch:
+    watch = Watch(plan(**changes), START)
+    step(watch, seen)
+    return watch
 
 
 def test_not_found_is_given_a_grace_then_refused() -> None:
@@ -284,10 +415,45 @@ def test_not_found_is_given_a_grace_then_refused() -> None:
     assert outcome(watch, error(NotFound), 30) is Outcome.REFUSED
 
 
-def test_not_found_after_it_was_seen_is_refused_at_once() -> None:
-    watch = Watch(plan(not_found_grace=30.0), START)
-    step(watch, run("RUNNING"))
-    assert outcome(watch, error(NotFound), 1) is Outcome.REFUSED
+FLOW: dict[str, Any] = {"kind": "flow_runs", "run_id": None, "flow_id": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "changes"),
+    [(run("RUNNING"), {}), (run("RUNNING", "b"), FLOW), ([], FLOW), (run("RUNNING", None), {**FLOW, "kind": "flow"})],
+    ids=["a run", "a flow with a run", "a flow without runs", "a flow's status"],
+)
+def test_what_was_there_before_is_not_gone_because_of_one_404(seen: Any, changes: dict[str, Any]) -> None:
+    watch = _after(seen, **changes)
+    assert outcome(watch, error(NotFound), 10) is None
+    assert outcome(watch, run("SUCCEEDED", "b" if changes else "r1"), 20) is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("missing", [error(NotFound, status=404), []], ids=["404", "nothing in the response"])
+def test_a_run_that_was_seen_and_stays_away_is_unobservable(missing: Any) -> None:
+    watch = Watch.from_json(_after(run("RUNNING"), interval=500.0).to_json())
+    assert outcome(watch, missing, 10) is None
+    assert step(watch, missing, 100).wait == pytest.approx(30)
+    verdict = step(watch, missing, 130).verdict
+    assert verdict
+    assert verdict.outcome is Outcome.UNOBSERVABLE
+    assert "run r1 was there before and has not been found for 120 s" in verdict.reason
+
+
+def test_each_gap_has_a_grace_of_its_own() -> None:
+    watch = _after(run("RUNNING"))
+    for seconds in (10, 120):
+        assert outcome(watch, error(NotFound), seconds) is None
+    assert outcome(watch, run("RUNNING"), 125) is None
+    for seconds in (130, 240):
+        assert outcome(watch, error(NotFound), seconds) is None
+
+
+def test_a_longer_grace_of_the_service_counts() -> None:
+    watch = _after(run("RUNNING"), not_found_grace=300.0)
+    assert outcome(watch, error(NotFound), 10) is None
+    assert outcome(watch, error(NotFound), 300) is None
+    assert outcome(watch, error(NotFound), 310) is Outcome.UNOBSERVABLE
 
 
 def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
@@ -342,6 +508,25 @@ def test_what_is_kept_of_a_run_between_looks_holds_none_of_its_raw_data() -> Non
     assert watch.last_seen.raw == {}
 
 
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_the_pace_goes_by_a_run_s_age_on_its_own_clock(offset: float) -> None:
+    watch = Watch(plan(interval=30.0), START)
+    watch.usual, watch.vendor_offset = UsualDurations(), offset
+    begun = datetime.fromtimestamp(START + offset, UTC)
+    for number, seconds in enumerate((190, 200, 210)):
+        ended = begun + timedelta(seconds=seconds)
+        watch.usual.learn([run("SUCCEEDED", f"old{number}", started_at=begun, completed_at=ended)])
+    assert step(watch, run("RUNNING", started_at=begun), 200).wait == pytest.approx(2)
+
+
+def test_a_deadline_names_the_argument_that_set_it() -> None:
+    watch = Watch(plan(limited_by="execution_timeout"), START)
+    verdict = step(watch, run("RUNNING"), 1_000).verdict
+    assert verdict
+    assert verdict.limited_by == "execution_timeout"
+    assert verdict.reason == "timed out after 1000 s (execution_timeout): run r1 is RUNNING"
+
+
 def test_backoff_doubles_up_to_the_longest() -> None:
     watch = Watch(plan(backoff=True, longest_interval=50.0), START)
     waits = [step(watch, run("RUNNING"), seconds).wait for seconds in (0, 10, 30, 70)]
@@ -361,6 +546,15 @@ def test_only_changes_and_heartbeats_are_told() -> None:
     assert told[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
     assert told[1] == []
     assert told[2] == ["run r1 is RUNNING, 3 rows extracted, 0 loaded"]
+
+
+def test_a_warning_about_one_thing_is_given_once_in_a_wait() -> None:
+    watch = Watch(plan(), START)
+    watch.warn_once("clock", "it is 600 s behind")
+    assert "it is 600 s behind" in [news.text for news in step(watch, run("RUNNING")).news]
+    again = Watch.from_json(watch.to_json())
+    again.warn_once("clock", "it is 601 s behind")
+    assert not step(again, run("RUNNING"), 10).news
 
 
 def test_failure_reason_holds_the_service_s_own_words() -> None:
@@ -402,5 +596,5 @@ def test_only_a_known_verdict_is_read(event: Any) -> None:
 
 
 def test_verdict_round_trip() -> None:
-    verdict = Verdict(Outcome.REFUSED, "no", {"run_id": "r1"}, error().to_record())
+    verdict = Verdict(Outcome.REFUSED, "no", {"run_id": "r1"}, error().to_record(), "execution_timeout", -600.0)
     assert Verdict.from_dict(verdict.to_dict()) == verdict

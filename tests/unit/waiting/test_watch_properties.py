@@ -24,6 +24,10 @@ from airflow_provider_flowruns.waiting.watch import SHORTEST_WAIT, Decision, Out
 
 START = 1_800_000_000.0
 
+DAY = 24 * 60 * 60.0
+#: A time that no clock can have shown yet.
+NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
 seconds = st.floats(-500, 500).map(lambda offset: START + offset)
 states = st.sampled_from(
     [
@@ -54,9 +58,9 @@ def runs(draw: st.DrawFn) -> FlowRun:
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=str(lifecycle),
-        created_at=moment(draw(st.none() | seconds)),
-        started_at=moment(draw(st.none() | seconds)),
-        completed_at=moment(draw(st.none() | seconds)),
+        created_at=moment(draw(st.none() | seconds | st.just(NEVER))),
+        started_at=moment(draw(st.none() | seconds | st.just(NEVER))),
+        completed_at=moment(draw(st.none() | seconds | st.just(NEVER))),
         may_recover=draw(st.booleans()),
     )
 
@@ -84,6 +88,7 @@ plans = st.builds(
     keep_waiting=st.booleans(),
     recovery_grace=st.floats(0, 100),
     not_found_grace=st.floats(0, 100),
+    gone_grace=st.floats(0, 100),
     backoff=st.booleans(),
     longest_interval=st.none() | st.floats(1, 100),
 )
@@ -91,9 +96,10 @@ plans = st.builds(
 
 @dataclass
 class Story:
-    """One wait, driven to its end: what was looked at, when, and what came of it."""
+    """One wait, driven to its end: what was looked at, when, what came of it; and the offset of the service's clock."""
 
     decisions: list[tuple[float, Any, Decision]]
+    offset: float
 
     @property
     def verdict(self) -> Verdict:
@@ -106,6 +112,7 @@ class Story:
 def stories(draw: st.DrawFn) -> tuple[WatchPlan, Story]:
     plan = draw(plans)
     watch, now = Watch(plan, START), START
+    offset = draw(st.sampled_from([0.0, 0.0, -600.0, 3600.0, -6 * DAY]))
     decisions: list[tuple[float, Any, Decision]] = []
     while not decisions or decisions[-1][2].verdict is None:
         assert len(decisions) < 2_000, "the wait does not end"
@@ -113,10 +120,11 @@ def stories(draw: st.DrawFn) -> tuple[WatchPlan, Story]:
             watch = Watch.from_json(watch.to_json())  # a restart
         # After a while the history repeats itself, so that drawing it ends before the wait has to.
         seen = draw(looks) if len(decisions) < 25 else decisions[-1][1]
+        watch.vendor_offset = offset
         decision = watch.step(seen, now)
         decisions.append((now, seen, decision))
         now += decision.wait + draw(st.sampled_from([0.0, 0.0, 0.0, 0.5, 30.0]))
-    return plan, Story(decisions)
+    return plan, Story(decisions, offset)
 
 
 @settings(max_examples=400, deadline=None)
@@ -139,15 +147,22 @@ def is_success(run: FlowRun, plan: WatchPlan) -> bool:
 
 
 def is_fresh(run: FlowRun, plan: WatchPlan, now: float, story: Story) -> bool:
-    started = run.started_at or run.created_at
-    if plan.started_after is not None and (started is None or started.timestamp() < plan.started_after):
+    started = [ours(time, now, story) for time in (run.started_at, run.created_at)]
+    begun = next((time for time in started if time is not None), None)
+    if plan.started_after is not None and (begun is None or begun < plan.started_after):
         return False
     if plan.completed_after is None:
         return True
     if run.lifecycle is Lifecycle.PAUSED:
         return now >= plan.completed_after
-    known = [time.timestamp() for time in (run.completed_at, run.created_at) if time is not None]
-    return any(when >= plan.completed_after for when in [*known, *seen_active(run, story)])
+    known = [ours(time, now, story) for time in (run.completed_at, run.created_at)]
+    return any(when is not None and when >= plan.completed_after for when in [*known, *seen_active(run, story)])
+
+
+def ours(time: datetime | None, now: float, story: Story) -> float | None:
+    """Return a service's time on our clock, None when it lies beyond tomorrow."""
+    when = time.timestamp() - story.offset if time else None
+    return when if when is not None and when <= now + DAY else None
 
 
 def seen_active(run: FlowRun, story: Story) -> list[float]:
@@ -174,13 +189,18 @@ def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WatchPlan, S
     for when, _, decision in story.decisions[:-1]:
         assert decision.wait >= SHORTEST_WAIT
         assert when + decision.wait <= max(plan.deadline, when + SHORTEST_WAIT) + 1e-6
-    # Besides the interval only three ends cut a wait short, each once: the deadline, the error budget of a row of
-    # errors, and the grace of a row of failures that may recover.
+    # Besides the interval only four ends cut a wait short, each once: the deadline, the error budget of a row of
+    # errors, the grace of what is not found, and the grace of a row of failures that may recover.
     blind = [isinstance(seen, FlowRunsError) for _, seen, _ in story.decisions]
+    missing = [is_missing(seen) for _, seen, _ in story.decisions]
     failing = [may_recover(seen) for _, seen, _ in story.decisions]
     shortest = min(plan.interval, plan.longest_interval or plan.interval if plan.backoff else QUICK)
     cut = sum(decision.wait < shortest for _, _, decision in story.decisions[:-1])
-    assert cut <= 1 + changes(blind) + changes(failing)
+    assert cut <= 1 + changes(blind) + changes(missing) + changes(failing)
+
+
+def is_missing(seen: Any) -> bool:
+    return isinstance(seen, NotFound) or seen == []
 
 
 def may_recover(seen: Any) -> bool:
@@ -194,14 +214,15 @@ def changes(flags: list[bool]) -> int:
 
 @settings(max_examples=200, deadline=None)
 @given(stories())
-def test_unobservable_only_after_the_budget_without_a_good_answer(case: tuple[WatchPlan, Story]) -> None:
+def test_unobservable_only_after_a_while_without_a_good_answer(case: tuple[WatchPlan, Story]) -> None:
     plan, story = case
     if story.verdict.outcome is not Outcome.UNOBSERVABLE:
         return
     end = story.decisions[-1][0]
-    blind = [when for when, seen, _ in story.decisions if isinstance(seen, FlowRunsError)]
-    good = [when for when, seen, _ in story.decisions if not isinstance(seen, FlowRunsError)]
-    assert end - min(when for when in blind if not good or when > good[-1]) >= plan.error_budget
+    bad = [(when, isinstance(seen, FlowRunsError) or is_missing(seen)) for when, seen, _ in story.decisions]
+    good = [when for when, is_bad in bad if not is_bad]
+    patience = min(plan.error_budget, max(plan.not_found_grace, plan.gone_grace))
+    assert end - min(when for when, _ in bad if not good or when > good[-1]) >= patience
 
 
 @settings(max_examples=200, deadline=None)
