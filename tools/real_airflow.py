@@ -1,6 +1,7 @@
 """A real Airflow made of real processes, for the demo and for tests.
 
-Four components (api-server, scheduler with LocalExecutor, dag-processor, triggerer) on a sqlite database of their own.
+Four components (api-server, scheduler with LocalExecutor, dag-processor, triggerer) on a database of their own: sqlite,
+or PostgreSQL for tests with several components of a kind.
 They listen on 127.0.0.1 only, and all of them are gone when the ``with`` block is left, however it is left.
 """
 
@@ -21,19 +22,20 @@ from contextlib import closing
 from importlib.metadata import distributions, version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
 from tools import airflow_2
 from tools.airflow_api import AirflowApi, AirflowBroken
+from tools.postgresql import PostgresServer
 from tools.sessions import Leash, Session
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
-# The order is the one in which they are ended: nothing new starts while the rest goes.
+# They are started from the last to the first and ended the other way round: nothing new starts while the rest goes.
 COMPONENTS = (
     airflow_2.COMPONENTS
     if IS_AIRFLOW_2
@@ -67,6 +69,7 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
     :param home: the ``AIRFLOW_HOME`` to use and keep. Without it, a temporary one that is removed at the end.
     :param parallelism: how many tasks run at a time, each of them a process.
     :param poke_interval: seconds between two looks of every waiting task, whatever its DAG file says.
+    :param postgresql: a running server on which to make the database. Without it, the database is a sqlite file.
     """
 
     def __init__(
@@ -77,11 +80,16 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         home: Path | None = None,
         parallelism: int = 4,
         poke_interval: float | None = None,
+        postgresql: PostgresServer | None = None,
     ) -> None:
         super().__init__(f"http://127.0.0.1:{_free_port()}")
         self.home = (home or Path(tempfile.mkdtemp(prefix="airflow-"))).resolve()
         self._keep_home = home is not None
+        self._postgresql = postgresql
+        self._postgresql_database = postgresql.create_database() if postgresql else ""
         self._env = _environment(self.home, dags_folder.resolve(), self.url, parallelism) | dict(env or {})
+        if postgresql:
+            self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgresql.url(self._postgresql_database)
         self._poke_interval = poke_interval
         self._sessions: dict[str, Session] = {}
         self._leash: Leash | None = None
@@ -90,6 +98,13 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
     def database(self) -> Path:
         """Return the sqlite database file."""
         return self.home / "airflow.db"
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return what Airflow's database has, for what its API does not tell."""
+        if self._postgresql:
+            return self._postgresql.rows(query, database=self._postgresql_database)
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)) as database:
+            return database.execute(query).fetchall()
 
     # Starting and stopping
 
@@ -110,15 +125,20 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
     ) -> None:
         self.stop()
 
-    def start(self, name: str) -> None:
-        """Start one component; all of them are started on entering the ``with`` block."""
+    def start(self, component: str, name: str | None = None) -> None:
+        """Start one component; all of them are started on entering the ``with`` block.
+
+        :param component: which one, of ``COMPONENTS``.
+        :param name: what to call it in the other methods, to have several of a kind; else as the component.
+        """
+        name = name or component
         if name in self._sessions:
             raise AirflowBroken(f"The {name} is already running.")
         if self._leash is None:
             raise AirflowBroken("Airflow runs only inside its with statement.")
         self._sessions[name] = Session(
             name,
-            [sys.executable, "-m", "airflow", *COMPONENTS[name]],
+            [sys.executable, "-m", "airflow", *COMPONENTS[component]],
             self._env,
             self.home / "components" / f"{name}.log",
             self._leash,
@@ -128,9 +148,18 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         """End one component at once, with everything it started, as a crash or an out-of-memory kill would."""
         self._sessions.pop(name).kill()
 
+    def freeze(self, name: str) -> None:
+        """Have one component stand still, as in a paused virtual machine, until :meth:`thaw`."""
+        self._sessions[name].freeze()
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen component go on from where it was."""
+        self._sessions[name].thaw()
+
     def stop(self) -> None:
         """End all components: first politely, then, after some seconds, surely."""
-        running = [self._sessions.pop(name) for name in COMPONENTS if name in self._sessions]
+        running = list(self._sessions.values())[::-1]
+        self._sessions.clear()
         for session in running:
             session.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -182,16 +211,22 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
             (self.home / "config").mkdir(exist_ok=True)
             policy = IMPATIENT_TASKS.format(seconds=self._poke_interval)
             (self.home / "config" / "airflow_local_settings.py").write_text(policy)
+        if self._postgresql:
+            self._migrate()
+            return
         cached = CACHE / f"airflow-{_installation()}.db"
         if not cached.exists():
-            self._migrate(cached)
+            self._make_empty_database(cached)
         shutil.copyfile(cached, self.database)
 
-    def _migrate(self, cached: Path) -> None:
-        """Make an empty Airflow database: done once, since it takes as long as everything else together."""
+    def _migrate(self) -> None:
         done = self.cli("db", "migrate", timeout=300)
         if done.returncode:
             raise AirflowBroken(f"airflow db migrate failed:\n{done.stdout}\n{done.stderr}")
+
+    def _make_empty_database(self, cached: Path) -> None:
+        """Make an empty sqlite database: done once, since it takes as long as everything else together."""
+        self._migrate()
         with closing(sqlite3.connect(self.database)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # everything into the one file that is copied
         cached.parent.mkdir(exist_ok=True)

@@ -120,6 +120,18 @@ class Session:
         self._leader.wait()
         self._leash.release(self.id)
 
+    def freeze(self) -> None:
+        """Have all of the session's processes stand still, as in a paused virtual machine, until :meth:`thaw`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the session's processes go on from where they were frozen."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in members(self.id):
+            os.kill(pid, number)
+
     def wait(self, deadline: float) -> None:
         """Wait until no process of the session is left, or until ``time.monotonic()`` passes the deadline."""
         while members(self.id) and time.monotonic() < deadline:

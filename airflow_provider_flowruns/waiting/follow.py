@@ -2,20 +2,22 @@
 The state machine that follows a flow: it says once of every run that it has ended.
 
 Like the watch it does no I/O and has no clock. What it has said, and which runs it has seen going, is its cursor, which
-can be stored: whoever goes on with it misses no end and repeats none.
+can be stored: whoever goes on with it misses no end and repeats none. A run whose end was not delivered yet is stored
+as one that is going, so that its end is still to be said.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Self
 
 from airflow_provider_flowruns.services.errors import FlowRunsError, NotFound
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
-from airflow_provider_flowruns.waiting.watch import HEARTBEAT, News
+from airflow_provider_flowruns.waiting.watch import HEARTBEAT, MAX_AHEAD_SECONDS, News
 
 SCHEMA = 1
 #: So many of the newest runs are read; more when all of those are new, to find the ones in between.
@@ -37,7 +39,7 @@ class Ended:
     """
     What is new after a look: the cursor has moved.
 
-    :param runs: summaries of the runs that have ended since, in the order of their ends.
+    :param runs: summaries of the runs whose ends are to be delivered, in the order of their ends.
     """
 
     runs: tuple[dict[str, Any], ...]
@@ -66,20 +68,27 @@ class _Cursor:
     going: dict[str, None] = field(default_factory=dict)
     #: Unix time on the service's clock: what had ended by then, and is not known otherwise, is no news.
     old: float = 0.0
+    #: Run id to the summary of a run whose end was not delivered yet, in the order of the ends.
+    undelivered: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
-        saved = json.loads(text)
-        if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+        try:
+            saved = json.loads(text)
+            if saved["schema"] != SCHEMA:
+                return None
+            ended = {str(run_id): (str(end), float(at)) for run_id, (end, at) in saved["ended"].items()}
+            return cls(ended, dict.fromkeys(map(str, saved["going"])), float(saved["old"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        ended = {run_id: (end, at) for run_id, (end, at) in saved["ended"].items()}
-        return cls(ended, dict.fromkeys(saved["going"]), saved["old"])
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, "ended": self.ended, "going": list(self.going), "old": self.old})
+        ended = {run_id: end for run_id, end in self.ended.items() if run_id not in self.undelivered}
+        going = list(self.going | dict.fromkeys(self.undelivered))
+        return json.dumps({"schema": SCHEMA, "ended": ended, "going": going, "old": self.old})
 
     def copy(self) -> Self:
-        return replace(self, ended=dict(self.ended), going=dict(self.going))
+        return replace(self, ended=dict(self.ended), going=dict(self.going), undelivered=dict(self.undelivered))
 
     def knows(self, run: FlowRun) -> bool:
         return run.run_id in self.ended or run.run_id in self.going
@@ -96,11 +105,11 @@ class _Cursor:
             if _is_going(run, now):
                 self.going[run.run_id] = None
                 continue
-            end, at = _end_of(run), _last_moment(run)
+            end, at = _end_of(run), _last_moment(run, now)
             if was_going or (known[0] != end if known else at is None or at > self.old):
                 news.append(run)
             self.ended[run.run_id] = (end, at or 0.0)
-        return sorted(news, key=lambda run: _last_moment(run) or now)
+        return sorted(news, key=lambda run: _last_moment(run, now) or now)
 
     def forget(self) -> None:
         """Leave out what was seen longest ago, so that it can be stored."""
@@ -144,7 +153,7 @@ class Follow:
         self._service, self._flow_id, self._interval = service, flow_id, interval
         self._dispositions = frozenset(dispositions)
         self._cursor = _Cursor.from_json(saved) if saved else None
-        self._depth = 0 if self._cursor else 1
+        self._depth = self._first_depth()
         self._lost: list[str] = []
         self._told_key, self._told_at = "", 0.0
 
@@ -164,6 +173,16 @@ class Follow:
         """Return the cursor as JSON text; None before the first look."""
         return self._cursor.to_json() if self._cursor else None
 
+    def mark_delivered(self, runs: Iterable[Mapping[str, Any]]) -> None:
+        """
+        Take it that the ends of some runs have arrived; the others are part of the next verdict again.
+
+        :param runs: summaries from a verdict.
+        """
+        for run in runs:
+            if self._cursor:
+                self._cursor.undelivered.pop(run["run_id"], None)
+
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> FollowStep:
         """
         Take one look's result and say what is new.
@@ -174,19 +193,36 @@ class Follow:
         if isinstance(seen, FlowRunsError):
             return self._missed(seen, now)
         self._told_key = ""
+        service_now = now + self.vendor_offset
         if self._cursor is None:
-            self._begin(seen, now)
+            self._cursor = self._begin(seen, service_now)
             return FollowStep(self.sleep, Ended(()))
-        before = self._cursor.copy()
-        news = self._looked(self._cursor, seen, now)
-        ended = tuple(run.summary() for run in news if run.disposition in self._dispositions)
-        return FollowStep(self.sleep, Ended(ended) if self._cursor != before else None)
+        # On a copy: if anything here fails, nothing of this look counts as said.
+        cursor = self._cursor.copy()
+        for run in self._looked(cursor, seen, service_now):
+            if run.run_id and run.disposition in self._dispositions:
+                cursor.undelivered[run.run_id] = run.summary()
+        has_moved = cursor != self._cursor
+        self._cursor = cursor
+        return FollowStep(self.sleep, self._verdict() if has_moved or cursor.undelivered else None)
 
-    def _begin(self, runs: Sequence[FlowRun], now: float) -> None:
-        self._cursor = _Cursor()
-        self._cursor.note(runs, now)
-        self._cursor.old = max((_last_moment(run) or 0.0 for run in runs), default=0.0)
+    def _first_depth(self) -> int:
+        """Return how far back the first look goes: far enough to show the runs that were going, all at once."""
+        if self._cursor is None:
+            return 1
+        count = len(self._cursor.going)
+        depths = (depth for depth, newest in enumerate(DEPTHS) if count <= (newest or LOST_A_ROUND))
+        return next(depths, len(DEPTHS) - 1)
+
+    def _verdict(self) -> Ended:
+        return Ended(tuple(self._cursor.undelivered.values()) if self._cursor else ())
+
+    def _begin(self, runs: Sequence[FlowRun], now: float) -> _Cursor:
+        cursor = _Cursor()
+        cursor.note(runs, now)
+        cursor.old = max((_last_moment(run, now) or 0.0 for run in runs), default=0.0)
         self._depth = 0
+        return cursor
 
     def _looked(self, cursor: _Cursor, runs: Sequence[FlowRun], now: float) -> list[FlowRun]:
         if self._lost:
@@ -214,7 +250,7 @@ class Follow:
             run_id = self._lost.pop(0)
             self._cursor.going.pop(run_id, None)
             if isinstance(error, NotFound):
-                return FollowStep(self.sleep, Ended(()))
+                return FollowStep(self.sleep, self._verdict())
             self._cursor.going[run_id] = None
         wait = self._interval if error.transient else max(self._interval, PATIENCE)
         key = type(error).__name__
@@ -228,7 +264,8 @@ class Follow:
 def _is_going(run: FlowRun, now: float) -> bool:
     if run.lifecycle is not Lifecycle.NOT_RUNNING or run.disposition is Disposition.NONE:
         return True
-    return run.may_recover and run.completed_at is not None and now - run.completed_at.timestamp() < RECOVERY_GRACE
+    ended_at = _believed(run.completed_at, now)
+    return run.may_recover and ended_at is not None and now - ended_at < RECOVERY_GRACE
 
 
 def _end_of(run: FlowRun) -> str:
@@ -236,6 +273,13 @@ def _end_of(run: FlowRun) -> str:
     return f"{run.disposition}/{run.attempt or run.started_at or ''}"
 
 
-def _last_moment(run: FlowRun) -> float | None:
-    moment = run.completed_at or run.created_at
-    return moment.timestamp() if moment else None
+def _last_moment(run: FlowRun, now: float) -> float | None:
+    ended_at = _believed(run.completed_at, now)
+    return _believed(run.created_at, now) if ended_at is None else ended_at
+
+
+def _believed(moment: datetime | None, now: float) -> float | None:
+    """Return a run's time as Unix time; None when there is none, or it lies too far ahead to be true."""
+    if moment is None or moment.timestamp() > now + MAX_AHEAD_SECONDS:
+        return None
+    return moment.timestamp()

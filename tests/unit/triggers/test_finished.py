@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
 from airflow_provider_flowruns.compat import base_event_trigger
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.services.model import Disposition
 from airflow_provider_flowruns.triggers import connection, cursor, finished, hub
 from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger
 from airflow_provider_flowruns.waiting import follow
@@ -29,7 +31,9 @@ RUNNING = {"waiting": 0.0, "running": 0.3}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finished, "_DELIVERED_AFTER", 0.1)
+    monkeypatch.setattr(finished, "MIN_POLL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(finished, "_CHECK_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(finished, "_DELIVERED_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(follow, "PATIENCE", 0.2)
     monkeypatch.setattr(hub, "FIRST_HOLD", 0.2)
     monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.2)
@@ -57,21 +61,22 @@ class Watchers:
 
     def play(self, script: Callable[[], Awaitable[None]]) -> None:
         """Run the triggers for as long as a script takes; none of them may end by itself."""
+        asyncio.run(self.play_in_loop(script))
+
+    async def play_in_loop(self, script: Callable[[], Awaitable[None]]) -> None:
+        """Do so in an event loop that runs."""
 
         async def listen(trigger: FlowRunFinishedTrigger) -> None:
             async for event in trigger.run():
                 self.told.append(event.payload)
 
-        async def together() -> None:
-            tasks = [asyncio.create_task(listen(trigger)) for trigger in self.triggers]
-            async with asyncio.timeout(60):
-                await script()
-            assert not [task for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-        asyncio.run(together())
+        tasks = [asyncio.create_task(listen(trigger)) for trigger in self.triggers]
+        async with asyncio.timeout(60):
+            await script()
+        assert not [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         # Nobody says when: the sandbox runs in a thread of its own.
@@ -99,9 +104,13 @@ class Store:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.failures = 0
+        self.failing_reads = 0
         self.tries = 0
 
     async def aget(self, key: str) -> Any:
+        if self.failing_reads:
+            self.failing_reads -= 1
+            raise OSError("the database is down")
         return self.values.get(key)
 
     async def aset(self, key: str, value: Any) -> None:
@@ -110,6 +119,20 @@ class Store:
             self.failures -= 1
             raise OSError("the database is down")
         self.values[key] = value
+
+
+class RecordingStore(Store):
+    """One that keeps every text it was given, and the runs that had been told by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watchers: Watchers | None = None
+        self.history: list[tuple[list[str], dict[str, Any]]] = []
+
+    async def aset(self, key: str, value: Any) -> None:
+        await super().aset(key, value)
+        assert self.watchers
+        self.history.append((list(self.watchers.run_ids), json.loads(value)))
 
 
 class OlderStore:
@@ -343,6 +366,298 @@ def test_one_that_starts_anew_goes_on_where_the_other_stopped(kind: type[Any], s
     assert Counter(after.run_ids) == Counter(str(run.id) for run in missed)
 
 
+def stored_for(trigger: FlowRunFinishedTrigger, store: Any) -> FlowRunFinishedTrigger:
+    """Give a trigger the store of its asset, as the triggerer does."""
+    trigger.asset_state_store = store
+    return trigger
+
+
+def test_how_far_it_got_is_kept_after_each_event(sandbox: Sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    store = RecordingStore()
+    watchers = store.watchers = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+
+    async def script() -> None:
+        await watchers.until(lambda: bool(store.values))
+        runs = [flow.add_run(waiting=0.0, running=0.01) for _ in range(6)]
+        await watchers.until_told(*runs)
+        await watchers.until(lambda: set(watchers.run_ids) <= {*store.history[-1][1]["ended"]})
+
+    watchers.play(script)
+    ids = {str(run.id) for run in flow.runs}
+    for told, stored in store.history:
+        assert ids & {*stored["ended"]} == {*told}, "an end is put down after its event, and before the next one"
+    assert {len(told) for told, _ in store.history} == set(range(7))
+
+
+def test_killed_between_two_events_it_repeats_the_last_one_at_most(sandbox: Sandbox) -> None:
+    flow = sandbox.portable.add_flow()
+    store = Store()
+    before = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+
+    async def until_the_third() -> None:
+        await before.until(lambda: bool(store.values))
+        for _ in range(6):
+            flow.add_run(waiting=0.0, running=0.01)
+        await before.until(lambda: len(before.told) == 3)
+
+    before.play(until_the_third)
+    after = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+
+    async def until_all() -> None:
+        await after.until(lambda: len({*before.run_ids, *after.run_ids}) == 6)
+        await after.looks(3)
+
+    after.play(until_all)
+    told = Counter(before.run_ids + after.run_ids)
+    assert {run_id for run_id, count in told.items() if count > 1} <= {before.run_ids[-1]}
+    assert told.total() <= 7
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (1, [1]), (2, [1, 1]), (20, [1] * 20), (21, [2] * 10 + [1]), (120, [7] * 17 + [1])],
+)
+def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_always_alone(
+    count: int, sizes: list[int]
+) -> None:
+    runs = [{"run_id": str(number)} for number in range(count)]
+    groups = list(finished._in_groups(runs))
+    assert [run for group in groups for run in group] == runs
+    assert [len(group) for group in groups] == sizes
+    assert len(groups) <= finished._MAX_GROUPS
+
+
+@pytest.mark.parametrize("count", range(1, 400, 7))
+def test_no_number_of_ends_takes_longer_than_twenty_events_of_their_own(count: int) -> None:
+    groups = list(finished._in_groups([{}] * count))
+    assert len(groups) <= finished._MAX_GROUPS
+    assert len(groups[-1]) == 1
+
+
+# -- one that stood still, and was replaced
+
+
+def test_what_another_told_meanwhile_is_not_told_again(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has seen the ends, and stands still before it tells of them; another watcher does so in its place."""
+    flow = sandbox.portable.add_flow()
+    store = Store()
+    frozen = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+    other = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+    has_seen, may_go_on = asyncio.Event(), asyncio.Event()
+    pause = finished._pause
+
+    async def standstill(seconds: float) -> None:
+        has_seen.set()
+        await may_go_on.wait()
+        await pause(seconds)
+
+    async def script() -> None:
+        await frozen.until(lambda: bool(store.values))
+        monkeypatch.setattr(finished, "_pause", standstill)
+        runs = [flow.add_run(waiting=0.0, running=0.01) for _ in range(3)]
+        await has_seen.wait()
+        monkeypatch.setattr(finished, "_pause", pause)
+        before = dict(store.values)
+        replacing = asyncio.create_task(other.play_in_loop(lambda: other.until_told(*runs)))
+        await replacing
+        await other.until(lambda: {str(run.id) for run in runs} <= {*json.loads(*store.values.values())["ended"]})
+        assert store.values != before
+        may_go_on.set()
+        await frozen.looks(3)
+        await frozen.until_told(flow.add_run(**RUNNING))
+
+    with caplog.at_level(logging.INFO):
+        frozen.play(script)
+    assert Counter(other.run_ids) == Counter(str(run.id) for run in flow.runs[:3])
+    assert frozen.run_ids == [str(flow.runs[3].id)]
+    assert "another triggerer has taken this watcher over" in caplog.text
+
+
+def test_what_another_has_put_down_is_not_overwritten(sandbox: Sandbox) -> None:
+    store = Store()
+    newer = "the other's"
+
+    async def script() -> None:
+        mine = cursor.CursorStore(store, "key", logging.getLogger("watcher"))
+        await mine.load()
+        await mine.save("first")
+        await mine.save("second")
+        store.values["key"] = newer
+        with pytest.raises(cursor.TakenOver) as taken:
+            await mine.save("third")
+        assert taken.value.text == store.values["key"] == newer
+        await mine.check()
+        await mine.save("fourth")
+        assert store.values["key"] == "fourth"
+
+    asyncio.run(script())
+
+
+def test_a_write_that_came_through_although_it_failed_is_nobody_elses(sandbox: Sandbox) -> None:
+    class Unsure(Store):
+        async def aset(self, key: str, value: Any) -> None:
+            self.values[key] = value
+            raise OSError("no answer")
+
+    async def script() -> None:
+        mine = cursor.CursorStore(Unsure(), "key", logging.getLogger("watcher"))
+        await mine.load()
+        for text in ("first", "second"):
+            await mine.save(text)
+            await mine.check()
+
+    asyncio.run(script())
+
+
+def test_a_position_that_somebody_deleted_is_written_anew() -> None:
+    store = Store()
+
+    async def script() -> None:
+        mine = cursor.CursorStore(store, "key", logging.getLogger("watcher"))
+        await mine.load()
+        await mine.save("first")
+        store.values.clear()
+        await mine.check()
+        await mine.save("second")
+
+    asyncio.run(script())
+    assert store.values == {"key": "second"}
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "time"])
+def test_a_pause_begins_anew_when_the_triggerer_stood_still(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By either clock: in a paused virtual machine, one of them stands still as well."""
+    moments = {"monotonic": 100.0, "time": 1_000.0}
+    naps: list[float] = []
+    for name in moments:
+        monkeypatch.setattr(finished.time, name, partial(moments.__getitem__, name))
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        for name in moments:
+            moments[name] += seconds
+        if len(naps) <= 2:
+            moments[clock] += 45.0
+
+    monkeypatch.setattr(finished.asyncio, "sleep", nap)
+    asyncio.run(finished._pause(3.0))
+    assert naps == [3.0, 3.0, 3.0]
+
+
+# -- whatever goes wrong
+
+
+def test_a_store_that_cannot_be_read_at_first_is_waited_for(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Starting anew instead would miss what has ended since."""
+    monkeypatch.setattr(cursor, "LOAD_AGAIN_SECONDS", 0.01)
+    flow = sandbox.portable.add_flow()
+    store = Store()
+    first = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+    first.play(lambda: first.until(lambda: bool(store.values)))
+    missed = flow.add_run(ago=1, waiting=0.0, running=0.01)
+    store.failing_reads = 15
+    second = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+    with caplog.at_level(logging.WARNING):
+        second.play(lambda: second.until_told(missed))
+    said = [record for record in caplog.records if "cannot be read, trying again" in record.message]
+    assert len(said) == 2, "not at every try"
+
+
+def test_an_answer_of_the_store_that_cannot_be_read_is_no_reason_to_give_it_up(sandbox: Sandbox) -> None:
+    class Garbled(Store):
+        async def aget(self, key: str) -> Any:
+            self.tries += 1
+            if self.tries == 1:
+                json.loads("{")  # raises a subclass of ValueError
+            return await super().aget(key)
+
+    flow = sandbox.portable.add_flow()
+    store = Garbled()
+    watchers = Watchers(sandbox, stored_for(watch("portable", flow.id), store))
+    watchers.play(lambda: watchers.until(lambda: bool(store.values)))
+
+
+def test_a_position_that_cannot_be_read_is_a_first_look_and_said(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = sandbox.portable.add_flow()
+    flow.add_run(ago=5)
+    store = Store()
+    trigger = stored_for(watch("portable", flow.id), store)
+    store.values[trigger.state_key] = '{"schema": 99}'
+    watchers = Watchers(sandbox, trigger)
+
+    async def script() -> None:
+        await watchers.looks(2)
+        await watchers.until_told(flow.add_run(**RUNNING))
+
+    with caplog.at_level(logging.WARNING):
+        watchers.play(script)
+    assert "what it saved cannot be read" in caplog.text
+    assert len(watchers.told) == 1
+
+
+def test_a_connection_that_cannot_be_used_is_waited_for(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "AIRFLOW_CONN_PORTABLE_DEFAULT"
+    good = json.loads(sandbox.connection_json("portable"))
+    flow = sandbox.portable.add_flow()
+    watchers = Watchers(sandbox, watch("portable", flow.id))
+
+    async def until_said(count: int) -> None:
+        await watchers.until(lambda: len([one for one in caplog.records if one.levelno >= logging.WARNING]) >= count)
+
+    async def script() -> None:
+        await until_said(1)
+        monkeypatch.setenv(name, json.dumps({**good, "extra": {"verify": "/no/such/file.pem"}}))
+        await until_said(2)
+        monkeypatch.setenv(name, json.dumps(good))
+        await watchers.looks(2)
+        await watchers.until_told(flow.add_run(**RUNNING))
+
+    monkeypatch.delenv(name)
+    monkeypatch.setattr(follow, "HEARTBEAT", 0.1)
+    with caplog.at_level(logging.WARNING):
+        watchers.play(script)
+    assert sandbox.portable.token not in caplog.text
+
+
+def test_a_fault_of_this_package_does_not_end_it_and_is_said_without_the_faults_words(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = sandbox.portable.add_flow()
+    watchers = Watchers(sandbox, watch("portable", flow.id))
+    step = follow.Follow.step
+    faults = 0
+
+    def broken(self: follow.Follow, seen: Any, now: float) -> Any:
+        nonlocal faults
+        if faults < 2 and flow.runs and flow.runs[-1].ended_at is not None:
+            faults += 1
+            raise RuntimeError(f"Authorization: Bearer {sandbox.portable.token}")
+        return step(self, seen, now)
+
+    monkeypatch.setattr(follow.Follow, "step", broken)
+
+    async def script() -> None:
+        await watchers.looks(2)
+        await watchers.until_told(flow.add_run(**RUNNING))
+
+    with caplog.at_level(logging.INFO):
+        watchers.play(script)
+    assert faults == 2
+    assert len(watchers.told) == 1
+    assert f"Flow {flow.id} cannot be polled" in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert sandbox.portable.token not in caplog.text
+
+
 def test_watchers_of_one_asset_with_other_outcomes_keep_their_own_place(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
     store = Store()
@@ -408,7 +723,7 @@ def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytes
 
     with caplog.at_level(logging.WARNING):
         watchers.play(partial(two_runs_in_turn, watchers, flow))
-    assert "could not be saved; it goes on (OSError: the database is down)" in caplog.text
+    assert "how far it got could not be saved; it goes on (OSError: the database is down)" in caplog.text
     assert len(watchers.told) == 2
 
 
@@ -424,17 +739,55 @@ def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytes
         ({"flow_id": ""}, "flow_id"),
         ({"service": "activepieces", "flow_id": "short"}, "flow_id"),
         ({"service": "tableflow", "flow_id": "a/b"}, "flow_id"),
+        ({"flow_id": True}, "flow_id"),
+        ({"flow_id": 1.0}, "flow_id"),
+        ({"flow_id": "{{ params.flow_id }}"}, "flow_id"),
+        ({"service": None}, "service"),
+        ({"service": ["portable"]}, "service"),
+        ({"conn_id": ""}, "conn_id"),
+        ({"conn_id": " "}, "conn_id"),
+        ({"conn_id": 7}, "conn_id"),
+        ({"conn_id": True}, "conn_id"),
+        ({"conn_id": b"portable"}, "conn_id"),
+        ({"conn_id": "{{ var.value.conn }}"}, "conn_id"),
         ({"outcomes": []}, "outcomes"),
+        ({"outcomes": ""}, "outcomes"),
+        ({"outcomes": None}, "outcomes"),
+        ({"outcomes": 1}, "outcomes"),
+        ({"outcomes": True}, "outcomes"),
+        ({"outcomes": [1]}, "outcomes"),
+        ({"outcomes": [None]}, "outcomes"),
+        ({"outcomes": [["SUCCEEDED"]]}, "outcomes"),
+        ({"outcomes": {"a"}}, "outcomes"),
+        ({"outcomes": {"SUCCEEDED": 1}}, "outcomes"),
+        ({"outcomes": b"SUCCEEDED"}, "outcomes"),
         ({"outcomes": "DONE"}, "outcomes"),
         ({"outcomes": ["SUCCEEDED", "NONE"]}, "outcomes"),
+        ({"outcomes": ["SUCCEEDED", 1]}, "outcomes"),
         ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": 0.001}, "poll_interval"),
+        ({"poll_interval": 4.99}, "poll_interval"),
+        ({"poll_interval": -60}, "poll_interval"),
+        ({"poll_interval": True}, "poll_interval"),
+        ({"poll_interval": None}, "poll_interval"),
         ({"poll_interval": "60"}, "poll_interval"),
         ({"poll_interval": float("nan")}, "poll_interval"),
+        ({"poll_interval": float("inf")}, "poll_interval"),
+        ({"poll_interval": 1e300}, "poll_interval"),
+        ({"poll_interval": 10**400}, "poll_interval"),
+        ({"poll_interval": timedelta(0)}, "poll_interval"),
+        ({"poll_interval": timedelta(milliseconds=1)}, "poll_interval"),
+        ({"poll_interval": timedelta.max}, "poll_interval"),
     ],
 )
-def test_what_cannot_be_right_is_refused_by_name(given: dict[str, Any], named: str) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+def test_what_cannot_be_right_is_refused_by_name(
+    given: dict[str, Any], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the interval is the real one
+    with pytest.raises(InvalidArgument, match=named) as refused:
         FlowRunFinishedTrigger(**{"service": "portable", "flow_id": 1, **given})
+    # Anything else than a TypeError from a trigger's constructor ends the triggerer, with all other triggers.
+    assert isinstance(refused.value, TypeError)
 
 
 @pytest.mark.parametrize(
@@ -445,6 +798,9 @@ def test_what_cannot_be_right_is_refused_by_name(given: dict[str, Any], named: s
         {"conn_id": "portable_default"},
         {"outcomes": ["succeeded", "FAILED", "FAILED"]},
         {"poll_interval": 60},
+        {"poll_interval": timedelta(minutes=1)},
+        {"outcomes": {Disposition.FAILED, "succeeded"}},
+        {"outcomes": iter(["FAILED", "SUCCEEDED"])},
     ],
 )
 def test_equal_watchers_are_one_to_airflow(same: dict[str, Any]) -> None:

@@ -54,12 +54,19 @@ def told(step: FollowStep) -> list[str]:
     return [one["run_id"] for one in step.verdict.runs] if step.verdict else []
 
 
+def deliver(follow: Follow, step: FollowStep) -> list[str]:
+    """Return the ids of the runs that a step tells of, and let them arrive."""
+    if step.verdict:
+        follow.mark_delivered(step.verdict.runs)
+    return told(step)
+
+
 def look(follow: Follow, *listed: FlowRun) -> list[str]:
-    """Have the flow's runs looked at, as far back as is asked for."""
+    """Have the flow's runs looked at, as far back as is asked for, and let what is told of arrive."""
     while True:
         step = follow.step(listed[: follow.target.newest or 20], NOW)
         if step.verdict or follow.sleep or follow.target.kind is Kind.RUN:
-            return told(step)
+            return deliver(follow, step)
 
 
 def error(kind: type[Any], status: int = 503) -> FlowRunsError:
@@ -142,7 +149,7 @@ def test_an_old_run_that_comes_back_into_sight_is_no_news() -> None:
 def test_what_was_forgotten_is_no_news_either() -> None:
     follow = following(run(0))
     for number in range(1, REMEMBERED + 50):
-        assert told(follow.step((run(number), run(number - 1)), NOW)) == [str(number)]
+        assert look(follow, run(number), run(number - 1)) == [str(number)]
     ended = json.loads(follow.to_json() or "")["ended"]
     assert len(ended) == REMEMBERED
     assert told(follow.step((run(REMEMBERED), run(3), run(2), run(1)), NOW)) == []
@@ -165,11 +172,11 @@ def test_runs_that_have_left_the_list_are_looked_at_in_turn() -> None:
 def test_a_lost_run_that_cannot_be_read_does_not_stand_in_the_way() -> None:
     follow = following(run(2, "NONE"), run(1, "NONE"))
     newest = (run(9), run(2, "NONE"))
-    assert told(follow.step(newest, NOW)) == ["9"]
+    assert look(follow, *newest) == ["9"]
     assert follow.target.run_id == "1"
     assert follow.step(error(ServerError), NOW).wait
     assert follow.target.kind is Kind.FLOW_RUNS
-    assert told(follow.step((run(10), *newest), NOW)) == ["10"]
+    assert look(follow, run(10), *newest) == ["10"]
     assert follow.target.run_id == "1"
     assert told(follow.step((run(1),), NOW)) == ["1"]
 
@@ -221,7 +228,130 @@ def test_the_cursor_stays_small_with_more_runs_going_than_it_can_hold() -> None:
     assert follow.step(newest[::-1][:20], NOW).verdict is None, "the newest ones are still known"
 
 
-@pytest.mark.parametrize("saved", ['{"schema": 99}', "[]", "null"])
+# -- times that cannot be true
+
+YEAR_9999 = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [{"completed_at": YEAR_9999}, {"completed_at": YEAR_9999, "created_at": YEAR_9999}, {"created_at": YEAR_9999}],
+)
+def test_a_run_of_the_year_9999_hides_no_other(impossible: dict[str, Any]) -> None:
+    follow = following(run(0, **impossible))
+    assert look(follow, run(1, **impossible), run(0, **impossible)) == ["1"]
+    for number in range(2, REMEMBERED + 50):  # until it is forgotten
+        assert look(follow, run(number), run(number - 1)) == [str(number)]
+    assert look(follow, *[run(number) for number in range(REMEMBERED + 99, REMEMBERED + 50, -1)]) != []
+
+
+def test_a_run_of_the_year_9999_is_told_once_also_when_it_was_forgotten() -> None:
+    strange = run(1, completed_at=YEAR_9999)
+    follow = following(run(0))
+    assert look(follow, strange, run(0)) == ["1"]
+    for number in range(2, REMEMBERED + 50):
+        look(follow, run(number), run(number - 1))
+    assert look(follow, run(REMEMBERED + 49), strange) == []
+
+
+@pytest.mark.parametrize(("ahead", "old"), [(DAY - 2, NOW + DAY - 2), (DAY + 2, NOW)])
+def test_a_time_is_believed_up_to_a_day_ahead(ahead: float, old: float) -> None:
+    follow = following(run(0, created_at=datetime.fromtimestamp(NOW, UTC), completed_at=at(ahead)))
+    assert json.loads(follow.to_json() or "")["old"] == pytest.approx(old)
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(NOW + seconds, UTC)
+
+
+@pytest.mark.parametrize("offset", [-6 * DAY, -600.0, 3600.0, 6 * DAY])
+def test_times_are_compared_on_the_services_own_clock(offset: float) -> None:
+    """Neither what is believed, nor what was before, nor the grace depends on how far the two clocks are apart."""
+    follow = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED, Disposition.FAILED])
+    follow.vendor_offset = offset
+    follow.step((run(0, created_at=at(offset - 60), completed_at=at(offset - 50)),), NOW)
+    assert json.loads(follow.to_json() or "")["old"] == pytest.approx(NOW + offset - 50)
+    broken = run(1, "FAILED", may_recover=True, completed_at=at(offset))
+    assert told(follow.step((broken,), NOW + RECOVERY_GRACE - 1)) == []
+    assert told(follow.step((broken,), NOW + RECOVERY_GRACE)) == ["1"]
+
+
+def test_a_failure_that_may_mend_itself_and_ended_in_the_year_9999_is_told_at_once() -> None:
+    follow = following(run(1, "NONE"), outcomes=("FAILED",))
+    assert told(follow.step((run(1, "FAILED", may_recover=True, completed_at=YEAR_9999),), NOW)) == ["1"]
+
+
+# -- ends that were not delivered
+
+
+def test_what_was_not_delivered_is_part_of_the_next_verdict() -> None:
+    follow = following(run(0))
+    first = follow.step((run(2), run(1), run(0)), NOW)
+    assert told(first) == ["1", "2"]
+    follow.mark_delivered([run(1).summary()])
+    assert told(follow.step((run(3), run(2), run(1), run(0)), NOW)) == ["2", "3"]
+    follow.mark_delivered([run(2).summary(), run(3).summary()])
+    assert follow.step((run(3), run(2), run(1), run(0)), NOW).verdict is None
+
+
+def test_whoever_goes_on_from_the_stored_cursor_tells_what_was_not_delivered_and_nothing_else() -> None:
+    follow = following(run(0))
+    listed = (run(4), run(3), run(2, "FAILED"), run(1), run(0))
+    assert told(follow.step(listed, NOW)) == ["1", "3", "4"]
+    follow.mark_delivered([run(1).summary()])
+    other = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED], follow.to_json())
+    assert look(other, *listed) == ["3", "4"]
+    assert look(other, *listed) == []
+
+
+def test_the_end_of_a_run_that_went_once_more_is_not_lost_either() -> None:
+    follow = following(run(1, attempt=1))
+    assert told(follow.step((run(1, attempt=2),), NOW)) == ["1"]
+    other = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED], follow.to_json())
+    assert look(other, run(1, attempt=2)) == ["1"]
+
+
+@pytest.mark.parametrize(("count", "newest"), [(0, None), (LOST_A_ROUND, None), (20, 100), (100, 100), (101, 1_000)])
+def test_whoever_goes_on_reads_as_far_back_as_runs_are_missing(count: int, newest: int | None) -> None:
+    follow = following(*[run(number, "NONE") for number in range(count, 0, -1)])
+    other = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED], follow.to_json())
+    assert other.target.newest == newest
+    ended = [run(number) for number in range(count, 0, -1)]
+    assert look(other, *ended) == [str(number) for number in range(1, count + 1)]
+    assert other.target.newest is None
+
+
+def test_a_look_that_breaks_says_nothing_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    follow = following(run(1, "NONE"))
+    before = follow.to_json()
+    with monkeypatch.context() as broken:
+        broken.delattr(FlowRun, "summary")
+        with pytest.raises(AttributeError):
+            follow.step((run(1),), NOW)
+    assert follow.to_json() == before
+    assert told(follow.step((run(1),), NOW)) == ["1"]
+
+
+STORED = {"schema": 1, "ended": {"1": ["SUCCEEDED/", 1.0]}, "going": ["2"], "old": 1.0}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        '{"schema": 99}',
+        "[]",
+        "null",
+        "",
+        "{",
+        "7",
+        *[json.dumps({key: value for key, value in STORED.items() if key != missing}) for missing in STORED],
+        *[
+            json.dumps({**STORED, **wrong})
+            for wrong in ({"ended": {"1": 5}}, {"ended": []}, {"going": 3}, {"old": "x"})
+        ],
+    ],
+)
 def test_a_cursor_of_another_kind_is_a_first_look(saved: str) -> None:
     follow = Follow("activepieces", "f", 60.0, [Disposition.SUCCEEDED], saved)
     assert follow.step((run(1),), NOW).verdict == Ended(())

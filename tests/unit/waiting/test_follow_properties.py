@@ -17,6 +17,8 @@ from airflow_provider_flowruns.waiting import follow
 from airflow_provider_flowruns.waiting.follow import Follow
 
 START = 1_800_000_000.0
+DAY = 86_400.0
+YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 PAGE = 4
 #: Small ones, so that short histories get past them.
 DEPTHS = (None, 8, 60)
@@ -106,6 +108,8 @@ class Histories(RuleBasedStateMachine):
         for one in self.patches:
             one.start()
         self.told: set[tuple[str, int]] = set()
+        self.end_of_start: dict[tuple[str, float], int] = {}  # a run that goes once more has another start
+        self.is_owed = False  # what an earlier verdict said was not told
 
     def teardown(self) -> None:
         for one in self.patches:
@@ -117,11 +121,15 @@ class Histories(RuleBasedStateMachine):
         ended=st.integers(0, 20),
         going=st.integers(0, DEPTHS[1] or 0),
         ahead=st.sampled_from([-900.0, 0.0, 900.0]),
+        measured=st.sampled_from([-6 * DAY, 0.0, 6 * DAY]),
     )
-    def begin(self, has_attempts: bool, wanted: set[Disposition], ended: int, going: int, ahead: float) -> None:
+    def begin(
+        self, has_attempts: bool, wanted: set[Disposition], ended: int, going: int, ahead: float, measured: float
+    ) -> None:
         self.service = Service(has_attempts)
         self.wanted = wanted
-        self.ahead = ahead  # the service's clock and the follower's are two
+        self.ahead = ahead + measured  # the service's clock and the follower's are two
+        self.vendor_offset = -measured
         for number in range(ended):
             self.finish(self.service.start(), OUTCOMES[number % 3])
         for _ in range(going):
@@ -131,12 +139,15 @@ class Histories(RuleBasedStateMachine):
         self.passed = {(run.run_id, run.ends) for run in self.service.runs}
 
     def made(self, saved: str | None) -> Follow:
-        return Follow("activepieces", "f", 60.0, self.wanted, saved)
+        made = Follow("activepieces", "f", 60.0, self.wanted, saved)
+        made.vendor_offset = self.vendor_offset
+        return made
 
     def finish(self, run: Run, outcome: Disposition) -> None:
         run.lifecycle, run.disposition = Lifecycle.NOT_RUNNING, outcome
         run.completed = self.service.tick()
         run.ends += 1
+        self.end_of_start[run.run_id, run.started] = run.ends
 
     # -- what happens at the service
 
@@ -151,6 +162,13 @@ class Histories(RuleBasedStateMachine):
         for _ in range(count):
             if going := [run for run in self.service.runs if run.is_going]:
                 self.finish(data.draw(st.sampled_from(going)), outcome)
+
+    @precondition(lambda self: any(run.is_going for run in self.service.runs))
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
+    def one_ends_in_the_year_9999(self, data: Any, outcome: Disposition) -> None:
+        run = data.draw(st.sampled_from([run for run in self.service.runs if run.is_going]))
+        self.finish(run, outcome)
+        run.completed = YEAR_9999
 
     @precondition(lambda self: any(not run.is_going for run in self.service.newest_first()[:PAGE]))
     @rule(data=st.data(), outcome=st.none() | st.sampled_from(OUTCOMES))
@@ -175,6 +193,16 @@ class Histories(RuleBasedStateMachine):
     def looks(self) -> None:
         self.round()
 
+    @rule()
+    def a_verdict_gets_lost(self) -> None:
+        """Whoever drives the follower fails before it tells anything."""
+        self.is_owed = bool(self.step())
+
+    @rule(count=st.integers(0, 3))
+    def is_killed_while_it_tells(self, count: int) -> None:
+        self.tell(self.step()[:count])
+        self.starts_anew()
+
     @rule(error=st.sampled_from([ServerError, AuthenticationError]), after=st.integers(0, 3))
     def a_look_fails(self, error: type[ServerError], after: int) -> None:
         for _ in range(after):
@@ -189,20 +217,27 @@ class Histories(RuleBasedStateMachine):
         assert saved is not None
         self.follower = self.made(saved)
 
-    def look(self) -> int:
+    def step(self) -> tuple[dict[str, Any], ...]:
         step = self.follower.step(self.service.answer(self.follower.target), self.service.now + self.ahead)
-        runs = step.verdict.runs if step.verdict else ()
-        ended_at = [run["completed_at"] for run in runs]
-        assert ended_at == sorted(ended_at), "those of one look come in order"
+        return step.verdict.runs if step.verdict else ()
+
+    def look(self) -> int:
+        runs = self.step()
+        ended_at = [run["completed_at"] for run in runs if not run["completed_at"].startswith("9999")]
+        assert self.is_owed or ended_at == sorted(ended_at), "those of one look come in order"
+        self.is_owed = self.is_owed and not runs
+        self.tell(runs)
+        return len(runs)
+
+    def tell(self, runs: tuple[dict[str, Any], ...]) -> None:
         for told in runs:
-            run = next(run for run in self.service.runs if run.run_id == told["run_id"])
-            assert told["disposition"] == str(run.disposition)
-            assert run.disposition in self.wanted
-            end = (run.run_id, run.ends)
+            assert Disposition(told["disposition"]) in self.wanted
+            started = datetime.fromisoformat(told["started_at"]).timestamp()
+            end = (told["run_id"], self.end_of_start[told["run_id"], started])
             assert end not in self.told, "told twice"
             assert end not in getattr(self, "passed", set()), "told of what had ended before"
             self.told.add(end)
-        return len(runs)
+            self.follower.mark_delivered([told])
 
     def round(self) -> int:
         told = self.look()
