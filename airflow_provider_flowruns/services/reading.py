@@ -114,7 +114,7 @@ def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
     """
     record = record_of(value)
     if text_of(record.get("id")) != record_id:
-        raise ValueError(f"asked about {record_id}, got an answer about {_shown(record.get('id'))}")
+        raise ValueError(f"asked about {record_id}, got an answer about {shown(record.get('id'))}")
     return record
 
 
@@ -148,7 +148,7 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
     # The text "None" is what a template renders when it finds nothing.
     if isinstance(value, str) and pattern.fullmatch(value.strip()) and value.strip() != "None":
         return value.strip()
-    raise InvalidArgument(f"{argument} must look like {example}, got {_shown(value)}")
+    raise InvalidArgument(f"{argument} must look like {example}, got {shown(value)}")
 
 
 def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
@@ -164,7 +164,7 @@ def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
-    raise InvalidArgument(f"{argument} must be a whole number from 1 to {most}, got {_shown(value)}")
+    raise InvalidArgument(f"{argument} must be a whole number from 1 to {most}, got {shown(value)}")
 
 
 def checked_time(value: Any, *, argument: str) -> datetime | None:
@@ -182,7 +182,7 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
     moment = _moment(value)
     if moment is None:
         raise InvalidArgument(
-            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {_shown(value)}"
+            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {shown(value)}"
             + (
                 ": the template found no value; a DAG run without a data interval has dag_run.run_after"
                 if value == "None"
@@ -227,7 +227,8 @@ def rfc3339(moment: datetime) -> str:
     return as_utc(moment).isoformat().replace("+00:00", "Z")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as an error text shows it: at most 80 characters."""
     try:
         text = repr(value)
     except ValueError:  # a number of thousands of digits

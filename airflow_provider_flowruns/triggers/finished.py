@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_flowruns.arguments import check_choice, check_seconds
+from airflow_provider_flowruns.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.compat import base_event_trigger
 from airflow_provider_flowruns.outcomes import tell
@@ -50,7 +51,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     :param flow_id: the flow's id.
     :param conn_id: Airflow connection of that type; the default is the service's own default id.
     :param outcomes: the ends that count, of ``SUCCEEDED``, ``FAILED`` and ``CANCELED``.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds or timedelta between two looks.
     :raises InvalidArgument: at DAG parse, for an argument that cannot be right.
     """
 
@@ -60,16 +61,15 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
         flow_id: int | str,
         conn_id: str | None = None,
         outcomes: Iterable[str] = ("SUCCEEDED",),
-        poll_interval: float = 60.0,
+        poll_interval: float | timedelta = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         check_choice(service, argument="service", choices=tuple(SERVICES))
-        check_seconds(poll_interval, argument="poll_interval")
         self.service = service
         self.flow_id = SERVICES[service].checked_flow_id(flow_id)
         self.conn_id = conn_id or f"{service}_default"
         self.outcomes = _checked_outcomes(outcomes)
-        self.poll_interval = float(poll_interval)  # 60 and 60.0 are the same watcher
+        self.poll_interval = parse_seconds(poll_interval, argument="poll_interval")  # 60 and 60.0 are the same watcher
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, plain JSON; equal watchers have equal ones."""
