@@ -81,6 +81,10 @@ def test_the_matrix_is_that_of_the_tool() -> None:
     assert any("tools.matrix --record ${{ matrix.airflow }}" in step.get("run", "") for step in ci["matrix"]["steps"])
 
 
+def test_the_tests_run_from_an_unpacked_sdist() -> None:
+    assert load("ci")["jobs"]["sdist"]["steps"][-1] == {"run": "make -C ../unpacked unit"}
+
+
 def test_the_documentation_is_built() -> None:
     assert load("ci")["jobs"]["docs"]["steps"][-1] == {"run": "make docs"}
 
