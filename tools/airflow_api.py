@@ -75,6 +75,10 @@ class AirflowApi:
         """Return the answer of any endpoint that has no method here."""
         return self._call("GET", path, params=params)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the answer of any endpoint that has no method here, to a request that may be sent twice."""
+        return self._call("POST", path, json=dict(body))
+
     # DAG runs
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> str:

@@ -201,7 +201,7 @@ class FreshSensor(FlowRunSensor):
     Base of the sensors on a last run, which may be an old one.
 
     :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
-        time zone), templated, such as ``{{ data_interval_end }}``. Without a guard the last run counts as it stands.
+        time zone), templated, such as ``{{ dag_run.run_after }}``. Without a guard the last run counts as it stands.
     """
 
     template_fields: Sequence[str] = ("completed_after",)
