@@ -75,10 +75,6 @@ class AirflowApi:
         """Return the answer of any endpoint that has no method here."""
         return self._call("GET", path, params=params)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the answer of any endpoint that has no method here, to a request that may be sent twice."""
-        return self._call("POST", path, json=dict(body))
-
     # DAG runs
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> str:
@@ -88,6 +84,15 @@ class AirflowApi:
         body = self._trigger_body(run_id, conf, logical_date)
         self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
         return run_id
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG be scheduled."""
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": False})
+
+    def add_asset_event(self, asset_name: str) -> None:
+        """Add an event of an asset, as its outside producer does."""
+        [asset] = [one for one in self.get(f"{self.root}/assets", limit=PAGE)["assets"] if one["name"] == asset_name]
+        self._call("POST", f"{self.root}/assets/events", json={"asset_id": asset["id"]})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""

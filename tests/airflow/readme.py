@@ -13,7 +13,8 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 SCHEDULES = {
     "readme_by_hand": "",
     "readme_by_asset": ', schedule=[Asset("readme_orders")]',
-    "readme_by_schedule": ', schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False',
+    # Paused, or it would start before all of Airflow is up.
+    "readme_by_schedule": ', schedule="@daily", start_date=datetime(2026, 1, 1), is_paused_upon_creation=True',
 }
 
 

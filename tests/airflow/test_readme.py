@@ -13,8 +13,6 @@ from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
 
-BACKFILL = "readme_by_schedule"
-
 
 def only_run(airflow: RealAirflow, dag_id: str, run_type: str) -> str:
     """Wait for the only DAG run of a type and return its id."""
@@ -31,18 +29,14 @@ def only_run(airflow: RealAirflow, dag_id: str, run_type: str) -> str:
 @pytest.fixture(scope="module")
 def dag_runs(airflow: RealAirflow) -> dict[str, tuple[str, str]]:
     """DAG runs of all kinds, by kind."""
-    by_hand = airflow.trigger("readme_by_hand")  # without a logical date
-    [asset] = airflow.get("/api/v2/assets", name_pattern="readme_orders")["assets"]
-    airflow.post("/api/v2/assets/events", {"asset_id": asset["id"]})
-    airflow.post(
-        "/api/v2/backfills",
-        {"dag_id": BACKFILL, "from_date": "2026-02-01T00:00:00Z", "to_date": "2026-02-01T00:00:00Z"},
-    )
+    airflow.add_asset_event("readme_orders")
+    airflow.unpause("readme_by_schedule")
+    dated = airflow.trigger("readme_by_hand", logical_date="2026-02-01T00:00:00Z")
     return {
-        "by hand": ("readme_by_hand", by_hand),
+        "by hand": ("readme_by_hand", airflow.trigger("readme_by_hand")),
+        "by hand for a date": ("readme_by_hand", dated),
         "by asset": ("readme_by_asset", only_run(airflow, "readme_by_asset", "asset_triggered")),
         "scheduled": ("readme_by_schedule", only_run(airflow, "readme_by_schedule", "scheduled")),
-        "backfill": (BACKFILL, only_run(airflow, BACKFILL, "backfill")),
     }
 
 
@@ -65,7 +59,7 @@ def test_the_guard_is_the_end_of_the_data_interval_where_there_is_one(
         run = airflow.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
         guard = datetime.fromisoformat(airflow.rendered_fields(dag_id, run_id, "wait_for_orders")["completed_after"])
         assert guard == datetime.fromisoformat(run["run_after"])
-        if kind in {"scheduled", "backfill"}:
+        if kind == "scheduled":
             assert guard == datetime.fromisoformat(run["data_interval_end"])
-        if kind in {"by hand", "by asset"}:
-            assert run["logical_date"] is None
+        else:
+            assert (run["logical_date"] is None) == (kind != "by hand for a date")
