@@ -73,6 +73,7 @@ lint: $(STAMP) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@! git grep -nE '^(<{7}|={7}|>{7})( |$$)' || { echo 'These lines are left from a merge.' >&2; exit 1; }
 
 .PHONY: format
 format: $(STAMP) ## Fix style

@@ -85,6 +85,15 @@ class AirflowApi:
         self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
         return run_id
 
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG be scheduled."""
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": False})
+
+    def add_asset_event(self, asset_name: str) -> None:
+        """Add an event of an asset, as its outside producer does."""
+        [asset] = [one for one in self.get(f"{self.root}/assets", limit=PAGE)["assets"] if one["name"] == asset_name]
+        self._call("POST", f"{self.root}/assets/events", json={"asset_id": asset["id"]})
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
         return str(self._call("GET", self._run_path(dag_id, run_id))["state"])

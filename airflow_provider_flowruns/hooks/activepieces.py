@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
             )
         )
 
-    def run_flow(self, flow_id: str, payload: Mapping[str, Any] | None = None) -> None:
+    def run_flow(self, flow_id: str, payload: Mapping[str, Any] | Sequence[Any] | str | None = None) -> None:
         """
         Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the server does not say which run it becomes.
 
@@ -79,7 +79,8 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         ``ServerError`` look before starting again: the flow may be running.
 
         :param flow_id: 21 letters and digits.
-        :param payload: JSON object that the flow's trigger is called with.
+        :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text; datetimes in it
+            are sent as ISO-8601 text.
         """
         self._send(self.api.run_flow(flow_id, payload))
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
-from airflow_provider_flowruns.arguments import check_choice, check_when_known, checked_payload
+from airflow_provider_flowruns.arguments import check_choice, check_when_known, known_part, require_rendered
 from airflow_provider_flowruns.services import activepieces, portable
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Call
+from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.registry import SERVICES
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class FlowRunNotifier(BaseNotifier):
     :param service: ``portable`` or ``activepieces``. TableFlow starts a flow only with files, so it takes a task: a
         ``TableFlowRunFlowOperator`` with ``trigger_rule="one_failed"``.
     :param flow_id: the flow's id, templated.
-    :param payload: JSON object that the flow's trigger is called with, templated; only on Activepieces.
+    :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated; only on
+        Activepieces.
     :param conn_id: Airflow connection of the service, templated; ``portable_default`` or ``activepieces_default`` when
         not given.
     """
@@ -46,7 +48,7 @@ class FlowRunNotifier(BaseNotifier):
         *,
         service: str,
         flow_id: int | str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
         conn_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -59,7 +61,8 @@ class FlowRunNotifier(BaseNotifier):
         if service == "portable" and payload is not None:
             raise InvalidArgument("payload goes with a start on Activepieces only; Portable takes none: leave it out")
         check_when_known(flow_id, SERVICES[service].checked_flow_id)
-        check_when_known(payload, checked_payload)
+        parse_payload(known_part(payload))
+        self._payload_given = payload is not None
 
     def notify(self, context: Context) -> None:
         """
@@ -91,7 +94,9 @@ class FlowRunNotifier(BaseNotifier):
     def _start(self) -> Call[None]:
         if self.service == "portable":
             return portable.PortableApi().run_flow(self.flow_id)
-        return activepieces.ActivepiecesApi().run_flow(str(self.flow_id), checked_payload(self.payload))
+        if self._payload_given:
+            require_rendered(self.payload, argument="payload")
+        return activepieces.ActivepiecesApi().run_flow(str(self.flow_id), self.payload)
 
     def _say(self) -> None:
         self.log.info("Started flow %s on %s", self.flow_id, self.service)

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import check_range_when_known, check_when_known, checked_payload
+from airflow_provider_flowruns.arguments import (
+    check_range_when_known,
+    check_text,
+    check_when_known,
+    given_arguments,
+    known_part,
+    require_rendered,
+)
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
@@ -22,6 +28,7 @@ from airflow_provider_flowruns.services.activepieces import (
     checked_strategy,
 )
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Pages
+from airflow_provider_flowruns.services.payload import parse_payload
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -103,9 +110,9 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator):
         self.activepieces_conn_id = activepieces_conn_id
         if flow_id is not None:
             check_when_known(flow_id, checked_flow_id)
-        if status is None or isinstance(status, str):
-            check_when_known(status, checked_statuses)
+        check_when_known(status, checked_statuses)
         check_range_when_known(created_after, created_before, "created_after", "created_before")
+        self._given = given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the project's runs."""
@@ -130,8 +137,10 @@ class ActivepiecesRunFlowOperator(RunOperator):
     Cancelling (``POST /api/v1/flow-runs/cancel``) works while the run is queued or paused.
 
     :param flow_id: the flow's id, 21 letters and digits, templated.
-    :param payload: JSON object that the flow's trigger is called with, templated.
-    :param correlation_key: key under which this task's own value is added to the payload.
+    :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated;
+        datetimes in it are sent as ISO-8601 text.
+    :param correlation_key: key under which this task's own value is added to the payload or, where that is a list, to
+        the query of the webhook's address.
     :param retry_from_failure: when a task is retried and its own run has failed, run that one again from its failed
         step instead of starting a new one.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
@@ -144,7 +153,7 @@ class ActivepiecesRunFlowOperator(RunOperator):
         self,
         *,
         flow_id: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
         correlation_key: str = "airflow_run",
         retry_from_failure: bool = False,
         activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
@@ -157,15 +166,23 @@ class ActivepiecesRunFlowOperator(RunOperator):
         self.retry_from_failure = retry_from_failure
         self.activepieces_conn_id = activepieces_conn_id
         check_when_known(flow_id, checked_flow_id)
-        check_when_known(payload, partial(checked_payload, reserved=correlation_key))
+        check_text(correlation_key, argument="correlation_key")
+        parse_payload(known_part(payload), reserved=correlation_key)
+        self._payload_given = payload is not None
 
     def make_run(self, context: Context) -> OwnRun:
         """Call the flow's webhook."""
         flow_id = checked_flow_id(self.flow_id)
-        payload = checked_payload(self.payload, reserved=self.correlation_key)
+        if self._payload_given:
+            require_rendered(self.payload, argument="payload")
+        payload = parse_payload(self.payload, reserved=self.correlation_key)
         self.hook.api.check_project()
         mark = self.new_mark(self.correlation_key, context)
-        call = self.hook.api.run_flow(flow_id, {**payload, mark.correlation_key: mark.correlation})
+        own = {mark.correlation_key: mark.correlation}
+        if isinstance(payload, list):
+            call = self.hook.api.run_flow(flow_id, payload, query=own)
+        else:
+            call = self.hook.api.run_flow(flow_id, {**payload, **own})
         return self.start(OwnRun(flow_id, asdict(mark)), call, context)
 
     def recover(self, failed: FlowRun, context: Context) -> OwnRun | None:

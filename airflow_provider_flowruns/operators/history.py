@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_flowruns.arguments import check_when_known
+from airflow_provider_flowruns.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.exceptions import ResultTooLarge
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
@@ -67,6 +67,8 @@ class HistoryOperator(ReadOperator):
     max_limit: ClassVar[int]
     #: Runs a page when all are read.
     walk_limit: ClassVar[int]
+    #: The arguments that were given, which must not render to nothing.
+    _given: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -104,6 +106,8 @@ class HistoryOperator(ReadOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the runs' summaries, or what is in the file that was written."""
+        for name in self._given:
+            require_rendered(getattr(self, name), argument=name)
         page_size, most = self._sizes()
         path = None if self.output_path is None else checked_output_path(self.output_path)
         with self.hook as hook:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_flowruns.arguments import check_choice, check_range_when_known, check_seconds, check_when_known
+from airflow_provider_flowruns.arguments import (
+    check_choice,
+    check_range_when_known,
+    check_when_known,
+    given_arguments,
+    parse_seconds,
+)
 from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.operators.base import ReadOperator
@@ -78,6 +84,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator):
         check_when_known(flow_id, checked_flow_id)
         check_when_known(sort, checked_sort)
         check_range_when_known(start_time, end_time, "start_time", "end_time")
+        self._given = given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the flow's run attempts."""
@@ -160,8 +167,8 @@ class PortableCancelFlowOperator(ReadOperator):
     and an ``ApiError`` when there is no usable answer.
 
     :param flow_id: the flow's number, templated.
-    :param timeout: seconds for the flow to come to rest.
-    :param poll_interval: seconds between two looks.
+    :param timeout: seconds or timedelta for the flow to come to rest.
+    :param poll_interval: seconds or timedelta between two looks.
     :param portable_conn_id: Airflow connection of type ``portable``, templated.
     """
 
@@ -172,19 +179,17 @@ class PortableCancelFlowOperator(ReadOperator):
         self,
         *,
         flow_id: int | str,
-        timeout: float = 300,
-        poll_interval: float = 5,
+        timeout: float | timedelta = 300,
+        poll_interval: float | timedelta = 5,
         portable_conn_id: str = PortableHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
-        self.timeout = timeout
-        self.poll_interval = poll_interval
+        self.timeout = parse_seconds(timeout, argument="timeout")
+        self.poll_interval = parse_seconds(poll_interval, argument="poll_interval")
         self.portable_conn_id = portable_conn_id
         check_when_known(flow_id, checked_flow_id)
-        check_seconds(timeout, argument="timeout")
-        check_seconds(poll_interval, argument="poll_interval")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel, and return the flow's status once it is at rest."""

@@ -6,11 +6,12 @@ import time
 import uuid
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_flowruns.arguments import check_choice, check_seconds
+from airflow_provider_flowruns.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
 from airflow_provider_flowruns.outcomes import error_for
 from airflow_provider_flowruns.services.base import cancel_run
@@ -66,9 +67,10 @@ class RunOperator(WaitingTask, BaseOperator):
 
     :param wait: wait for the end of the run; without, the result is the run as it was first seen.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
-    :param poll_interval: seconds between two looks.
-    :param timeout: seconds until the wait fails with ``FlowRunTimeout``.
-    :param error_budget: seconds without one good answer before the wait fails with ``FlowRunUnobservable``.
+    :param poll_interval: seconds or timedelta between two looks.
+    :param timeout: seconds or timedelta until the wait fails with ``FlowRunTimeout``.
+    :param error_budget: seconds or timedelta without one good answer before the wait fails with
+        ``FlowRunUnobservable``.
     :param on_paused: what a paused run (or one in review) means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
     :param cancel_on_timeout: cancel the run when it does not end in time, where the service can.
@@ -82,9 +84,9 @@ class RunOperator(WaitingTask, BaseOperator):
         *,
         wait: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 30,
-        timeout: float = 7 * 24 * 60 * 60,
-        error_budget: float = 900,
+        poll_interval: float | timedelta = 30,
+        timeout: float | timedelta = 7 * 24 * 60 * 60,
+        error_budget: float | timedelta = 900,
         on_paused: str = "wait",
         on_canceled: str = "fail",
         cancel_on_timeout: bool = False,
@@ -94,16 +96,13 @@ class RunOperator(WaitingTask, BaseOperator):
         super().__init__(**kwargs)
         self.wait = wait
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.error_budget = error_budget
+        self.poll_interval = parse_seconds(poll_interval, argument="poll_interval")
+        self.timeout = parse_seconds(timeout, argument="timeout")
+        self.error_budget = parse_seconds(error_budget, argument="error_budget")
         self.on_paused = on_paused
         self.on_canceled = on_canceled
         self.cancel_on_timeout = cancel_on_timeout
         self.cancel_on_kill = cancel_on_kill
-        check_seconds(poll_interval, argument="poll_interval")
-        check_seconds(timeout, argument="timeout")
-        check_seconds(error_budget, argument="error_budget")
         check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
         check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
         self._own: OwnRun | None = None

@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import check_when_known, checked_payload
+from airflow_provider_flowruns.arguments import (
+    check_text,
+    check_when_known,
+    given_arguments,
+    known_part,
+    require_rendered,
+)
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.operators.base import ReadRunOperator
-from airflow_provider_flowruns.operators.files import Paths, file_parts
+from airflow_provider_flowruns.operators.files import (
+    Paths,
+    file_parts,
+    parse_file_metadata,
+    parse_files,
+    parse_guidance,
+)
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Flow, FlowRun, Pages, Part
+from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -94,6 +106,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator):
         if flow_id is not None:
             check_when_known(flow_id, checked_flow_id)
         check_when_known(status, checked_status)
+        self._given = given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the workspace's flow runs."""
@@ -112,6 +125,8 @@ class TableFlowRunFlowOperator(RunOperator):
     TableFlow cannot cancel a run: a killed task's log says that it goes on.
 
     :param flow_id: the flow's id, templated.
+    The four arguments that are objects may be given as JSON text, too. Datetimes in metadata are sent as ISO-8601 text.
+
     :param files: file field key to a path, or to a list of paths for a field that takes several files; local, or any
         URL that Airflow's object storage knows, templated.
     :param file_metadata: file field key to a JSON object, templated.
@@ -137,10 +152,10 @@ class TableFlowRunFlowOperator(RunOperator):
         self,
         *,
         flow_id: str,
-        files: Mapping[str, Paths] | None = None,
-        file_metadata: Mapping[str, Mapping[str, Any]] | None = None,
-        guidance: Mapping[str, str] | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        files: Mapping[str, Paths] | str | None = None,
+        file_metadata: Mapping[str, Mapping[str, Any] | str] | str | None = None,
+        guidance: Mapping[str, str] | str | None = None,
+        metadata: Mapping[str, Any] | str | None = None,
         name: str | None = None,
         correlation_key: str = "airflow_run",
         tableflow_conn_id: str = TableFlowHook.default_conn_name,
@@ -156,17 +171,25 @@ class TableFlowRunFlowOperator(RunOperator):
         self.correlation_key = correlation_key
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(flow_id, checked_flow_id)
-        check_when_known(metadata, partial(checked_payload, reserved=correlation_key, argument="metadata"))
+        check_text(correlation_key, argument="correlation_key")
+        parse_object(known_part(metadata), argument="metadata", reserved=correlation_key)
+        parse_files(known_part(files))
+        check_when_known(file_metadata, parse_file_metadata)
+        check_when_known(guidance, parse_guidance)
+        self._given = given_arguments(self, "files", "file_metadata", "guidance", "metadata")
 
     def make_run(self, context: Context) -> OwnRun:
         """Send the files and start the flow."""
         flow_id = checked_flow_id(self.flow_id)
-        metadata = checked_payload(self.metadata, reserved=self.correlation_key, argument="metadata")
-        files = file_parts(self._flow(flow_id), self.files or {}, self.file_metadata or {}, self.guidance or {})
+        for name in self._given:
+            require_rendered(getattr(self, name), argument=name)
+        metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
+        about_files = parse_files(self.files), parse_file_metadata(self.file_metadata), parse_guidance(self.guidance)
+        files = file_parts(self._flow(flow_id), *about_files)
         mark = self.new_mark(self.correlation_key, context)
         texts = [Part("metadata", json.dumps({**metadata, mark.correlation_key: mark.correlation}))]
         if self.name:
-            texts.append(Part("name", self.name))
+            texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
         return self.start(OwnRun(flow_id, asdict(mark)), call, context)
 

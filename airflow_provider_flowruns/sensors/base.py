@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_flowruns.arguments import check_choice, check_seconds, check_when_known
+from airflow_provider_flowruns.arguments import check_choice, check_when_known, parse_seconds
 from airflow_provider_flowruns.compat import first_poke_at, is_mapped
 from airflow_provider_flowruns.services.model import Target
 from airflow_provider_flowruns.services.reading import checked_guard, time_of
@@ -42,12 +42,13 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
 
     :param deferrable: wait in the triggerer, holding no worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
-    :param error_budget: seconds without one good answer before giving up. Connection errors, HTTP 429 and 5xx and
-        answers that are no JSON are ridden out so long; the run itself is never touched.
+    :param error_budget: seconds or timedelta without one good answer before giving up. Connection errors, HTTP 429 and
+        5xx and answers that are no JSON are ridden out so long; the run itself is never touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds between two looks; in ``reschedule`` mode at least, and never fewer than 15.
-    :param timeout: seconds until the wait fails.
+    :param poke_interval: seconds or timedelta between two looks; in ``reschedule`` mode at least, and never fewer
+        than 15 seconds.
+    :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
     :param execution_timeout: the same as a bound of Airflow's own, which allows retries; in every mode for the whole
         wait, deferred and rescheduled spans included.
     """
@@ -74,18 +75,22 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         self,
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        error_budget: float = 900,
+        error_budget: float | timedelta = 900,
         on_paused: str = "wait",
         on_canceled: str = "fail",
+        poke_interval: float | timedelta = 60,
+        timeout: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Before Airflow takes them: it would let through what no wait can last, or break on it.
+        durations: dict[str, Any] = {"poke_interval": parse_seconds(poke_interval, argument="poke_interval")}
+        if timeout is not None:  # else Airflow's own default
+            durations["timeout"] = parse_seconds(timeout, argument="timeout")
+        super().__init__(**durations, **kwargs)
         self.deferrable = deferrable
-        self.error_budget = error_budget
+        self.error_budget = parse_seconds(error_budget, argument="error_budget")
         self.on_paused = on_paused
         self.on_canceled = on_canceled
-        check_seconds(self.poke_interval, argument="poke_interval")
-        check_seconds(error_budget, argument="error_budget")
         check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
         check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
         self._watch: Watch | None = None

@@ -34,6 +34,7 @@ from airflow_provider_flowruns.services.model import (
     Steps,
     Target,
 )
+from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.reading import (
     checked_id,
     checked_limit,
@@ -49,6 +50,7 @@ from airflow_provider_flowruns.services.reading import (
     required_id,
     rfc3339,
     shortened,
+    shown,
     size_of,
     status_text,
     text_of,
@@ -249,21 +251,28 @@ class ActivepiecesApi:
         """``GET /api/v1/flows/{id}``: one flow."""
         return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(record_of(body)))
 
-    def run_flow(self, flow_id: str, payload: Mapping[str, Any] | None = None) -> Call[None]:
+    def run_flow(
+        self,
+        flow_id: str,
+        payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Call[None]:
         """
         ``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the answer names no run.
 
         Webhooks need no token, and the server keeps every header of the request in the run: the token stays away.
 
         :param flow_id: the flow's id, 21 letters and digits.
-        :param payload: JSON object that becomes the trigger's output.
+        :param payload: JSON object or list that becomes the trigger's output, see :func:`payload.parse_payload`.
+        :param query: becomes the trigger's query parameters.
         """
         return Call(
             self.info.name,
             Request(
                 "POST",
                 f"/api/v1/webhooks/{checked_flow_id(flow_id)}",
-                json=dict(payload or {}),
+                tuple((query or {}).items()),
+                json=parse_payload(payload),
                 with_token=False,
             ),
             lambda body: None,
@@ -455,10 +464,15 @@ def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
 
     :raises InvalidArgument: the service has no such status.
     """
-    wanted = [value] if isinstance(value, str) else list(value or ())
-    unknown = [one for one in wanted if word(one) not in STATUSES]
-    if unknown:
-        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {unknown}")
+    if value is None:
+        return ()
+    try:
+        wanted = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        wanted = []
+    # An empty list is no "not given": a template that found nothing must not list the runs of every status.
+    if not wanted or any(word(one) not in STATUSES for one in wanted):
+        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {shown(value)}")
     return tuple(word(one) for one in wanted)
 
 
@@ -474,11 +488,13 @@ def checked_strategy(value: Any) -> str:
 
 
 def _trigger_body(run: FlowRun) -> Mapping[str, Any]:
-    """Return what the webhook was called with; empty while the run has not started."""
+    """Return what the webhook was called with, its query where the body is a list; empty until the run has started."""
     found: Any = run.raw
-    for key in ("steps", "trigger", "output", "body"):
+    for key in ("steps", "trigger", "output"):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    output = found if isinstance(found, Mapping) else {}
+    sent = output.get("queryParams") if isinstance(output.get("body"), list) else output.get("body")
+    return sent if isinstance(sent, Mapping) else {}
 
 
 def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:

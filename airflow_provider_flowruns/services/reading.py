@@ -142,7 +142,7 @@ def required_id(record: Mapping[str, Any]) -> str:
     """Return a record's ``id`` as :func:`id_of` does; raises ValueError when it has none."""
     found = id_of(record.get("id"))
     if found is None:
-        raise ValueError(f"expected an id, got {_shown(record.get('id'))}")
+        raise ValueError(f"expected an id, got {shown(record.get('id'))}")
     return found
 
 
@@ -192,7 +192,7 @@ def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
     """
     record = record_of(value)
     if id_of(record.get("id")) != record_id:
-        raise ValueError(f"asked about {record_id}, got an answer about {_shown(record.get('id'))}")
+        raise ValueError(f"asked about {record_id}, got an answer about {shown(record.get('id'))}")
     return record
 
 
@@ -309,7 +309,7 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
     # The text "None" is what a template renders when it finds nothing.
     if isinstance(value, str) and pattern.fullmatch(value.strip()) and value.strip() != "None":
         return value.strip()
-    raise InvalidArgument(f"{argument} must look like {example}, got {_shown(value)}")
+    raise InvalidArgument(f"{argument} must look like {example}, got {shown(value)}")
 
 
 def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
@@ -325,7 +325,7 @@ def checked_limit(value: Any, *, argument: str = "limit", most: int) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
-    raise InvalidArgument(f"{argument} must be a whole number from 1 to {most}, got {_shown(value)}")
+    raise InvalidArgument(f"{argument} must be a whole number from 1 to {most}, got {shown(value)}")
 
 
 def checked_time(value: Any, *, argument: str) -> datetime | None:
@@ -343,7 +343,7 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
     moment = _moment(value)
     if moment is None:
         raise InvalidArgument(
-            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {_shown(value)}"
+            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {shown(value)}"
             f"{_time_hint(value)}"
         )
     return moment
@@ -373,10 +373,10 @@ def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> 
             f"Mend the template or the upstream task, or leave {argument} out"
         )
     if moment < _OLDEST_GUARD:
-        raise InvalidArgument(f"{argument} must not lie before the year 2000, got {_shown(value)}; check its unit")
+        raise InvalidArgument(f"{argument} must not lie before the year 2000, got {shown(value)}; check its unit")
     if now is not None and moment > now + _GUARD_AHEAD:
         raise InvalidArgument(
-            f"{argument} must not lie more than a day ahead, got {_shown(value)}; no run could be as new as that"
+            f"{argument} must not lie more than a day ahead, got {shown(value)}; no run could be as new as that"
         )
     return moment
 
@@ -417,7 +417,8 @@ def rfc3339(moment: datetime) -> str:
     return as_utc(moment).isoformat().replace("+00:00", "Z")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as an error text shows it: at most 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, a value of thousands of levels

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from tests.airflow.play import WRONG_TOKEN, Play
+from tests.airflow.readme import README_FLOW_ID, readme_dag_files
 from tools.real_airflow import RealAirflow
 from tools.stage import SteppedClock
 
@@ -41,6 +42,7 @@ def sandbox(clock: SteppedClock) -> Iterator[Sandbox]:
 def live_sandbox() -> Iterator[Sandbox]:
     """A second sandbox, whose clock is the real one: for guards and deadlines."""
     with Sandbox() as sandbox:
+        sandbox.portable.add_flow("Orders", README_FLOW_ID)  # waited for by a scheduled DAG run from the start
         yield sandbox
 
 
@@ -85,10 +87,12 @@ def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The DAG files of this Airflow: the examples and those of these tests. More may be added."""
+    """The DAG files of this Airflow: the examples, the README's and those of these tests. More may be added."""
     folder = tmp_path_factory.mktemp("dags")
     for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
         shutil.copy(source, folder)
+    for name, text in readme_dag_files().items():
+        (folder / name).write_text(text)
     return folder
 
 

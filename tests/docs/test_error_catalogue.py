@@ -1,16 +1,25 @@
 """Whatever a task can end with is on the page about errors."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_flowruns import exceptions
+from airflow_provider_flowruns.services import errors
 from airflow_provider_flowruns.waiting.watch import Outcome
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "errors.md").read_text()
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
 BASES = {"FlowRunsError", "ApiError"}
+
+
+@pytest.mark.parametrize("module", [errors, exceptions], ids=["services.errors", "exceptions"])
+def test_every_exception_can_be_imported_from_one_place(module) -> None:
+    public = {name for name, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, Exception)}
+    assert public - {"AirflowException"} <= {*exceptions.__all__}
+    assert all(hasattr(exceptions, name) for name in exceptions.__all__)
 
 
 @pytest.mark.parametrize("name", exceptions.__all__)

@@ -94,9 +94,9 @@ def test_bad_files_fail_before_anything_is_sent(
     assert sandbox.ledger.count(method="POST") == 0
 
 
-@pytest.mark.parametrize("argument", ["file_metadata", "guidance"])
-def test_unknown_field_keys_are_named(argument: str, sandbox: Sandbox, flow: Any, folder: Path) -> None:
-    end = start(flow, files={"invoice": str(folder / "a.pdf")}, **{argument: {"other": {}}})
+@pytest.mark.parametrize(("argument", "value"), [("file_metadata", {}), ("guidance", "Look at the bottom")])
+def test_unknown_field_keys_are_named(argument: str, value: Any, sandbox: Sandbox, flow: Any, folder: Path) -> None:
+    end = start(flow, files={"invoice": str(folder / "a.pdf")}, **{argument: {"other": value}})
     assert (end.error, f"{argument} names other" in end.message) == ("InvalidArgument", True), end
     assert sandbox.ledger.count(method="POST") == 0
 

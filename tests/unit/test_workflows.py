@@ -81,6 +81,14 @@ def test_the_matrix_is_that_of_the_tool() -> None:
     assert any("tools.matrix --record ${{ matrix.airflow }}" in step.get("run", "") for step in ci["matrix"]["steps"])
 
 
+def test_the_tests_run_from_an_unpacked_sdist() -> None:
+    assert load("ci")["jobs"]["sdist"]["steps"][-1] == {"run": "make -C ../unpacked unit"}
+
+
+def test_the_documentation_is_built() -> None:
+    assert load("ci")["jobs"]["docs"]["steps"][-1] == {"run": "make docs"}
+
+
 @pytest.mark.parametrize(("tag", "status"), [(f"v{__version__}", 0), ("v0.0.0", 1), (__version__, 1), ("v", 1)])
 def test_only_the_tag_of_this_version_is_released(tag: str, status: int) -> None:
     [check] = [step for step in load("release")["jobs"]["build"]["steps"] if step.get("name", "").startswith("The tag")]

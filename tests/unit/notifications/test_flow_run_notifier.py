@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.sandbox import Sandbox
 
 FLOW_ID = "ojdVhFCCcrZ2X1rqJL2Mu"
-CONTEXT = {"dag": None, "error": "no such column"}
+CONTEXT = {"dag": None, "error": "no such column", "rows": [{"id": 1}]}
 
 # What Airflow does with a notifier: below 3 it also swallows what a start raises, and below 3.1 it awaits none.
 
@@ -65,6 +66,29 @@ def test_it_starts_an_activepieces_flow_once_with_a_rendered_payload_and_no_toke
 
 
 @both_ways
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        ("{{ rows | tojson }}", [{"id": 1}]),
+        ([{"said": "{{ error }}"}], [{"said": "no such column"}]),
+        ({"at": datetime(2026, 1, 31, 12, tzinfo=UTC)}, {"at": "2026-01-31T12:00:00+00:00"}),
+    ],
+)
+def test_a_payload_may_be_json_text_or_a_list_and_hold_datetimes(run, payload, sent, sandbox) -> None:
+    flow = sandbox.activepieces.add_flow()
+    run(FlowRunNotifier(service="activepieces", flow_id=flow.id, payload=payload))
+    (request,) = sandbox.ledger.requests
+    assert json.loads(request.body) == sent
+
+
+def test_a_payload_that_rendered_to_nothing_starts_nothing(sandbox) -> None:
+    flow = sandbox.activepieces.add_flow()
+    with pytest.raises(InvalidArgument, match=r"^payload rendered to nothing"):
+        call(FlowRunNotifier(service="activepieces", flow_id=flow.id, payload="{{ missing | default('', true) }}"))
+    assert sandbox.ledger.count() == 0
+
+
+@both_ways
 def test_the_connection_is_a_template_too(run, sandbox) -> None:
     flow = sandbox.portable.add_flow()
     with pytest.raises(AuthenticationError, match="portable_bad"):
@@ -106,8 +130,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"service": "portable", "flow_id": 5, "payload": {}}, "payload .* Activepieces only.* leave it out"),
     ({"service": "portable", "flow_id": "../x"}, "flow_id"),
     ({"service": "activepieces", "flow_id": "short"}, "flow_id"),
-    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": ["no object"]}, "payload must be a JSON object"),
-    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": {"when": object()}}, "payload must be plain JSON"),
+    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": 5}, "payload must be a JSON object or list"),
+    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": "no JSON"}, "payload is text that is not JSON"),
+    ({"service": "activepieces", "flow_id": FLOW_ID, "payload": {"a": object()}}, r"payload\['a'\] is of type object"),
 ]
 
 

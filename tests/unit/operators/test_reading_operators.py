@@ -13,6 +13,7 @@ from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesGetFlowRunOperator,
     ActivepiecesListFlowRunsOperator,
 )
+from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.operators.tableflow import TableFlowGetFlowRunOperator, TableFlowListFlowRunsOperator
 
@@ -331,6 +332,39 @@ def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_reque
     with pytest.raises(InvalidArgument, match=name):
         task.execute({})
     assert wire.call_count == 0
+
+
+HISTORIES = [operator for operator in OPERATORS if issubclass(operator, HistoryOperator)]
+FILTERS = [
+    (operator, name)
+    for operator in HISTORIES
+    for name in operator.template_fields
+    if name != operator.hook_class.conn_name_attr
+]
+
+
+@pytest.mark.parametrize(("operator", "name"), FILTERS)
+@pytest.mark.parametrize("rendered", [None, "", "  "])
+def test_a_filter_that_rendered_to_nothing_does_not_list_everything(wire, operator, name, rendered) -> None:
+    task = made(operator, **{name: "{{ params.value }}"})
+    setattr(task, name, rendered)
+    with pytest.raises(InvalidArgument, match=rf"^{name} rendered to nothing \(an empty text or None\): "):
+        task.execute({})
+    assert wire.call_count == 0
+
+
+@pytest.mark.parametrize(("operator", "name"), FILTERS)
+def test_an_empty_filter_is_refused_at_dag_parse(operator, name) -> None:
+    with pytest.raises(InvalidArgument, match=name):
+        made(operator, **{name: ""})
+
+
+@pytest.mark.parametrize("operator", HISTORIES)
+def test_a_filter_of_none_is_one_that_was_not_given(wire, operator) -> None:
+    wire.register_uri("GET", requests_mock.ANY, json=[])
+    required = GOOD[operator].keys()
+    own = {name for filtered, name in FILTERS if filtered is operator} - {*required, "sort"}
+    assert made(operator, **dict.fromkeys(own - {"max_runs"})).execute({}) == []
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
