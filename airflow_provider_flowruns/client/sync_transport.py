@@ -226,11 +226,12 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         return self._proxy_headers
 
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {}
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        proxy = requests.utils.select_proxy(str(request.url), proxies)
+        manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
+        return manager.connection_from_url(str(request.url))
 
     def cert_verify(self, *_: Any) -> None:
         """Leave the TLS settings alone."""

@@ -29,7 +29,10 @@ def reading_connection(service: str, conn_id: str) -> Generator[None]:
     except FlowRunsError:
         raise
     except AirflowNotFoundException:
-        raise ConfigurationError(f"connection {conn_id!r} is not defined where this process can read it") from None
+        # Where Airflow cannot make sense of a connection, it mostly says that there is none.
+        raise ConfigurationError(
+            f"connection {conn_id!r} is not defined where this process looks for it, or not as Airflow reads it"
+        ) from None
     except ValueError:
         # What it says may show a part of the connection.
         raise ConfigurationError(
