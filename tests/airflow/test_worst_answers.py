@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
@@ -99,12 +98,6 @@ class Ended:
         return self.airflow.xcom(DAG, self.run_id, task_id, map_index=map_index)
 
 
-def triggerer_of(airflow: RealAirflow) -> set[int]:
-    """Return the ids of the triggerer's processes: its own and the one in which its triggers run."""
-    commands = {process: " ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)}
-    return {process.pid for process, command in commands.items() if "triggerer" in command}
-
-
 @pytest.fixture(scope="module")
 def ended(airflow: RealAirflow, held_sandbox: Sandbox, held_clock: SteppedClock, dags_folder: Path) -> Iterator[Ended]:
     portable, activepieces, faults = held_sandbox.portable, held_sandbox.activepieces, held_sandbox.faults
@@ -131,14 +124,14 @@ def ended(airflow: RealAirflow, held_sandbox: Sandbox, held_clock: SteppedClock,
     file = Path(shutil.copy(HERE / "later_dags" / "worst_answers.py", dags_folder))
     try:
         airflow.wait_for("the DAG", lambda: DAG in _dag_ids(airflow), 120)
-        before = triggerer_of(airflow)
+        before = airflow.processes("triggerer")
         conf = {"worst": bad, "poked": poked, "flow": str(others.id), "runs": runs}
         run_id = airflow.trigger(DAG, {**conf, "named": str(named.id), "history": str(history.id)})
         airflow.wait_for("the deferral of all", lambda: _states(airflow, run_id).count("deferred") >= OTHERS, 240)
         airflow.wait_task(DAG, run_id, "worst", ["failed"], 240)
         held_clock.advance(RUNNING)
         airflow.wait_run(DAG, run_id, timeout=240)
-        yield Ended(airflow, run_id, activepieces.token, runs, [before, triggerer_of(airflow)])
+        yield Ended(airflow, run_id, activepieces.token, runs, [before, airflow.processes("triggerer")])
     finally:
         file.unlink()
         faults.clear()
@@ -162,8 +155,8 @@ def test_all_other_waits_end_right(ended: Ended) -> None:
 
 def test_the_triggerer_lives_on(ended: Ended) -> None:
     before, afterwards = ended.triggerer
-    assert len(before) >= 2
-    assert afterwards == before
+    assert len(before) >= 2  # the job itself, and the process in which its triggers run
+    assert before <= afterwards
 
 
 def test_the_wait_that_got_the_worst_answers_ends_with_the_runs_own_failure(ended: Ended) -> None:
