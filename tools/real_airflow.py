@@ -29,7 +29,7 @@ import httpx
 from tools import airflow_2
 from tools.airflow_api import AirflowApi, AirflowBroken
 from tools.postgresql import PostgresServer
-from tools.sessions import Leash, Session
+from tools.sessions import Leash, Session, members
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
@@ -143,6 +143,10 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
             self.home / "components" / f"{name}.log",
             self._leash,
         )
+
+    def processes(self, name: str) -> set[int]:
+        """Return the ids of all living processes of one component."""
+        return set(members(self._sessions[name].id))
 
     def kill(self, name: str) -> None:
         """End one component at once, with everything it started, as a crash or an out-of-memory kill would."""

@@ -67,7 +67,7 @@ class SecretMask:
     :param secrets: the secrets; those of under 6 characters are left alone.
     """
 
-    __slots__ = ("_base64", "_bytes", "_has_slash", "_is_odd", "_texts")
+    __slots__ = ("_base64", "_bytes", "_forms", "_has_slash", "_is_odd", "_texts")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {clean_text(secret) for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
@@ -76,6 +76,7 @@ class SecretMask:
         self._texts = sorted(plain, key=len, reverse=True)
         self._base64 = sorted({form for secret in known for form in _get_base64_forms(secret.encode())})
         forms = (*self._texts, *self._base64)
+        self._forms = forms
         self._bytes = tuple(form.encode() for form in forms)
         self._has_slash = any("/" in form for form in forms)
         #: JSON cannot write these characters as they are, so that only what has been decoded can be compared.
@@ -101,7 +102,7 @@ class SecretMask:
         body, headers = response.body, response.headers
         if self._may_be_in(body):
             body = self._mask_body(body)
-        if self._may_be_in("\n".join(headers.values()).encode("utf-8", "replace")):
+        if self._is_in("\n".join(headers.values())):
             headers = {name.lower(): self.text(value) for name, value in headers.items()}
         if body is response.body and headers is response.headers:
             return response
@@ -109,16 +110,17 @@ class SecretMask:
 
     def _may_be_in(self, data: bytes) -> bool:
         """Tell whether some form of a secret is in the data; made to cost little where none is."""
-        if any(form in data for form in self._bytes) or b"\0" in data:  # NUL: UTF-16 or UTF-32
-            return True
-        if self._is_odd and b"\\" in data:
+        for form in self._bytes:  # takes half as long as any(), and every response comes this way
+            if form in data:
+                return True
+        if b"\0" in data or (self._is_odd and b"\\" in data):  # NUL: UTF-16 or UTF-32
             return True
         if b"\\u00" in data or (self._has_slash and b"\\/" in data):
             return self._is_in(_unescape(data.decode("utf-8", "replace")))
         return False
 
     def _is_in(self, text: str) -> bool:
-        return any(form in text for form in (*self._texts, *self._base64))
+        return any(form in text for form in self._forms)
 
     def _mask_body(self, body: bytes) -> bytes:
         try:

@@ -113,7 +113,7 @@ class Faults:
     ) -> Fault:
         """Apply a fault to coming requests. Where several match, the one added first is applied.
 
-        Kinds that process nothing: ``status`` (``status=503``, ``body=`` None, text or JSON, ``headers=``),
+        Kinds that process nothing: ``status`` (``status=503``, ``body=`` None, text, bytes or JSON, ``headers=``),
         ``reset`` (the connection is reset), ``html`` (200 with a page; ``body=``), ``redirect``
         (``location=``, ``status=302``), ``empty`` (200 without a body), ``json`` (``body=`` anything,
         ``status=200``).
@@ -225,6 +225,8 @@ async def _status(options: Mapping[str, Any], process: Process) -> web.Response:
     status, body, headers = options["status"], options["body"], options["headers"]
     if body is None or isinstance(body, str):
         return web.Response(status=status, text=body, headers=headers)
+    if isinstance(body, bytes):
+        return web.Response(status=status, body=body, headers=headers)
     return json_answer(body, status, headers)
 
 

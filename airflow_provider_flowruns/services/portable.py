@@ -360,7 +360,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         flow_id=required_id(record),
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=_vendor_status(record),
+        vendor_status=_vendor_status(record, _disposition_word(record)),
         completed_at=completed_at,
         resources=_resources(record),
         errors=texts_of(record.get("errors")),
@@ -371,7 +371,8 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
 
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     completed_at = time_of(record.get("completedAt"))
-    outcome = word(_disposition_word(record))
+    sent_outcome = _disposition_word(record)
+    outcome = word(sent_outcome)
     lifecycle, disposition = _state(
         word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at), outcome, completed_at is not None
     )
@@ -384,7 +385,7 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
         flow_id=id_of(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=_vendor_status(record),
+        vendor_status=_vendor_status(record, sent_outcome),
         trigger=_trigger(record),
         created_at=time_of(record.get("createdAt")),
         completed_at=completed_at,
@@ -402,7 +403,8 @@ def _trigger(record: Mapping[str, Any]) -> str | None:
 
 def _disposition_word(record: Mapping[str, Any]) -> Any:
     # The schema of an attempt calls it status, every example calls it disposition.
-    return record.get("disposition") if word(record.get("disposition")) else record.get("status")
+    found = record.get("disposition")
+    return found if word(found) else record.get("status")
 
 
 def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
@@ -423,8 +425,8 @@ def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle
     return (Lifecycle.NOT_RUNNING, outcome) if outcome else (Lifecycle.UNKNOWN, Disposition.NONE)
 
 
-def _vendor_status(record: Mapping[str, Any]) -> str:
-    lifecycle, disposition = status_text(record.get("lifecycle")), status_text(_disposition_word(record))
+def _vendor_status(record: Mapping[str, Any], outcome: Any) -> str:
+    lifecycle, disposition = status_text(record.get("lifecycle")), status_text(outcome)
     return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition
 
 

@@ -104,6 +104,8 @@ def _word(text: str) -> str:
 
 def status_text(value: Any) -> str:
     """Return a status as it was sent, for people to read: at most 200 characters, empty when missing."""
+    if isinstance(value, str):
+        return shortened(value)
     if value is None or value == {}:
         return ""
     return f"({shape_of(value)})" if isinstance(value, Mapping | list) else shortened(str(value))
@@ -127,14 +129,16 @@ def text_of(value: Any) -> str | None:
 
 def name_of(value: Any) -> str | None:
     """Return a name as :func:`text_of` does, cut at 200 characters."""
+    if type(value) is str and len(value) <= MAX_NAME_CHARS:
+        return value or None
     text = text_of(value)
     return shortened(text) if text else None
 
 
 def id_of(value: Any) -> str | None:
     """Return an id, a text of at most 128 characters or a whole number, as text; None for anything else."""
-    if type(value) is int and abs(value) < _LARGEST_ID:
-        return str(value)
+    if type(value) is int:
+        return str(value) if abs(value) < _LARGEST_ID else None
     return value if isinstance(value, str) and value.strip() and len(value) <= MAX_ID_CHARS else None
 
 
@@ -162,6 +166,8 @@ def _error_text(item: Any) -> str:
 
 def count_of(value: Any) -> int:
     """Return a number of rows; 0 for anything that is not one, and for numbers that JSON cannot carry exactly."""
+    if type(value) is int:
+        return value if 0 <= value <= MAX_COUNT else 0
     try:
         count = 0 if isinstance(value, bool) else int(value)
     except (TypeError, ValueError, OverflowError):
@@ -248,7 +254,7 @@ def is_of_flow(run: FlowRun, flow_id: str | None) -> bool:
     """
     if flow_id is not None and run.flow_id is None:
         raise ValueError("expected the id of a flow")
-    return flow_id in {None, run.flow_id}
+    return flow_id is None or flow_id == run.flow_id
 
 
 def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:

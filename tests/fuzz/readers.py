@@ -304,8 +304,8 @@ class _Question:
 def _is_of_another_flow(row: Any, name: str) -> bool:
     """Tell whether a row should have been left out by the service's own filter, which it may ignore."""
     flow_id = row.get(name) if isinstance(row, dict) else None
-    is_an_id = isinstance(flow_id, str | int) and not isinstance(flow_id, bool) and str(flow_id).strip()
-    return bool(is_an_id) and str(flow_id) not in {str(FLOW_NUMBER), FLOW_ID, DOCUMENT_FLOW_ID}
+    is_an_id = isinstance(flow_id, str | int) and not isinstance(flow_id, bool) and 0 < len(str(flow_id).strip()) <= 128
+    return is_an_id and str(flow_id) not in {str(FLOW_NUMBER), FLOW_ID, DOCUMENT_FLOW_ID}
 
 
 def _earlier(run_id: str | None) -> str:

@@ -60,6 +60,8 @@ def test_status(sandbox, flow, start):
     assert (answer.status_code, answer.json(), answer.headers["Retry-After"]) == (429, {"message": "Slow down"}, "2")
     sandbox.faults.add("status", status=500, body="Oops")
     assert start().text == "Oops"
+    sandbox.faults.add("status", status=200, body=b"\xff\0")
+    assert start().content == b"\xff\0"
     assert flow.runs == []
 
 

@@ -1,0 +1,60 @@
+"""Fifty deferred waits in one triggerer, one of them on a run that is answered for in the worst ways; and others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetWatcher, task
+
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor
+from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger
+
+WATCHED_FLOW_ID = 700_900
+
+with DAG(
+    "worst_answers",
+    schedule=None,
+    params={"worst": "", "poked": "", "flow": "", "runs": [], "named": "", "history": ""},
+    max_active_tasks=60,
+):
+    ActivepiecesFlowRunSensor(
+        task_id="worst", run_id="{{ params.worst }}", activepieces_conn_id="activepieces_held", deferrable=True
+    )
+    ActivepiecesFlowRunSensor(
+        task_id="poked", run_id="{{ params.poked }}", activepieces_conn_id="activepieces_held", mode="poke"
+    )
+    for name, deferrable in {"named_poked": False, "named_deferred": True}.items():
+        PortableFlowSensor(
+            task_id=name, flow_id="{{ params.named }}", portable_conn_id="portable_held", deferrable=deferrable
+        )
+    PortableGetRunAttemptsOperator(task_id="history", flow_id="{{ params.history }}", portable_conn_id="portable_held")
+
+    @task
+    def runs(params: Any = None) -> list[str]:
+        """Return the ids of the other runs."""
+        return list(params["runs"])
+
+    PortableFlowRunSensor.partial(
+        task_id="others", flow_id="{{ params.flow }}", portable_conn_id="portable_held", deferrable=True
+    ).expand(run_id=runs())
+
+ends = Asset(
+    "worst_ends",
+    watchers=[
+        AssetWatcher(
+            name="worst_ends_watcher",
+            trigger=FlowRunFinishedTrigger("portable", WATCHED_FLOW_ID, conn_id="portable_held", poll_interval=3),
+        )
+    ],
+)
+
+with DAG("worst_answers_told", schedule=[ends]):
+
+    @task
+    def told(triggering_asset_events: Any = None) -> list[Any]:
+        """Return what the events say that started this DAG run."""
+        return [event.extra for events in triggering_asset_events.values() for event in events]
+
+    told()
