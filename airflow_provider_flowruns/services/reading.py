@@ -358,7 +358,7 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
 def _time_hint(value: Any) -> str:
     if value == "None":
         return ": the template found no value; a DAG run without a data interval has dag_run.run_after"
-    return ": a Unix time is not taken" if _UNIX_TIME.fullmatch(str(value)) else ""
+    return ": a Unix time is not taken" if _UNIX_TIME.fullmatch(str(value).strip()) else ""
 
 
 def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> datetime:

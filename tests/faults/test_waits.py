@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.client import aio
+from airflow_provider_flowruns.hooks import base
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from airflow_provider_flowruns.waiting import pace
 from tests.parity.cases import KINDS, Kind
 from tests.parity.modes import MODES, run_in
 
@@ -20,6 +29,8 @@ INTERVAL = 0.2
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
+    monkeypatch.setattr(FlowRunSensor, "min_reschedule_seconds", 0.0)
+    monkeypatch.setattr(pace, "MAX_HOLD_SECONDS", 2.0)
     with Sandbox() as running:
         for name, value in running.connections().items():
             connection = json.loads(value)
@@ -39,6 +50,12 @@ FAULTS = {
     "a body that drips": [{"kind": "slow_body", "seconds": 30, "times": 1}],
     "a wrong shape": [{"kind": "json", "body": ["odd"], "times": 3}],
     "redirects": [{"kind": "redirect", "location": "http://127.0.0.1:9/", "times": 2}],
+    "429 for a day": [{"kind": "status", "status": 429, "headers": {"Retry-After": "86400"}, "times": 1}],
+    "503 until the year 9999": [
+        {"kind": "status", "status": 503, "headers": {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, "times": 1}
+    ],
+    "a revoked token": [{"kind": "status", "status": 401, "body": {"message": "Unauthorized"}, "times": 5}],
+    "404 where a run was": [{"kind": "status", "status": 404, "headers": {"Retry-After": "86400"}, "times": 3}],
     "all of them": [
         {"kind": "status", "status": 503, "times": 2},
         {"kind": "reset", "times": 1},
@@ -108,6 +125,68 @@ def test_a_run_that_is_not_there_yet_appears(mode: str, sandbox: Sandbox) -> Non
 
     assert run_in(mode, make).state == "success"
     assert {record.status for record in sandbox.ledger.requests} == {404, 200}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_run_that_was_there_and_is_gone_is_unobservable(
+    kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted with its flow, perhaps: nobody can say how it ended, or that it was never there."""
+    monkeypatch.setattr(WaitingTask, "gone_grace", 1.0)
+    monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.5))
+    make = sensor_on(kind, sandbox, "RUNNING")
+    fault = sandbox.faults.add("status", status=404, times=None, after=1)
+
+    end = run_in(mode, make)
+
+    assert (end.state, end.error) == ("failed", "FlowRunUnobservable"), end
+    assert "was there before and has not been found for 1 s" in end.message
+    assert fault.hits >= 2
+    assert not sandbox.ledger.canceled
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_permission_that_is_taken_away_ends_the_wait_at_once(mode: str, sandbox: Sandbox) -> None:
+    make = sensor_on(KINDS[0], sandbox, "RUNNING")
+    fault = sandbox.faults.add("status", status=403, times=None, after=1)
+    assert run_in(mode, make).error == "PermissionDenied"
+    assert fault.hits == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[4], KINDS[5]], ids=lambda kind: kind.name)
+def test_a_token_that_reaches_airflow_late_is_found(
+    kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor revokes the old token before Airflow has the new one."""
+    monkeypatch.setattr(base, "LOOK_UP_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.3)
+    service, name = getattr(sandbox, kind.service), f"AIRFLOW_CONN_{kind.service.upper()}_DEFAULT"
+    make = sensor_on(kind, sandbox, "SUCCEEDED")
+
+    def rotate() -> None:
+        until(lambda: sandbox.ledger.count() >= 1)
+        service.token = "made-up-new-token"
+        until(lambda: any(record.status == 401 for record in sandbox.ledger.requests))
+        time.sleep(1.0)
+        monkeypatch.setenv(name, json.dumps({**json.loads(os.environ[name]), "password": service.token}))
+
+    with ThreadPoolExecutor(1) as threads:
+        rotated = threads.submit(rotate)
+        end = run_in(mode, make)
+        rotated.result()
+
+    assert end.state == "success", end
+    assert sum(record.status == 401 for record in sandbox.ledger.requests) > 1
+    assert "made-up-new-token" not in repr(end)
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def tokens(sandbox: Sandbox) -> list[str]:

@@ -97,6 +97,33 @@ def test_a_mapped_task_has_the_inlets_and_outlets_that_airflow_iterates_over(mak
     assert (mapped.inlets, mapped.outlets) == ([], [])
 
 
+@pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
+def test_xcom_is_asked_only_for_what_may_have_been_pushed(make, arguments, monkeypatch) -> None:
+    """Airflow logs an error about an XCom that is not there."""
+    asked = []
+    monkeypatch.setattr(XCom, "get_value", lambda **names: asked.append(names) or "https://pushed.before/")
+
+    def shown(task) -> str:
+        return FlowRunLink().get_link(task, ti_key=object())
+
+    class TaskInstance:
+        def xcom_push(self, key: str, value: str) -> None:
+            assert (key, value) == ("run_url", "https://a.run/")
+
+    task = make(task_id="task", **arguments)
+    assert (shown(task), asked) == ("", [])
+    task.see({"url": "https://a.run/"}, {"ti": TaskInstance()})
+    assert (shown(task), asked) == ("https://a.run/", [])
+
+    resumed = make(task_id="task", **arguments)
+    resumed.goes_on = lambda context: None
+    resumed.resume_execution("goes_on", {}, {})
+    assert shown(resumed) == "https://pushed.before/"
+    resumed.see({"url": "https://a.run/"}, {"ti": TaskInstance()})
+    assert shown(resumed) == "https://a.run/"
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(("pushed", "shown"), [("https://app.portable.io/", "https://app.portable.io/"), (None, "")])
 def test_it_reads_the_address_from_xcom_and_nothing_else(pushed, shown, monkeypatch) -> None:
     asked = []

@@ -117,6 +117,49 @@ def test_a_guard_in_every_form(sensor, name, value) -> None:
     assert getattr(made(sensor, **{name: value}), name) == value
 
 
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_guard_that_is_empty_is_refused_by_name(sensor, name, value) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{name} was given but rendered to nothing"):
+        made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+@pytest.mark.parametrize("value", ["1764331200000", "1999-12-31", datetime(1768, 1, 1, tzinfo=UTC)])
+def test_a_guard_that_cannot_be_right_is_refused_by_name(sensor, name, value) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{name} must"):
+        made(sensor, **{name: value})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
+    """The DAG's first run may be years ahead."""
+    task = made(sensor, **{name: "2999-01-01"})
+    assert task.is_guarded
+    with pytest.raises(InvalidArgument, match=rf"^{name} must not lie more than a day ahead"):
+        task._guard(name)
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_an_empty_guard_among_the_values_of_a_mapped_task_is_refused(sensor, name) -> None:
+    """There None is what another task, or one row of a table, did not say."""
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{name: ["2026-01-31", None]})
+    assert dag.get_task("wait").unmap({name: "2026-01-31"}).is_guarded
+    for empty in (None, ""):
+        with pytest.raises(InvalidArgument, match=rf"^{name} was given but rendered to nothing"):
+            dag.get_task("wait").unmap({name: empty})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_a_mapped_task_without_a_guard_has_none(sensor, name) -> None:
+    conn_id = sensor.hook_class.conn_name_attr
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one"]})
+    task = dag.get_task("wait").unmap({conn_id: "one"})
+    assert (task.is_guarded, getattr(task, name)) == (False, None)
+
+
 @pytest.mark.parametrize("sensor", [sensor for sensor in SENSORS if (sensor, "completed_after") not in GUARDS])
 @pytest.mark.parametrize("name", ["completed_after", "started_after"])
 def test_a_sensor_on_one_run_takes_no_guard(sensor, name) -> None:

@@ -1,0 +1,96 @@
+"""A guard that was given but renders to nothing is no guard that was not given: it is refused before any request."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, BaseOperator
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
+from tests.parity.cases import KINDS, Kind
+from tests.parity.modes import MODES, run_in
+
+GUARDED = [
+    pytest.param(kind, name, id=f"{kind.name}-{name}")
+    for kind in KINDS
+    for name in ("completed_after", "started_after")
+    if kind.sensor.takes_guard and (name == "completed_after" or issubclass(kind.sensor, FlowSensor))
+]
+#: Templates that find nothing, and whether the DAG renders to Python's own values.
+TEMPLATES = [
+    ("{{ dag_run.conf.get('since', '') }}", False),
+    ("  {{ dag_run.conf.get('since', '') }} ", False),
+    ("{% if 'since' in dag_run.conf %}{{ dag_run.conf['since'] }}{% endif %}", False),
+    ("{{ dag_run.conf.get('since') }}", True),
+]
+
+
+class UpstreamTask:
+    """The task instance of a DAG run in which no other task has a result."""
+
+    def xcom_pull(self, *_: Any, **__: Any) -> None:
+        """Return what other tasks have returned."""
+
+
+CONTEXT: dict[str, Any] = {"dag_run": SimpleNamespace(conf={}), "ti": UpstreamTask()}
+
+
+def rendered(kind: Kind, sandbox: Sandbox, flow_id: Any, native: bool, **arguments: Any) -> Any:
+    """Return what makes a sensor whose templates are rendered, in a DAG of its own."""
+
+    def make(**mode: Any) -> FlowRunSensor:
+        with DAG("a_dag", schedule=None, render_template_as_native_obj=native):
+            given = {name: value() if callable(value) else value for name, value in arguments.items()}
+            sensor = kind.sensor(
+                task_id="wait", poke_interval=0.1, timeout=5.0, **kind.arguments(flow_id, None), **given, **mode
+            )
+        sensor.render_template_fields(CONTEXT)
+        return sensor
+
+    return make
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("kind", "name"), GUARDED)
+def test_a_guard_that_renders_to_nothing_is_refused(kind: Kind, name: str, mode: str, sandbox: Sandbox) -> None:
+    flow = kind.add_flow(sandbox)
+    flow.add_run(outcome="SUCCEEDED", ago=30 * 24 * 60 * 60.0)
+    for template, native in TEMPLATES:
+        end = run_in(mode, rendered(kind, sandbox, flow.id, native, **{name: template}))
+        assert (end.state, end.error) == ("failed", "InvalidArgument"), (template, end)
+        assert end.message.startswith(f"{name} was given but rendered to nothing"), end.message
+    assert sandbox.ledger.count() == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("kind", "name"), GUARDED)
+def test_a_guard_from_a_task_without_a_result_is_refused(kind: Kind, name: str, mode: str, sandbox: Sandbox) -> None:
+    flow = kind.add_flow(sandbox)
+    flow.add_run(outcome="SUCCEEDED", ago=60.0)
+    result = {name: lambda: BaseOperator(task_id="above").output}
+    end = run_in(mode, rendered(kind, sandbox, flow.id, False, **result))
+    assert (end.state, end.error) == ("failed", "InvalidArgument"), end
+    assert sandbox.ledger.count() == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("kind", "name"), GUARDED)
+def test_none_in_the_dag_file_is_no_guard(kind: Kind, name: str, mode: str, sandbox: Sandbox) -> None:
+    flow = kind.add_flow(sandbox)
+    flow.add_run(outcome="SUCCEEDED", ago=60.0)
+    assert run_in(mode, rendered(kind, sandbox, flow.id, False, **{name: None})).state == "success"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("value", ["1764331200000", "1999-12-31", "2999-01-01"])
+def test_a_guard_that_cannot_be_right_is_refused_when_it_is_rendered(value: str, mode: str, sandbox: Sandbox) -> None:
+    kind = KINDS[0]
+    flow = kind.add_flow(sandbox)
+    flow.add_run(outcome="SUCCEEDED", ago=60.0)
+    end = run_in(mode, rendered(kind, sandbox, flow.id, False, completed_after=f"{{{{ '{value}' }}}}"))
+    assert (end.state, end.error) == ("failed", "InvalidArgument"), end
+    assert end.message.startswith("completed_after must"), end.message
+    assert sandbox.ledger.count() == 0
