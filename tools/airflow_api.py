@@ -85,6 +85,10 @@ class AirflowApi:
         self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
         return run_id
 
+    def pause(self, dag_id: str, is_paused: bool = True) -> None:
+        """Pause or unpause a DAG, as a user would."""
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": is_paused})
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
         return str(self._call("GET", self._run_path(dag_id, run_id))["state"])
