@@ -25,7 +25,7 @@ BENCH_STAMP := $(BENCH)/.installed-airflow-$(AIRFLOW_VERSION)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 and AIRFLOW_VERSION=3.3.2 choose what 'make venv' builds with."
 
@@ -43,6 +43,10 @@ test: lint types ## Lint, types and all tests on the newest Airflow, then the ma
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some
 	$(BIN)/python -m tools.matrix --record $(VERSIONS)
+
+.PHONY: test-distributed
+test-distributed: $(STAMP) ## Two triggerers, one dead or frozen, on sqlite and PostgreSQL (apt-get install postgresql)
+	$(BIN)/pytest tests/distributed
 
 .PHONY: test-browser
 test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where

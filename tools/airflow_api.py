@@ -85,9 +85,9 @@ class AirflowApi:
         self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
         return run_id
 
-    def unpause(self, dag_id: str) -> None:
-        """Let a DAG be scheduled."""
-        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": False})
+    def pause(self, dag_id: str, is_paused: bool = True) -> None:
+        """Pause or unpause a DAG, as a user would."""
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": is_paused})
 
     def add_asset_event(self, asset_name: str) -> None:
         """Add an event of an asset, as its outside producer does."""

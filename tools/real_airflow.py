@@ -49,6 +49,7 @@ COMPONENTS = (
 )
 
 GRACE_SECONDS = 3.0
+TERMINATION_SECONDS = 60.0
 
 # What a developer's shell may carry and must not reach the Airflow under test.
 FOREIGN_SETTINGS = ("AIRFLOW", "OPENLINEAGE_")
@@ -152,9 +153,19 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         """End one component at once, with everything it started, as a crash or an out-of-memory kill would."""
         self._sessions.pop(name).kill()
 
+    def terminate(self, name: str) -> None:
+        """End one component politely, as at an upgrade, and wait until it is gone."""
+        session = self._sessions.pop(name)
+        session.terminate()
+        session.wait(time.monotonic() + TERMINATION_SECONDS)
+        session.kill()
+
     def freeze(self, name: str) -> None:
-        """Have one component stand still, as in a paused virtual machine, until :meth:`thaw`."""
-        self._sessions[name].freeze()
+        """Have one component stand still, as in a paused virtual machine, until :meth:`thaw`.
+
+        On sqlite its main process goes on: frozen in the middle of a write, it would lock everybody out.
+        """
+        self._sessions[name].freeze(leader=self._postgresql is not None)
 
     def thaw(self, name: str) -> None:
         """Let a frozen component go on from where it was."""

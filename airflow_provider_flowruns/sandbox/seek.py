@@ -1,4 +1,4 @@
-"""Activepieces' cursor paging, with the rows it loses."""
+"""Activepieces' cursor paging, with the rows it loses (as version 0.83.0 does; 0.85.2 loses none)."""
 
 from __future__ import annotations
 

@@ -186,7 +186,8 @@ class ActivepiecesApi:
         """
         ``GET /api/v1/flow-runs``: the project's production runs, newest first, without the data of their steps.
 
-        Walks back in time by overlapping windows: the server's own cursor loses runs of the same second.
+        Walks back in time by overlapping windows: the server's own cursor loses runs of the same second (0.83.0 does,
+        0.85.2 does not).
 
         :param flow_id: only runs of this flow.
         :param status: only runs in this status, or one of these.

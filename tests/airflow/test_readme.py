@@ -30,7 +30,7 @@ def only_run(airflow: RealAirflow, dag_id: str, run_type: str) -> str:
 def dag_runs(airflow: RealAirflow) -> dict[str, tuple[str, str]]:
     """DAG runs of all kinds, by kind."""
     airflow.add_asset_event("readme_orders")
-    airflow.unpause("readme_by_schedule")
+    airflow.pause("readme_by_schedule", is_paused=False)
     dated = airflow.trigger("readme_by_hand", logical_date="2026-02-01T00:00:00Z")
     return {
         "by hand": ("readme_by_hand", airflow.trigger("readme_by_hand")),

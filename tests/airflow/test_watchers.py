@@ -2,102 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
-from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
-from airflow_provider_flowruns.sandbox.ledger import RecordedRequest
+from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from tests.airflow.later_dags.watched_flows import FIRST_FLOW_ID, FLOWS
+from tests.watched_flows import WatchedFlows
 from tools.real_airflow import RealAirflow
 from tools.stage import SteppedClock
 
 pytestmark = pytest.mark.airflow
 
 HERE = Path(__file__).resolve().parent
-POLL_INTERVAL = 3.0
-
-
-class Watched:
-    """The watched flows: what their watchers asked, and what Airflow made of their runs."""
-
-    def __init__(self, airflow: RealAirflow, sandbox: Sandbox) -> None:
-        self.airflow, self.sandbox = airflow, sandbox
-        self.flows = [sandbox.portable.add_flow(flow_id=FIRST_FLOW_ID + number) for number in range(FLOWS + 1)]
-        for flow in self.flows:
-            flow.add_run(ago=300)  # no news
-
-    @property
-    def judged(self) -> SandboxFlow[Any]:
-        """The flow whose ends have a DAG each."""
-        return self.flows[-1]
-
-    def looks(self) -> list[RecordedRequest]:
-        """Return the requests of the watchers."""
-        ids = "|".join(str(flow.id) for flow in self.flows)
-        return [look for look in self.sandbox.ledger.requests if re.search(rf"/flows/({ids})/run$", look.path)]
-
-    def wait_rounds(self, count: int) -> None:
-        """Wait until every flow was looked at so many times more."""
-        before = len(self.looks())
-
-        def done() -> bool:
-            looks = Counter(look.path for look in self.looks()[before:] if look.status == 200)
-            return len(looks) == len(self.flows) and min(looks.values()) >= count
-
-        self.airflow.wait_for(f"{count} rounds", done, 180)
-
-    def rows(self, query: str) -> list[Any]:
-        """Return what Airflow's database has; its API for asset events fails while a DAG run is queued."""
-        with closing(sqlite3.connect(f"file:{self.airflow.database}?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(query).fetchall()
-
-    def told(self, prefix: str = "watched_") -> Counter[str]:
-        """Return how many events Airflow has of each run."""
-        rows = self.rows("select name, asset_event.extra from asset_event join asset on asset.id = asset_id")
-        return Counter(json.loads(extra)["payload"]["run_id"] for name, extra in rows if name.startswith(prefix))
-
-    def wait_told(self, runs: Sequence[Any], prefix: str = "watched_") -> None:
-        """Wait until Airflow has an event of each of these runs."""
-        wanted = {str(run.id) for run in runs}
-        self.airflow.wait_for(f"{len(wanted)} events", lambda: wanted <= self.told(prefix).keys(), 240)
-
-    def wait_kept(self, runs: Sequence[Any]) -> None:
-        """Wait until the watchers have put down that they told of these runs."""
-        wanted = {str(run.id) for run in runs}
-
-        def kept() -> bool:
-            cursors = [json.loads(json.loads(value)) for (value,) in self.rows("select value from asset_state_store")]
-            return wanted <= {run_id for cursor in cursors for run_id in cursor["ended"]}
-
-        self.airflow.wait_for("the watchers' cursors", kept, 120)
-
-    def received(self, dag_id: str, most: int) -> Counter[str]:
-        """Return how often each run was handed to a DAG, when so many have arrived."""
-
-        def arrived() -> Counter[str]:
-            runs = self.airflow.get(f"/api/v2/dags/{dag_id}/dagRuns", limit=1000)["dag_runs"]
-            done = [run["dag_run_id"] for run in runs if run["state"] == "success"]
-            return Counter(run_id for done_id in done for run_id in self.airflow.xcom(dag_id, done_id, "run_ids"))
-
-        self.airflow.wait_for(f"{most} runs in {dag_id}", lambda: arrived().total() >= most, 240)
-        return arrived()
+POLL_INTERVAL = 5.0
 
 
 @pytest.fixture(scope="module")
-def watched(airflow: RealAirflow, live_sandbox: Sandbox, dags_folder: Path) -> Iterator[Watched]:
+def watched(airflow: RealAirflow, live_sandbox: Sandbox, dags_folder: Path) -> Iterator[WatchedFlows]:
     """Their DAGs, for as long as these tests take: the others have the triggerer for themselves."""
-    watched = Watched(airflow, live_sandbox)
+    flow_ids = range(FIRST_FLOW_ID, FIRST_FLOW_ID + FLOWS + 2)
+    watched = WatchedFlows(airflow, live_sandbox, flow_ids)
     file = Path(shutil.copy(HERE / "later_dags" / "watched_flows.py", dags_folder))
     try:
         watched.wait_rounds(1)
@@ -106,30 +40,50 @@ def watched(airflow: RealAirflow, live_sandbox: Sandbox, dags_folder: Path) -> I
         file.unlink()
 
 
-def test_each_run_is_told_once_also_when_the_triggerer_is_killed(airflow: RealAirflow, watched: Watched) -> None:
-    flows = watched.flows[:FLOWS]
-    first = [flow.add_run(waiting=0.1, running=1.0) for flow in flows]
-    watched.wait_told(first)
-    watched.wait_kept(first)
+@dataclass
+class Ends:
+    """The runs that ended, before and after the triggerer was killed."""
 
-    # Runs that are going when the triggerer dies, runs that come and go while it is dead, more than one look shows.
-    going = [flow.add_run(waiting=0.1, running=6.0) for flow in flows[:20]]
+    of_many_flows: list[Any]
+    of_one_flow: list[Any]
+
+
+@pytest.fixture(scope="module")
+def ends(airflow: RealAirflow, watched: WatchedFlows) -> Ends:
+    """Runs that end, that are going when the triggerer dies, and that come and go while it is dead."""
+    flows, busy = watched.flows[:FLOWS], watched.flows[-1]
+    first = [flow.add_run(waiting=0.1, running=1.0) for flow in flows]
+    first_of_busy = [busy.add_run(waiting=0.1, running=0.1) for _ in range(2)]
+    watched.wait_told(first + first_of_busy)
+    watched.wait_kept(first + first_of_busy)
+
+    going = [flow.add_run(waiting=0.1, running=8.0) for flow in [*flows[:20], busy]]
     watched.wait_rounds(1)
     airflow.kill("triggerer")
-    missed = [flow.add_run(ago=0.5, waiting=0.1, running=0.1) for flow in flows[10:40]]
-    missed += [flows[49].add_run(ago=0.5, waiting=0.1, running=0.1) for _ in range(120)]
+    missed = [flow.add_run(ago=0.5, waiting=0.1, running=0.1) for flow in [*flows[20:40], *[busy] * 4]]
     airflow.wait_for("the end of all runs", lambda: all(run.ended_at is not None for run in going + missed), 60)
     airflow.start("triggerer")
-
-    runs = first + going + missed
-    watched.wait_told(runs)
+    watched.wait_told(going + missed)
     watched.wait_rounds(2)
-    expected = Counter(str(run.id) for run in runs)
-    assert watched.told() == expected
-    assert watched.received("watched_flows", len(runs)) == expected
+    return Ends(first + going[:-1] + missed[:-4], [*first_of_busy, going[-1], *missed[-4:]])
 
 
-def test_all_watchers_of_a_connection_share_one_poll_loop(watched: Watched) -> None:
+def test_each_run_is_told_once_also_when_the_triggerer_is_killed(watched: WatchedFlows, ends: Ends) -> None:
+    assert watched.told("watched_") == Counter(str(run.id) for run in ends.of_many_flows)
+    assert watched.told("busy") == Counter(str(run.id) for run in ends.of_one_flow)
+
+
+def test_each_run_reaches_a_dag_of_many_assets(watched: WatchedFlows, ends: Ends) -> None:
+    handed_over = watched.wait_handed_over("watched_flows", ends.of_many_flows)
+    assert Counter(chain.from_iterable(handed_over)) == Counter(str(run.id) for run in ends.of_many_flows)
+
+
+def test_each_of_many_ends_at_once_starts_a_dag_run_of_its_own(watched: WatchedFlows, ends: Ends) -> None:
+    handed_over = watched.wait_handed_over("busy_flow", ends.of_one_flow)
+    assert sorted(handed_over) == sorted([str(run.id)] for run in ends.of_one_flow)
+
+
+def test_all_watchers_of_a_connection_share_one_poll_loop(watched: WatchedFlows) -> None:
     watched.wait_rounds(1)
     before = len(watched.looks())
     watched.wait_rounds(4)
@@ -139,16 +93,17 @@ def test_all_watchers_of_a_connection_share_one_poll_loop(watched: Watched) -> N
     assert len({look.connection for look in looks}) <= MAX_CONNECTIONS
 
 
-def test_only_the_ends_asked_for_start_a_dag(watched: Watched) -> None:
-    failed = watched.judged.add_run(outcome="FAILED", waiting=0.1, running=0.5)
+def test_only_the_ends_asked_for_start_a_dag(watched: WatchedFlows) -> None:
+    judged = watched.flows[FLOWS]
+    failed = judged.add_run(outcome="FAILED", waiting=0.1, running=0.5)
     watched.wait_told([failed], "judged_failed")
-    succeeded = watched.judged.add_run(outcome="SUCCEEDED", waiting=0.1, running=0.5)
+    succeeded = judged.add_run(outcome="SUCCEEDED", waiting=0.1, running=0.5)
     watched.wait_told([succeeded], "judged_succeeded")
     watched.wait_rounds(2)
     assert watched.told("judged_failed") == {str(failed.id): 1}
     assert watched.told("judged_succeeded") == {str(succeeded.id): 1}
-    assert watched.received("judged_flow_failed", 1) == {str(failed.id): 1}
-    assert watched.received("judged_flow_succeeded", 1) == {str(succeeded.id): 1}
+    assert watched.wait_handed_over("judged_flow_failed", [failed]) == [[str(failed.id)]]
+    assert watched.wait_handed_over("judged_flow_succeeded", [succeeded]) == [[str(succeeded.id)]]
 
 
 def test_the_example_is_started_by_the_end_of_a_run(

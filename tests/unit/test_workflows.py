@@ -89,6 +89,14 @@ def test_the_documentation_is_built() -> None:
     assert load("ci")["jobs"]["docs"]["steps"][-1] == {"run": "make docs"}
 
 
+@pytest.mark.parametrize(("job", "target"), [("newest", "test"), ("distributed", "test-distributed")])
+def test_the_tests_on_postgresql_are_not_skipped(job: str, target: str) -> None:
+    *_, install, test = [step["run"] for step in load("ci")["jobs"][job]["steps"] if "run" in step]
+    assert "apt-get install --yes postgresql" in install
+    assert test == f"make {target}"
+    assert f"\n{target}: " in (ROOT / "Makefile").read_text()
+
+
 @pytest.mark.parametrize(("tag", "status"), [(f"v{__version__}", 0), ("v0.0.0", 1), (__version__, 1), ("v", 1)])
 def test_only_the_tag_of_this_version_is_released(tag: str, status: int) -> None:
     [check] = [step for step in load("release")["jobs"]["build"]["steps"] if step.get("name", "").startswith("The tag")]

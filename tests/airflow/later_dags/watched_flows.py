@@ -1,4 +1,4 @@
-"""Fifty watched flows with one DAG for all of them, and one flow with a DAG for each way to end."""
+"""Fifty watched flows with one DAG for all of them, one flow with a DAG for each way to end, and one of many ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLOWS = 50
 
 def ends_of(name: str, flow_id: int, **given: Any) -> Asset:
     """Return an asset that has an event for each run of a flow that ends."""
-    trigger = FlowRunFinishedTrigger("portable", flow_id, conn_id="portable_live", poll_interval=3, **given)
+    trigger = FlowRunFinishedTrigger("portable", flow_id, conn_id="portable_live", poll_interval=5, **given)
     return Asset(name, watchers=[AssetWatcher(name=f"{name}_watcher", trigger=trigger)])
 
 
@@ -33,4 +33,7 @@ with DAG("judged_flow_succeeded", schedule=ends_of("judged_succeeded", FIRST_FLO
     run_ids()
 
 with DAG("judged_flow_failed", schedule=ends_of("judged_failed", FIRST_FLOW_ID + FLOWS, outcomes=["FAILED"])):
+    run_ids()
+
+with DAG("busy_flow", schedule=ends_of("busy", FIRST_FLOW_ID + FLOWS + 1)):
     run_ids()

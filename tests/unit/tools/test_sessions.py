@@ -68,6 +68,26 @@ def test_terminate_reaches_only_the_leaders_group_and_wait_stops_at_its_deadline
     assert not members(session.id)
 
 
+def stopped(session: Session) -> set[bool]:
+    return {psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in members(session.id)}
+
+
+def test_a_frozen_session_stands_still_as_a_whole_and_can_be_killed(session: Session) -> None:
+    session.freeze()
+    wait_until(lambda: stopped(session) == {True})
+    session.thaw()
+    wait_until(lambda: stopped(session) == {False})
+    session.freeze()
+    session.kill()
+    assert not members(session.id)
+
+
+def test_the_leader_can_be_left_out(session: Session) -> None:
+    session.freeze(leader=False)
+    wait_until(lambda: stopped(session) == {True, False})
+    assert psutil.Process(session.id).status() != psutil.STATUS_STOPPED
+
+
 def test_closing_the_leash_ends_what_it_still_holds(session: Session, leash: Leash) -> None:
     leash.close()
     assert not members(session.id)
