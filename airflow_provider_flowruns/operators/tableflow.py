@@ -13,7 +13,8 @@ from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.files import Paths, file_parts
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.operators.own_run import OwnRun
+from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Flow, FlowRun, Pages, Part
 from airflow_provider_flowruns.services.tableflow import (

@@ -206,18 +206,36 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class StartMark:
     """
-    What is noted before a run is started, so that the run can be told from all others afterwards.
+    What is noted about a start, so that its run can be told from all others. Times are the service's own Unix time.
 
     :param correlation: a value that no other start has; it travels with the start where the service lets it.
-    :param correlation_key: the name under which it travels.
-    :param since: Unix time at which the start was about to be sent.
-    :param after_run_id: the flow's newest run by then, None when it had none.
+    :param correlation_key: the name under which it travels; empty where it cannot travel.
+    :param since: the run cannot have been created earlier; None when the service's clock could not be measured.
+    :param until: a service that creates the run while it handles the request has created it by then; None as above.
+    :param after_run_id: the flow's newest run before the start, None when it had none.
+    :param by_interval: take, when no run shows the value, those that show none at all and were created in time.
     """
 
     correlation: str
     correlation_key: str
-    since: float
+    since: float | None = None
+    until: float | None = None
     after_run_id: str | None = None
+    by_interval: bool = False
+
+    def allows(self, run: FlowRun, late_by: float = 0.0) -> bool:
+        """
+        Tell whether a run was created when the run of this start can have been; True where that is not known.
+
+        :param run: one of the flow's runs.
+        :param late_by: seconds by which the service may create the run after it has accepted the start.
+        """
+        if run.created_at is None:
+            return True
+        created = run.created_at.timestamp()
+        if self.since is not None and created < self.since:
+            return False
+        return self.until is None or created <= self.until + late_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +260,7 @@ class Target:
 
     def __hash__(self) -> int:
         # Targets are looked up many times a look; hashing all fields takes ten times as long.
-        return hash((self.flow_id, self.run_id))
+        return hash((self.flow_id, self.run_id, self.mark.correlation if self.mark else None))
 
 
 @dataclass(frozen=True, slots=True)

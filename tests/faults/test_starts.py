@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+from airflow_provider_flowruns.operators import portable as portable_module
 from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesRetryFlowRunOperator,
@@ -45,6 +46,7 @@ all_services = pytest.mark.parametrize("service", SERVICES)
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
     monkeypatch.setattr(run_module, "FIND_INTERVAL", 0.05)
+    monkeypatch.setattr(portable_module, "HOLD_LOCK_SECONDS", 0.3)
     for api in (PortableApi, ActivepiecesApi, TableFlowApi):
         monkeypatch.setattr(api, "info", replace(api.info, appear_within=1.5, not_found_grace=0.5))
     with Sandbox() as running:
