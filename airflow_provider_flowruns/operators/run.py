@@ -38,8 +38,6 @@ FIRST_LOOK_SECONDS = 1.0
 FIND_INTERVAL = 1.0
 #: Seconds after a start within which runs that may be its one become visible, where nothing but time tells them apart.
 SETTLE_SECONDS = 5.0
-#: Seconds by which the clocks of a service's own machines may differ.
-CLOCK_MARGIN_SECONDS = 5.0
 #: Seconds that sending a start takes at most, repetitions of one that was provably not accepted among them.
 MAX_SENDING_SECONDS = 300.0
 #: Seconds at most, at random, before a flow is started after another run of it ended: all who waited see that at once.
@@ -223,9 +221,9 @@ class RunOperator(WaitingTask, BaseOperator):
             return
         clock = self.hook.client.vendor_clock
         if since is not None and (earliest := clock.range_at(since)):
-            own.mark["since"] = earliest[0] - CLOCK_MARGIN_SECONDS
+            own.mark["since"] = earliest[0]
         if latest := clock.range_at(until):
-            own.mark["until"] = latest[1] + CLOCK_MARGIN_SECONDS
+            own.mark["until"] = latest[1]
 
     def _service_time(self) -> float:
         return time.time() + float(self.hook.client.vendor_clock.offset_seconds)
@@ -239,11 +237,12 @@ class RunOperator(WaitingTask, BaseOperator):
         """
         until = self.clock.now() + seconds
         while True:
-            seen = self.hook.client.look(self._target_of(own))
+            target = self._target_of(own)
+            seen = self.hook.client.look(target)
             if isinstance(seen, FlowRunsError) or self.clock.now() >= until:
                 return
-            if seen:
-                self._note_runs(seen, None, context)
+            if seen and target.mark:
+                self._note_runs(target.mark.likeliest(seen), None, context)
                 return
             time.sleep(min(FIND_INTERVAL, self.poll_interval))
 

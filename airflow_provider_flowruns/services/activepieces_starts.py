@@ -151,7 +151,7 @@ class _Listed:
         return any(mark.allows(run, CREATED_LATE_WITHIN_SECONDS) for run in self._newer_than(mark, runs))
 
     def _newer_than(self, mark: StartMark, runs: Sequence[FlowRun]) -> Iterable[FlowRun]:
-        if mark.since is not None:
+        if mark.interval:
             return runs  # times decide: runs of one instant come in any order
         newer = {run.run_id for run in takewhile(lambda run: run.run_id != mark.after_run_id, self.runs)}
         return [run for run in runs if run.run_id in newer]
@@ -168,9 +168,10 @@ def _value_of(mark: StartMark) -> str:
 
 def _interval(marks: Sequence[StartMark]) -> tuple[float, float] | None:
     """Return the time in which all of the starts lie, None when the server's clock could not be measured."""
-    first = [mark.since for mark in marks if mark.since is not None]
-    last = [mark.until for mark in marks if mark.until is not None]
-    return (min(first), max(last)) if len(first) == len(last) == len(marks) else None
+    intervals = [mark.interval for mark in marks if mark.interval]
+    if len(intervals) < len(marks):
+        return None
+    return min(first for first, _ in intervals), max(last for _, last in intervals)
 
 
 def _distance(run: FlowRun, middle: float | None) -> float:

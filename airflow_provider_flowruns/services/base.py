@@ -106,7 +106,7 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     run_id = target.run_id
     if run_id is None:
         found = yield from service.look(target)
-        ids = [run.run_id for run in found if run.run_id]
+        ids = [run.run_id for run in (target.mark.likeliest(found) if target.mark else found) if run.run_id]
         if len(ids) > 1:
             return (
                 f"nothing was cancelled: runs {', '.join(ids)} of flow {target.flow_id} may each be the one that this "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,8 @@ T = TypeVar("T")
 MAX_ERRORS = 20
 MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
+#: Seconds by which the clocks of a service's own machines may differ.
+CLOCK_MARGIN_SECONDS = 5.0
 
 
 class Lifecycle(StrEnum):
@@ -210,8 +212,8 @@ class StartMark:
 
     :param correlation: a value that no other start has; it travels with the start where the service lets it.
     :param correlation_key: the name under which it travels; empty where it cannot travel.
-    :param since: the run cannot have been created earlier; None when the service's clock could not be measured.
-    :param until: a service that creates the run while it handles the request has created it by then; None as above.
+    :param since: when the start was sent, at the earliest; None when the service's clock could not be measured.
+    :param until: when the start's response had arrived, at the latest; None as above.
     :param after_run_id: the flow's newest run before the start, None when it had none.
     :param by_interval: take, when no run shows the value, those that show none at all and were created in time.
     """
@@ -223,6 +225,13 @@ class StartMark:
     after_run_id: str | None = None
     by_interval: bool = False
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The time outside of which the run was not created, if the service creates it when it accepts the start."""
+        if self.since is None or self.until is None:
+            return None
+        return self.since - CLOCK_MARGIN_SECONDS, self.until + CLOCK_MARGIN_SECONDS
+
     def allows(self, run: FlowRun, late_by: float = 0.0) -> bool:
         """
         Tell whether a run was created when the run of this start can have been; True where that is not known.
@@ -230,12 +239,23 @@ class StartMark:
         :param run: one of the flow's runs.
         :param late_by: seconds by which the service may create the run after it has accepted the start.
         """
-        if run.created_at is None:
+        interval = self.interval
+        if interval is None or run.created_at is None:
             return True
-        created = run.created_at.timestamp()
-        if self.since is not None and created < self.since:
-            return False
-        return self.until is None or created <= self.until + late_by
+        return interval[0] <= run.created_at.timestamp() <= interval[1] + late_by
+
+    def likeliest(self, runs: Sequence[FlowRun]) -> Sequence[FlowRun]:
+        """
+        Return those of some runs that were created while the start was under way; all if none was, or a value tells.
+
+        :param runs: runs that the mark allows.
+        """
+        since, until = self.since, self.until
+        if since is None or until is None or self.correlation_key:
+            return runs
+        # Some services cut times to whole seconds.
+        then = [run for run in runs if run.created_at and since - 1.0 <= run.created_at.timestamp() <= until]
+        return then or runs
 
 
 @dataclass(frozen=True, slots=True)

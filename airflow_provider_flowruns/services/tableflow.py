@@ -206,8 +206,8 @@ class TableFlowApi:
         self, flow_id: str, marks: Sequence[StartMark]
     ) -> Steps[tuple[dict[StartMark, tuple[FlowRun, ...]], tuple[FlowRun, ...]]]:
         """Return the runs of each start, and all that were read; one list serves all starts of the flow."""
-        times = [mark.since for mark in marks if mark.since is not None]
-        earliest = min(times) if len(times) == len(marks) else None
+        intervals = [mark.interval for mark in marks if mark.interval]
+        earliest = min(intervals)[0] if len(intervals) == len(marks) else None
         read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(flow_id=flow_id).first
         for _ in range(_MAX_PAGES_OF_START):

@@ -340,6 +340,9 @@ class Watch:
             text = f"run {', '.join(missing)} was seen and is not shown any more"
             self._tell_change(text, text, now, warn=True)
             return self._not_there(now)
+        if self.target.mark:
+            known = tuple(self.target.mark.likeliest(known))
+        self._remember_candidates(known)
         if self._travels_with_value and len(known) == 1 and runs[0].kind is Kind.RUN:
             self._pin_run(known[0])
         else:
@@ -363,14 +366,15 @@ class Watch:
         return None
 
     def _missing(self, known: Sequence[FlowRun]) -> list[str]:
-        """Note those that may be the one, and return those that are not shown any more; none where values tell."""
-        memory = self._memory
+        """Return those that may be the one and are not shown any more; none where a value tells which it is."""
         if self._travels_with_value:
             return []
-        shown = [str(run.run_id) for run in known]
-        missing = [run_id for run_id in memory.candidates if run_id not in shown]
-        memory.candidates = tuple(dict.fromkeys((*memory.candidates, *shown)))
-        return missing
+        shown = {run.run_id for run in known}
+        return [run_id for run_id in self._memory.candidates if run_id not in shown]
+
+    def _remember_candidates(self, known: Sequence[FlowRun]) -> None:
+        ids = (str(run.run_id) for run in known)
+        self._memory.candidates = tuple(dict.fromkeys((*self._memory.candidates, *ids)))
 
     @property
     def _travels_with_value(self) -> bool:
