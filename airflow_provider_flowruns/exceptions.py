@@ -30,6 +30,7 @@ __all__ = [
     "FlowAlreadyRunning",
     "FlowRunCanceled",
     "FlowRunFailed",
+    "FlowRunNotFailed",
     "FlowRunTimeout",
     "FlowRunUnobservable",
     "FlowRunsError",
@@ -68,6 +69,10 @@ class FlowRunTimeout(AirflowException):
 
 class FlowAlreadyRunning(AirflowException):
     """The flow was running when it was to be started, and ``if_running`` says to fail then."""
+
+
+class FlowRunNotFailed(AirflowException):
+    """The run that was to be retried goes on, or has succeeded; nothing was sent."""
 
 
 class ResultTooLarge(AirflowException):

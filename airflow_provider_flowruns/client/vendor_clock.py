@@ -21,11 +21,13 @@ class VendorClock:
     Kept with the client of a connection. The newest measurement counts, so that a clock that is set right is noticed.
     """
 
-    __slots__ = ("_is_warning_due", "offset_seconds")
+    __slots__ = ("_bounds", "_is_warning_due", "offset_seconds")
 
     def __init__(self) -> None:
         #: Seconds to add to a local Unix time to get the vendor's; 0.0 until measured, and for offsets within noise.
         self.offset_seconds = 0.0
+        #: Between these two lies the true offset; None until measured.
+        self._bounds: tuple[float, float] | None = None
         self._is_warning_due = True
 
     def measure(self, headers: Mapping[str, str], sent_at: float, received_at: float) -> None:
@@ -45,6 +47,18 @@ class VendorClock:
         offset = (earliest + latest) / 2
         is_noise = earliest - MIN_OFFSET_SECONDS <= 0.0 <= latest + MIN_OFFSET_SECONDS
         self.offset_seconds = 0.0 if is_noise else offset
+        self._bounds = earliest, latest
+
+    def range_at(self, local_time: float) -> tuple[float, float] | None:
+        """
+        Return the earliest and the latest time that the vendor's clock can show at a local time; None until measured.
+
+        :param local_time: Unix time on this machine's clock.
+        """
+        if self._bounds is None:
+            return None
+        earliest, latest = self._bounds
+        return local_time + earliest, local_time + latest
 
     def warning(self) -> str | None:
         """Return the text of a warning the first time the offset is above a minute, else None."""

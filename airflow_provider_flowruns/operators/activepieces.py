@@ -15,10 +15,12 @@ from airflow_provider_flowruns.arguments import (
     known_part,
     require_rendered,
 )
+from airflow_provider_flowruns.exceptions import FlowRunNotFailed
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.operators.own_run import OwnRun
+from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -29,6 +31,8 @@ from airflow_provider_flowruns.services.activepieces import (
 )
 from airflow_provider_flowruns.services.model import Disposition, FlowRun, Pages
 from airflow_provider_flowruns.services.payload import parse_payload
+from airflow_provider_flowruns.task_state import generation
+from airflow_provider_flowruns.waiting.watch import describe
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -132,7 +136,12 @@ class ActivepiecesRunFlowOperator(RunOperator):
 
     Starts it with ``POST /api/v1/webhooks/{flowId}``, which names no run: the payload carries a value that no other
     start has, and the run that was called with it is the one. The API token is never sent to a webhook, because the
-    server keeps the headers of the request in the run. Needs the connection's ``project_id`` to look for the run.
+    server keeps the headers of the request in the run. Needs the connection's ``project_id`` and a token that may list
+    the project's runs, which is tried before the flow is started.
+
+    A flow whose trigger does not hand on what it was called with shows no such value. Then, after three minutes in
+    which no run showed it, the run that was created at that time is taken, with a warning; of several the task waits
+    for all, and succeeds only if all do.
 
     Cancelling (``POST /api/v1/flow-runs/cancel``) works while the run is queued or paused.
 
@@ -176,8 +185,9 @@ class ActivepiecesRunFlowOperator(RunOperator):
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
         payload = parse_payload(self.payload, reserved=self.correlation_key)
-        self.hook.api.check_project()
-        mark = self.new_mark(self.correlation_key, context)
+        # The run is looked for in this list: a token or project that may not read it must show before there is a run.
+        newest = self.hook.client.send(self.hook.api.list_flow_runs(flow_id=flow_id, limit=1).first).items
+        mark = self.new_mark(self.correlation_key, context, newest[0].run_id if newest else None)
         own = {mark.correlation_key: mark.correlation}
         if isinstance(payload, list):
             call = self.hook.api.run_flow(flow_id, payload, query=own)
@@ -199,6 +209,9 @@ class ActivepiecesRetryFlowRunOperator(RunOperator):
     Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a
     new run; either way the old result does not count. A lost answer is looked up with ``FROM_FAILED_STEP``; with
     ``ON_LATEST_VERSION`` nothing tells the new run from others, so a retry of the task may make a second one.
+
+    A run that has neither failed nor been cancelled is refused with ``FlowRunNotFailed``, which names its state, before
+    anything is sent: the server would take the request, and nothing would run.
 
     :param run_id: the failed run's id, 21 letters and digits, templated.
     :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``, templated.
@@ -224,8 +237,13 @@ class ActivepiecesRetryFlowRunOperator(RunOperator):
         check_when_known(strategy, checked_strategy)
 
     def make_run(self, context: Context) -> OwnRun:
-        """Retry the run."""
-        return retry_run(self, self.hook.get_flow_run(self.run_id), checked_strategy(self.strategy), context)
+        """Retry the run, if it has failed or was cancelled."""
+        run: FlowRun = self.hook.get_flow_run(self.run_id)
+        if run.disposition not in {Disposition.FAILED, Disposition.CANCELED}:
+            raise FlowRunNotFailed(
+                f"Activepieces {describe(run)}: only one that failed or was cancelled can be retried; nothing was sent"
+            )
+        return retry_run(self, run, checked_strategy(self.strategy), context)
 
 
 def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Context) -> OwnRun:
@@ -240,6 +258,8 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     """
     call = operator.hook.api.retry_flow_run(failed.run_id, strategy)
     if strategy == "ON_LATEST_VERSION":
-        return operator.note(OwnRun(failed.flow_id, run_id=operator.hook.client.send(call).run_id), context)
+        run_id = operator.hook.client.send(call).run_id
+        own = OwnRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation(context))
+        return operator.note(own, context)
     ended = failed.completed_at.timestamp() if failed.completed_at else None
     return operator.start(OwnRun(failed.flow_id, run_id=failed.run_id, ended_before=ended), call, context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -11,15 +10,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class StartLockTimeout(Exception):
+    """Other tasks held the lock for all of the time that there was to wait for it."""
+
+
 @contextmanager
-def one_at_a_time(*names: str) -> Generator[None]:
+def one_at_a_time(*names: str, timeout: float) -> Generator[str | None]:
     """
     Hold a lock that all tasks of this machine's user share; it ends with the process that holds it.
 
+    Yields None while the lock is held, or in words why there is none: no folder for its file, or none that can lock.
+
     :param names: what the lock is about.
+    :param timeout: seconds to wait for it.
+    :raises StartLockTimeout: other tasks held it for all that time.
     """
+    from filelock import FileLock  # takes a tenth of a second to import
+
+    try:
+        path = _lock_file(names)
+        lock = FileLock(path, timeout=max(0.0, timeout), mode=0o600)
+        lock.acquire()
+    except TimeoutError:
+        raise StartLockTimeout from None
+    except (OSError, NotImplementedError) as error:
+        yield f"{type(error).__name__}: {error}"
+        return
+    try:
+        yield None
+    finally:
+        lock.release()
+
+
+def _lock_file(names: tuple[str, ...]) -> Path:
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
     path = Path(tempfile.gettempdir()) / f"flowruns-{os.getuid()}-{digest}.lock"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    # A file that cannot be opened would be waited for as if another task held it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    return path

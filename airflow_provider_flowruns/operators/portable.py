@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import islice
@@ -22,10 +23,12 @@ from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTime
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.lock import one_at_a_time
-from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.operators.lock import StartLockTimeout, one_at_a_time
+from airflow_provider_flowruns.operators.own_run import OwnRun
+from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.services.model import FlowRun, Pages
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
+from airflow_provider_flowruns.task_state import generation
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import describe
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 #: So many of a flow's newest attempts tell whether it is running.
 _NEWEST = 50
+#: Seconds at most for which a task keeps others of its machine from starting a flow after its own start.
+HOLD_LOCK_SECONDS = 10.0
 
 
 class PortableGetRunAttemptsOperator(HistoryOperator):
@@ -99,14 +104,18 @@ class PortableRunFlowOperator(RunOperator):
     Start a flow and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``, which names no run: the newest run attempt is noted before, and the
-    attempt with trigger ``API`` that is newer is the one. Tasks that start the same flow on one machine do so one after
-    the other; another API client that starts it within the same moment cannot be told from this task.
+    attempt with trigger ``API`` that is newer, and that was created while the request was under way, is the one. Tasks
+    that start the same flow on one machine do so one after the other. Another API client, or another machine's task,
+    that starts it within the same few seconds cannot be told from this one: then the task warns with the ids of all
+    runs that may be its own, waits for all of them, and succeeds only if all succeed.
 
-    Cancelling goes by the flow (``POST /v2/flows/{id}/cancel``), so it is done only while no other run is active.
+    Cancelling goes by the flow (``POST /v2/flows/{id}/cancel``), so it is done only while no other run is active, and
+    never while it is not certain which run is this task's.
 
     :param flow_id: the flow's number, templated.
     :param if_running: what to do when the flow is running already: ``wait`` until it has ended and then start, ``join``
-        the run that is going as if this task had started it, ``fail`` with ``FlowAlreadyRunning``, or ``skip``.
+        the run that is going and take its outcome (it is never cancelled by this task), ``fail`` with
+        ``FlowAlreadyRunning``, or ``skip``.
     :param portable_conn_id: Airflow connection of type ``portable``, templated.
     """
 
@@ -132,18 +141,47 @@ class PortableRunFlowOperator(RunOperator):
         """Start the flow as soon as ``if_running`` lets it."""
         flow_id = checked_flow_id(self.flow_id)
         while True:
-            with one_at_a_time(self.hook.settings.base_url, flow_id):
+            with self._start_lock(flow_id):
                 newest = self._newest_attempts(flow_id)
                 running = next((attempt for attempt in newest if attempt.is_active), None)
                 if running is None:
-                    after = newest[0].run_id if newest else None
-                    own = OwnRun(flow_id, asdict(self.new_mark("", context, after)))
-                    own = self.start(own, self.hook.api.run_flow(flow_id), context)
-                    self.find_now(own, context)
+                    mark = self.new_mark("", context, newest[0].run_id if newest else None)
+                    own = self.start(OwnRun(flow_id, asdict(mark)), self.hook.api.run_flow(flow_id), context)
+                    # Whoever is next must see it running; where it takes longer to show, the wait goes on outside.
+                    self.wait_until_shown(own, HOLD_LOCK_SECONDS, context)
                     return own
             if self.if_running == "join":
-                return self.note(OwnRun(flow_id, run_id=running.run_id), context)
+                return self._join(running, context)
             self._let_end(running, context)
+
+    def _join(self, running: FlowRun, context: Context) -> OwnRun:
+        self.log.warning(
+            "Joined run %s of flow %s, which this task did not start: it is never cancelled by this task",
+            running.run_id,
+            running.flow_id,
+        )
+        own = OwnRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation(context))
+        return self.note(own, context)
+
+    @contextmanager
+    def _start_lock(self, flow_id: str) -> Generator[None]:
+        """Let one task of this machine at a time start the flow; another machine's tasks are told apart by time."""
+        try:
+            with one_at_a_time(self.hook.settings.base_url, flow_id, timeout=self.seconds_left) as problem:
+                if problem:
+                    self.log.warning(
+                        "Starts of Portable flow %s by tasks of this machine are not kept apart, because there is no "
+                        "lock file (%s): set TMPDIR to a folder that the worker can write to. Tasks that start it at "
+                        "the same moment wait for all of their runs",
+                        flow_id,
+                        problem,
+                    )
+                yield
+        except StartLockTimeout:
+            raise FlowRunTimeout(
+                f"Portable flow {flow_id} was being started by other tasks of this machine for all of this task's "
+                f"timeout ({self.timeout:g} s), so it was not started; let this task be retried, or raise timeout"
+            ) from None
 
     def _newest_attempts(self, flow_id: str) -> list[FlowRun]:
         return list(islice(self.hook.get_run_attempts(flow_id, limit=_NEWEST), _NEWEST))

@@ -2,55 +2,48 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.arguments import check_choice, parse_seconds
-from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
+from airflow_provider_flowruns.exceptions import FlowRunTimeout
+from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.outcomes import error_for
 from airflow_provider_flowruns.services.base import cancel_run
-from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, NotFound, was_refused
-from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, StartMark, Target
+from airflow_provider_flowruns.services.errors import FlowRunsError, was_refused
+from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
 from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
-from airflow_provider_flowruns.waiting.watch import Outcome, Verdict, Watch
+from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch, describe, slowest
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 _STATE_KEY = "flowruns_run"
 
-#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer.
+#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer, or returns
+#: without it (``wait=False``).
 FIND_IN_WORKER = 60.0
-#: Seconds between two looks for a run that was just started.
-FIND_INTERVAL = 2.0
+#: Seconds after a start before its run is looked for, where the service makes runs a moment later.
+FIRST_LOOK_SECONDS = 1.0
+#: Seconds between two looks while others wait for this start to show.
+FIND_INTERVAL = 1.0
+#: Seconds after a start within which runs that may be its one become visible, where nothing but time tells them apart.
+SETTLE_SECONDS = 5.0
+#: Seconds that sending a start takes at most, repetitions of one that was provably not accepted among them.
+MAX_SENDING_SECONDS = 300.0
+#: Seconds at most, at random, before a flow is started after another run of it ended: all who waited see that at once.
+MAX_STAGGER_SECONDS = 10.0
 #: Seconds for one answer while a task is being killed.
 KILL_TIMEOUT = 3.0
-
-
-@dataclass
-class OwnRun:
-    """
-    The run this task started or is about to start, as it is kept between tries.
-
-    :param mark: what was noted before the start, None for a run that was not started but retried or joined.
-    :param run_id: the run's id as soon as it is known.
-    :param flow_id: the flow's id.
-    :param ended_before: Unix time; an end of the run up to then belongs to an earlier attempt of it.
-    :param delivered: generation of the task (see ``task_state.generation``) that has had this run's result.
-    """
-
-    flow_id: str | None
-    mark: dict[str, Any] | None = None
-    run_id: str | None = None
-    ended_before: float | None = None
-    delivered: int | None = None
 
 
 class RunOperator(WaitingTask, BaseOperator):
@@ -59,13 +52,16 @@ class RunOperator(WaitingTask, BaseOperator):
 
     Exactly one run a try: what was started is noted before the request is sent, and a start without an answer is
     looked up, never repeated. With Airflow 3.3 and newer a retried task finds its own run again: it waits for a live
-    one, takes the result of one that succeeded, and starts anew after one that failed.
+    one, takes the result of one that succeeded, and starts anew after one that failed. A start that was accepted is
+    never repeated, not even when its run does not show: then the task fails with ``FlowRunUnobservable``, which says
+    how to go on.
 
     The result is the run's summary. XCom ``run_id`` and ``run_url`` are pushed as soon as they are known, and the link
     *Flow run* with them. When the task succeeds, the asset events of its ``outlets`` say which run it was, see
     ``outlets.tell_outlets``.
 
-    :param wait: wait for the end of the run; without, the result is the run as it was first seen.
+    :param wait: wait for the end of the run. Without, the result is the run as it is first seen; of a start that was
+        accepted and whose run does not show within a minute, a summary without ``run_id``, ``PENDING``.
     :param deferrable: wait in the triggerer; the default is Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds or timedelta between two looks.
     :param timeout: seconds or timedelta until the wait fails with ``FlowRunTimeout``.
@@ -73,8 +69,9 @@ class RunOperator(WaitingTask, BaseOperator):
         ``FlowRunUnobservable``.
     :param on_paused: what a paused run (or one in review) means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param cancel_on_timeout: cancel the run when it does not end in time, where the service can.
-    :param cancel_on_kill: cancel the run when the task is killed or marked failed or succeeded, where the service can.
+    :param cancel_on_timeout: cancel the run when it does not end in time, where the service can; never one that this
+        task did not start, or may not have started.
+    :param cancel_on_kill: the same when the task is killed or marked failed or succeeded.
     """
 
     ui_color = "#c9e9e3"
@@ -109,7 +106,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     @abstractmethod
     def make_run(self, context: Context) -> OwnRun:
-        """Make the run this task is for, noting it with :meth:`note` before the request is sent."""
+        """Make the run this task is for with :meth:`start`, or note one that it did not start with :meth:`note`."""
 
     def recover(self, failed: FlowRun, context: Context) -> OwnRun | None:
         """
@@ -122,31 +119,35 @@ class RunOperator(WaitingTask, BaseOperator):
     def execute(self, context: Context) -> Any:
         """Make the run, or find the one an earlier try made, and wait for it; see the class."""
         self._began = self.clock.now()
+        self._ends = self._ends or self.ends_at(self._began, self._began)
         with self.hook:
-            self._own = self._earlier_run(context) or self.make_run(context)
-            watch = self._watch_own_run()
+            own = self._earlier_run(context) or self.make_run(context)
+            watch = self._watch_for(own)
+            if not self.wait:
+                return self._as_first_seen(own, watch, context)
             verdict = self._wait_here(watch, context)
-            if not self.wait and watch.last_seen:
-                return self._delivered(self.result(watch.last_seen.summary(), context), context)
             if verdict is None:
-                self.hand_over(watch, cancel_on_kill=self.cancel_on_kill)
+                self.hand_over(watch, cancel_on_kill=self.cancel_on_kill and not own.is_joined, own_run=own.to_record())
             return self._settle(verdict, context)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: Any = None, own_run: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """
         Settle what the trigger saw; anything but a verdict that says success fails.
 
         :param event: the trigger's event, see ``waiting.watch.Verdict.to_dict``.
+        :param own_run: the own run as it was known before, for an Airflow without a store for it.
         """
         verdict = Verdict.from_dict(event)
         with self.hook:
-            self._own = self._load(context) or _own_run_of(verdict)
+            self._own = self._load(context) or OwnRun.from_record(own_run) or _own_run_of(verdict)
             if verdict.run:
-                self._know(verdict.run["run_id"], context)
+                self._push_run_id(verdict.run["run_id"], context)
             return self._settle(verdict, context)
 
     def on_kill(self) -> None:
-        """Cancel the run, where the service can; say so where it cannot."""
+        """Cancel the run, where the service can; say so where it cannot. A joined run is left alone."""
         own = self._own
         if own is None:
             return
@@ -164,51 +165,85 @@ class RunOperator(WaitingTask, BaseOperator):
         :param own: what is known of it.
         """
         self._own = own
-        TaskState(context, _STATE_KEY).save(asdict(own))
+        TaskState(context, _STATE_KEY).save(own.to_record())
         return own
 
     def new_mark(self, correlation_key: str, context: Context, after_run_id: str | None = None) -> StartMark:
         """
-        Return a mark for a start that is about to be sent.
+        Return a mark for a start; :meth:`start` fills in its times. Read something from the service before.
 
         :param correlation_key: name under which the mark's value travels with the start; empty where it cannot.
         :param after_run_id: the flow's newest run by now, None when it has none.
         """
         ti = context["ti"]
         names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), uuid.uuid4().hex[:12])
-        return StartMark("/".join(names), correlation_key, self.clock.now(), after_run_id)
+        return StartMark("/".join(names), correlation_key, after_run_id=after_run_id)
 
     def start(self, own: OwnRun, call: Call[Any], context: Context) -> OwnRun:
         """
-        Send a start that has been noted, once, and find out which run it became as far as it shows soon.
+        Send a start once, noting it before and what came of it after.
 
-        :param own: the run to be, with its mark.
+        :param own: the run to be, with its mark; what is learnt is noted in it.
         :param call: the request that starts it.
         :raises FlowRunsError: the service refused, so nothing was started.
-        :raises FlowRunUnobservable: there was no answer and no run appeared; the next try looks for it again first.
         """
+        client = self.hook.client
+        if warning := client.vendor_clock.warning():
+            self.log.warning("%s: %s", self.hook.api.info.title, warning)
+        sent_at = time.time()
+        own.sent_at, own.generation = self._service_time(), generation(context)
+        self._bound(own, since=sent_at, until=sent_at + MAX_SENDING_SECONDS)
         self.note(own, context)
+        run: Any = None
         try:
-            answer = self.hook.client.send(call)
+            run = client.send(call)
         except FlowRunsError as error:
             if was_refused(error):
                 TaskState(context, _STATE_KEY).forget()
                 self._own = None
                 raise
+            own.problem = str(error)
             self.log.warning("%s; looking for the run before anything else is started", error)
-            return self._found_after(error, own, context)
-        if isinstance(answer, FlowRun):
-            self._found(answer, context)
+        else:
+            own.is_accepted = True
+        self._bound(own, until=time.time())
+        if isinstance(run, FlowRun):
+            own.run_id = run.run_id
+            self.see(run.summary(), context)
+        self.note(own, context)
+        self._push_run_id(own.run_id, context)
         return own
 
-    def find_now(self, own: OwnRun, context: Context) -> None:
+    def _bound(self, own: OwnRun, *, since: float | None = None, until: float) -> None:
+        """Note when the run can have been created, on the service's clock, from what this machine's clock said."""
+        if own.mark is None:
+            return
+        clock = self.hook.client.vendor_clock
+        if since is not None and (earliest := clock.range_at(since)):
+            own.mark["since"] = earliest[0]
+        if latest := clock.range_at(until):
+            own.mark["until"] = latest[1]
+
+    def _service_time(self) -> float:
+        return time.time() + float(self.hook.client.vendor_clock.offset_seconds)
+
+    def wait_until_shown(self, own: OwnRun, seconds: float, context: Context) -> None:
         """
-        Find out which run a start became, before another one can be started; what does not show soon can wait.
+        Wait until the run of a start shows, so that whoever starts the same flow next sees it.
 
         :param own: the run that was started.
+        :param seconds: how long at most.
         """
-        if own.run_id is None and (run := self._find(own, until=self.clock.now() + FIND_IN_WORKER)):
-            self._found(run, context)
+        until = self.clock.now() + seconds
+        while True:
+            target = self._target_of(own)
+            seen = self.hook.client.look(target)
+            if isinstance(seen, FlowRunsError) or self.clock.now() >= until:
+                return
+            if seen and target.mark:
+                self._note_runs(target.mark.likeliest(seen), None, context)
+                return
+            time.sleep(min(FIND_INTERVAL, self.poll_interval))
 
     def wait_for_other(self, running: FlowRun, context: Context) -> None:
         """
@@ -217,12 +252,10 @@ class RunOperator(WaitingTask, BaseOperator):
         :param running: the run that is in the way.
         :raises FlowRunTimeout: it does not end in time; nothing was started.
         """
-        now = self.clock.now()
-        self._ends = self._ends or self.ends_at(now, self._began)
-        deadline, limited_by = self._ends
         target = Target(self.hook.api.info.name, Kind.RUN, running.flow_id, running.run_id)
-        limits: dict[str, Any] = {"deadline": deadline, "limited_by": limited_by}
-        watch = Watch(self.plan_for(target, interval=self.poll_interval, on_paused="wait", **limits), now)
+        limits = self._limits
+        plan = self.plan_for(target, interval=self.poll_interval, on_paused="wait", **limits)
+        watch = Watch(plan, self.clock.now())
         if self.deferrable:
             self.hand_over(watch, "other_run_ended", **limits)
         while True:
@@ -242,79 +275,72 @@ class RunOperator(WaitingTask, BaseOperator):
         :param deadline: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
         """
-        self._check_ended(Verdict.from_dict(event))
         self._ends = (deadline, limited_by) if deadline else None
+        self._check_ended(Verdict.from_dict(event))
         return self.execute(context)
 
     def _check_ended(self, verdict: Verdict) -> None:
         if verdict.outcome not in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED}:
             raise error_for(verdict, FlowRunTimeout)
+        # All who waited for this end see it at the same moment; whoever is first is seen running by the others.
+        time.sleep(random.random() * min(MAX_STAGGER_SECONDS, self.poll_interval))
 
-    def _found_after(self, error: FlowRunsError, own: OwnRun, context: Context) -> OwnRun:
-        run = self._find(own, until=self.clock.now() + self.hook.api.info.appear_within)
-        if run is None:
-            raise FlowRunUnobservable(
-                f"the start got no answer and no run of it appeared, it may still do so; a retry of this task looks "
-                f"for it before it starts another ({error})"
-            ) from error
-        self._found(run, context)
-        return own
-
-    # -- finding the run of an earlier try
+    # -- the run of an earlier try
 
     def _earlier_run(self, context: Context) -> OwnRun | None:
+        """Return the run that an earlier try made, as far as it is to be waited for; None to make one."""
         own = self._load(context)
         if own is None:
             return None
         self._own = own
-        since = own.mark["since"] if own.mark else 0.0
-        run = self._find(own, until=since + self.hook.api.info.appear_within)
-        if run is None:
-            self.log.info("The run of an earlier try is not there; starting anew")
+        watch = self._find_earlier(own, context)
+        runs = watch.last_runs
+        if watch.is_run_absent and self._may_start_again(own, context):
+            self.log.warning("No run of %s shows; starting anew", self._described_start(own))
             self._own = None
             return None
-        if run.disposition in {Disposition.FAILED, Disposition.CANCELED} and not run.may_recover:
-            self.log.info("Run %s of an earlier try is %s", run.run_id, run.disposition)
-            return self.recover(run, context)
-        self.log.info("Going on with run %s of an earlier try, which is %s", run.run_id or "", run.lifecycle)
-        self._found(run, context)
+        if runs and _have_failed(runs):
+            self.log.info("%s, made by an earlier try", "; ".join(map(describe, runs)))
+            return self.recover(runs[0], context) if len(runs) == 1 else None
+        self.log.info("Going on with %s", "; ".join(map(describe, runs)) or self._described_start(own))
         return own
 
-    def _find(self, own: OwnRun, until: float) -> FlowRun | None:
-        """
-        Return the own run, looking again and again until a point in time.
+    def _may_start_again(self, own: OwnRun, context: Context) -> bool:
+        """Tell whether a start whose run does not show may be repeated: it was lost, or the task was cleared since."""
+        return not (own.is_accepted or own.is_joined) or own.generation != generation(context)
 
-        :raises FlowRunUnobservable: it cannot be looked at; nothing may be started then.
+    def _find_earlier(self, own: OwnRun, context: Context) -> Watch:
+        watch = self._look_until_known(own, 0.0, context)
+        if not watch.is_run_absent or not self._may_start_again(own, context):
+            return watch
+        left = float(self.hook.api.info.appear_within)
+        if not own.is_accepted and own.sent_at is not None:
+            left -= self._service_time() - own.sent_at  # the service's clock has been measured by now
+        return self._look_until_known(own, left, context) if left > 0.0 else watch
+
+    def _look_until_known(self, own: OwnRun, seconds: float, context: Context) -> Watch:
         """
-        target = self._target_of(own)
+        Return a wait for the own run after the look that showed it, or may have, or the last one that did not.
+
+        :raises FlowRunUnobservable: it could not be looked for; nothing may be started then.
+        """
+        watch = self._watch_for(own, appear_within=seconds)
         while True:
-            seen = self._seen(target)
-            if seen and not _is_earlier_end(seen[0], own):
-                return seen[0]
-            if self.clock.now() >= until:
-                return None
-            time.sleep(min(FIND_INTERVAL, self.poll_interval))
-
-    def _seen(self, target: Target) -> tuple[FlowRun, ...]:
-        try:
-            runs: tuple[FlowRun, ...] = self.hook.client.run(self.hook.api.look(target))
-        except NotFound:
-            return ()
-        except ApiError as error:
-            if not error.transient:
-                raise
-            raise FlowRunUnobservable(
-                f"could not look for this task's own run, so nothing is started: {error}"
-            ) from error
-        return runs
+            decision = self.look(watch)
+            if watch.last_runs:
+                self._note_runs(watch.last_runs, watch.target.run_id, context)
+            if watch.last_runs or watch.may_be_shown:
+                return watch
+            if decision.verdict:
+                if watch.is_run_absent and decision.verdict.outcome is Outcome.UNOBSERVABLE:
+                    return watch
+                raise error_for(decision.verdict, FlowRunTimeout)
+            time.sleep(decision.wait)
 
     def _load(self, context: Context) -> OwnRun | None:
-        saved = TaskState(context, _STATE_KEY).load()
-        if not saved:
-            return None
-        own = OwnRun(**{name: value for name, value in saved.items() if name in OwnRun.__dataclass_fields__})
+        own = OwnRun.from_record(TaskState(context, _STATE_KEY).load())
         # Cleared after it had its result, a task starts a new run; one that died on the way to success does not.
-        return None if own.delivered not in {None, generation(context)} else own
+        return own if own and own.delivered in {None, generation(context)} else None
 
     # -- waiting
 
@@ -324,55 +350,131 @@ class RunOperator(WaitingTask, BaseOperator):
             return Target(service, Kind.RUN, own.flow_id, own.run_id)
         return Target(service, Kind.STARTED, own.flow_id, mark=StartMark(**own.mark) if own.mark else None)
 
-    def _watch_own_run(self) -> Watch:
-        own, now = self._own, self.clock.now()
-        if own is None:
-            raise ValueError("no run was made")
-        deadline, limited_by = self._ends or self.ends_at(now, self._began)
-        plan = self.plan_for(
-            self._target_of(own),
-            deadline=deadline,
-            limited_by=limited_by,
-            interval=self.poll_interval,
-            ignore_ends_until=own.ended_before,
-        )
-        return Watch(plan, now)
+    def _watch_for(self, own: OwnRun, **more: Any) -> Watch:
+        arguments: dict[str, Any] = {
+            "kind": str(Kind.STARTED),
+            "run_id": own.run_id,
+            "mark": own.mark,
+            "appear_within": self.hook.api.info.appear_within,
+            "absent_hint": self._absent_hint(own),
+            "decide_at": self._decide_at(own),
+            "ignore_ends_until": own.ended_before,
+            **self._limits,
+        }
+        plan = self.plan_for(self._target_of(own), interval=self.poll_interval, **{**arguments, **more})
+        return Watch(plan, self.clock.now(), own.candidates)
 
-    def _wait_here(self, watch: Watch, context: Context) -> Verdict | None:
-        """Wait in this process: to the end, or, where that is left to others, until the run is known."""
-        find_until = self.clock.now() + FIND_IN_WORKER
-        while True:
-            decision = self.look(watch)
-            if watch.last_seen:
-                self.see(watch.last_seen.summary(), context)
-            if watch.target.run_id:
-                self._know(watch.target.run_id, context)
-            if decision.verdict:
-                return decision.verdict
-            known = bool(watch.target.run_id)
-            if not self.wait and known and watch.last_seen:
-                return None
-            if self.wait and self.deferrable and (known or self.clock.now() >= find_until):
-                return None
-            time.sleep(decision.wait if known else min(decision.wait, FIND_INTERVAL))
+    def _decide_at(self, own: OwnRun) -> float | None:
+        if own.run_id or own.mark is None or own.mark["correlation_key"] or own.sent_at is None:
+            return None
+        age = max(0.0, self._service_time() - own.sent_at)
+        return self.clock.now() + min(SETTLE_SECONDS, self.poll_interval) - age
+
+    def _described_start(self, own: OwnRun) -> str:
+        at = f" sent at {datetime.fromtimestamp(own.sent_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if own.sent_at else ""
+        return f"the start of flow {own.flow_id}{at}"
+
+    def _absent_hint(self, own: OwnRun) -> str:
+        title, hint = self.hook.api.info.title, self.hook.api.info.no_run_hint
+        if own.is_joined:
+            return "it may have been deleted"
+        if not own.is_accepted:
+            problem = f": {own.problem}" if own.problem else ""
+            return (
+                f"{self._described_start(own)} got no usable answer and may still be carried out: a retry of this task "
+                f"looks again before it starts another{problem}"
+            )
+        causes = f"; {hint}" if hint else ""
+        return (
+            f"{title} accepted {self._described_start(own)}, so no other run is started for it, and a retry of this "
+            f"task only looks again{causes}. Look for the run in {title}: if it did its work, mark this task as "
+            "success; if there is none, clear this task, which looks once more and then starts a run"
+        )
 
     #: When this try of the task began, as Unix time.
     _began = 0.0
     #: When the whole wait ends, and the argument that says so; None until it begins.
     _ends: tuple[float, str] | None = None
 
-    def _found(self, run: FlowRun, context: Context) -> None:
-        self.see(run.summary(), context)
-        self._know(run.run_id, context)
+    @property
+    def _limits(self) -> dict[str, Any]:
+        """When the whole wait ends and which argument says so, as fields of a plan."""
+        deadline, limited_by = self._ends = self._ends or self.ends_at(self.clock.now(), self._began)
+        return {"deadline": deadline, "limited_by": limited_by}
 
-    def _know(self, run_id: str | None, context: Context) -> None:
-        """Push the run's id as soon as it is known, and keep it for later tries."""
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the whole wait ends."""
+        return max(0.0, float(self._limits["deadline"]) - self.clock.now())
+
+    def _wait_here(self, watch: Watch, context: Context) -> Verdict | None:
+        """Wait in this process: to the end, or, where that is left to others, until the run is known."""
+        find_until = self.clock.now() + FIND_IN_WORKER
+        self._let_it_appear(watch)
+        while True:
+            decision = self._look_for_own(watch, context)
+            if decision.verdict:
+                return decision.verdict
+            if self.deferrable and (watch.last_runs or watch.is_one_of_many or self.clock.now() >= find_until):
+                return None
+            time.sleep(decision.wait)
+
+    def _as_first_seen(self, own: OwnRun, watch: Watch, context: Context) -> dict[str, Any]:
+        """Return the run as it is first seen; one that was accepted and does not show soon, as what is known of it."""
+        find_until = self.clock.now() + FIND_IN_WORKER
+        self._let_it_appear(watch)
+        while True:
+            decision = self._look_for_own(watch, context)
+            if watch.last_seen:
+                return self._delivered(self.result(watch.last_seen.summary(), context), context)
+            if decision.verdict:
+                return self._settle(decision.verdict, context)
+            left = find_until - self.clock.now()
+            if own.is_accepted and left <= 0.0:
+                self.log.warning("No run of %s shows yet; returning without its id", self._described_start(own))
+                return self._delivered(self.result(self._accepted_run(own).summary(), context), context)
+            time.sleep(min(decision.wait, left) if own.is_accepted else decision.wait)
+
+    def _accepted_run(self, own: OwnRun) -> FlowRun:
+        return FlowRun(
+            service=self.hook.api.info.name,
+            kind=Kind.RUN,
+            run_id=None,
+            flow_id=own.flow_id,
+            lifecycle=Lifecycle.PENDING,
+            disposition=Disposition.NONE,
+            vendor_status="",
+        )
+
+    def _let_it_appear(self, watch: Watch) -> None:
+        if watch.target.mark and watch.target.mark.correlation_key:
+            time.sleep(min(FIRST_LOOK_SECONDS, self.poll_interval))
+
+    def _look_for_own(self, watch: Watch, context: Context) -> Decision:
+        decision = self.look(watch)
+        if watch.last_runs and watch.last_seen:
+            self.see(watch.last_seen.summary(), context)
+            self._note_runs(watch.last_runs, watch.target.run_id, context)
+        return decision
+
+    def _note_runs(self, runs: Sequence[FlowRun], certain_run_id: str | None, context: Context) -> None:
+        """Keep which run is ours, or which may be, for later tries; push its id as soon as there is only one."""
         own = self._own
-        if own is None or not run_id or own.run_id == run_id == self._pushed:
+        if own is None:
             return
-        own.run_id = self._pushed = run_id
-        self.note(own, context)
-        context["ti"].xcom_push(key="run_id", value=run_id)
+        known = (own.run_id, own.candidates, own.is_accepted)
+        own.run_id = certain_run_id or own.run_id
+        if own.run_id is None:
+            own.candidates = list(dict.fromkeys((*own.candidates, *(run.run_id for run in runs if run.run_id))))
+        own.is_accepted = own.is_accepted or not own.is_joined
+        if known != (own.run_id, own.candidates, own.is_accepted):
+            self.note(own, context)
+        self._push_run_id(own.run_id or slowest(runs).run_id, context)
+
+    def _push_run_id(self, run_id: str | None, context: Context) -> None:
+        if run_id and run_id != self._pushed:
+            self._pushed = run_id
+            context["ti"].xcom_push(key="run_id", value=run_id)
 
     _pushed: str | None = None
 
@@ -392,6 +494,9 @@ class RunOperator(WaitingTask, BaseOperator):
         from airflow_provider_flowruns.client.settings import with_timeout
         from airflow_provider_flowruns.client.sync import SyncClient
 
+        if own.is_joined:
+            self.log.warning("Run %s goes on: this task joined it and did not start it", own.run_id)
+            return
         try:
             # A client of its own: a kill interrupts the other one anywhere.
             with SyncClient(with_timeout(self.hook.settings, KILL_TIMEOUT), ONCE) as client:
@@ -401,11 +506,11 @@ class RunOperator(WaitingTask, BaseOperator):
 
 
 def _own_run_of(verdict: Verdict) -> OwnRun | None:
-    """Return the own run as the trigger saw it, for an Airflow that keeps nothing between a task's processes."""
-    return OwnRun(verdict.run["flow_id"], run_id=verdict.run["run_id"]) if verdict.run else None
+    """Return the own run as the trigger saw it, where nothing else is known of it."""
+    return OwnRun(verdict.run["flow_id"], run_id=verdict.run["run_id"], is_accepted=True) if verdict.run else None
 
 
-def _is_earlier_end(run: FlowRun, own: OwnRun) -> bool:
-    """Whether a run shows the end that it had before it was retried."""
-    ended = run.completed_at.timestamp() if run.completed_at else None
-    return own.ended_before is not None and ended is not None and ended <= own.ended_before
+def _have_failed(runs: Sequence[FlowRun]) -> bool:
+    """Tell whether runs have all ended, and not all well."""
+    have_ended = all(run.lifecycle is Lifecycle.NOT_RUNNING and not run.may_recover for run in runs)
+    return have_ended and any(run.disposition in {Disposition.FAILED, Disposition.CANCELED} for run in runs)

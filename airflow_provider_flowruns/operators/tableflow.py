@@ -24,7 +24,8 @@ from airflow_provider_flowruns.operators.files import (
     parse_guidance,
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.run import OwnRun, RunOperator
+from airflow_provider_flowruns.operators.own_run import OwnRun
+from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.services.errors import InvalidArgument
 from airflow_provider_flowruns.services.model import Flow, FlowRun, Pages, Part
 from airflow_provider_flowruns.services.payload import parse_object

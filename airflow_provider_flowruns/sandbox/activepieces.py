@@ -56,7 +56,10 @@ AUTHENTICATION_FAULT = "Cannot read properties of undefined (reading 'type')"
 
 
 class ActivepiecesFlow(SandboxFlow[ActivepiecesRun]):
-    """A flow of Activepieces. ``enabled`` may be changed at any time; a disabled flow's webhook answers 404.
+    """A flow of Activepieces, with settings that may be changed at any time.
+
+    * ``enabled``: the webhook of a flow that is not answers 404. Default True.
+    * ``shows_call``: runs show what the webhook was called with. Default True.
 
     :param created: epoch seconds at which the flow was made.
     """
@@ -73,6 +76,7 @@ class ActivepiecesFlow(SandboxFlow[ActivepiecesRun]):
         )
         self.created = created
         self.enabled = True
+        self.shows_call = True
         self.version_id = random_id(ID_LENGTH)
         self._external_id = random_id(ID_LENGTH)
         self._activepieces = service
@@ -421,7 +425,7 @@ class Activepieces(SandboxService[ActivepiecesFlow]):
             if not flow.enabled:
                 return json_answer({}, 404, headers), None
             run = flow.start(self.world.clock())
-            run.trigger_output = output
+            run.trigger_output = output if flow.shows_call else {}
             run.environment = environment
             run.parent_run_id = request.headers.get("ap-parent-run-id")
             run.fail_parent_on_failure = request.headers.get("ap-fail-parent-on-failure") == "true"

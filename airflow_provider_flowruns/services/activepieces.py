@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
+from airflow_provider_flowruns.services.activepieces_starts import StartFinder
 from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
 from airflow_provider_flowruns.services.clean import parse_json
 from airflow_provider_flowruns.services.errors import (
@@ -30,7 +31,6 @@ from airflow_provider_flowruns.services.model import (
     Pages,
     Request,
     Sighting,
-    StartMark,
     Steps,
     Target,
 )
@@ -94,8 +94,6 @@ _LONGEST_ESCAPE = 12
 _MAX_ENVELOPES = 4
 #: Characters that are shown of an envelope that cannot be opened.
 _MAX_ENVELOPE_CHARS = 500
-#: Seconds by which the server's clock may be behind ours.
-_CLOCK_SKEW = 120.0
 _WEBHOOK_MEANINGS = {
     404: "the flow is disabled or was never published",
     410: "there is no such flow",
@@ -128,6 +126,11 @@ class ActivepiecesApi:
         # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
         not_found_grace=120.0,
         appear_within=180.0,
+        no_run_hint=(
+            "the flow's webhook trigger may ask for authentication (put it into the connection's extra fields: "
+            "webhook_username and webhook_password, or webhook_header_name and webhook_header_secret), its queue may "
+            "be busy, or the flow may have been disabled"
+        ),
         asks_by_id=True,
         has_webhooks=True,
     )
@@ -135,6 +138,7 @@ class ActivepiecesApi:
     def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:
         self._project_id = project_id
         self._app_url = (app_url or self.info.default_url).rstrip("/")
+        self._starts = StartFinder(self._list_newest, self.get_flow_run)
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
@@ -338,41 +342,32 @@ class ActivepiecesApi:
                 yield self.get_flow(target.flow_id)
             return newest_runs(self.info, call, page)
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
-            return (yield from self._find_started(target.flow_id, target.mark))
+            found, _ = yield from self._starts.find(target.flow_id, (target.mark,))
+            return found[target.mark]
         raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
 
     @staticmethod
     def shared_by(target: Target) -> Hashable | None:
-        """Return the same for all targets that are one run."""
+        """Return the same for all targets that are one run, and for all starts of one flow."""
+        if target.kind is Kind.STARTED:
+            return Kind.STARTED, target.flow_id
         return Kind.RUN if target.kind is Kind.RUN else None
 
     def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
-        """Return the steps that read runs by their ids, in one request."""
+        """Return the steps that read runs by their ids, in one request, or find the runs of one flow's starts."""
+        if targets[0].kind is Kind.STARTED:
+            marks = {target: target.mark for target in targets if target.mark}
+            runs_by_mark, listed = yield from self._starts.find(str(targets[0].flow_id), tuple(marks.values()))
+            return Sighting({target: runs_by_mark[mark] for target, mark in marks.items()}, listed)
         seen: Sighting = yield self.get_flow_runs([str(target.run_id) for target in targets])
         by_id: dict[str | None, FlowRun] = {run.run_id: run for run in seen.runs}
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
         return replace(seen, found=found)
 
-    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
-        since = datetime.fromtimestamp(mark.since - _CLOCK_SKEW, UTC)
-        call = self.list_flow_runs(flow_id=flow_id, created_after=since, limit=_NEWEST).first
-        following: Call[Page[FlowRun]] | None = call
-        queued: FlowRun | None = None
-        while following:
-            page: Page[FlowRun] = yield following
-            for candidate in page.items:
-                if candidate.lifecycle is Lifecycle.PENDING:
-                    # What it was called with shows only once it runs: it may be ours, but nobody can say so yet.
-                    queued = replace(candidate, run_id=None, url=None)
-                    continue
-                try:
-                    run: FlowRun = yield self.get_flow_run(str(candidate.run_id))
-                except (NotFound, InvalidArgument):  # gone, or listed under what cannot be an id
-                    continue
-                if _trigger_body(run).get(mark.correlation_key) == mark.correlation:
-                    return (run,)
-            following = page.next
-        return (queued,) if queued else ()
+    def _list_newest(
+        self, flow_id: str, after: datetime | None, before: datetime | None, limit: int
+    ) -> Call[Page[FlowRun]]:
+        return self.list_flow_runs(flow_id=flow_id, created_after=after, created_before=before, limit=limit).first
 
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: one flow of the project, or one project without a project id."""
@@ -395,14 +390,6 @@ class ActivepiecesApi:
         if said and self._project_id and _is_about_project(body):
             said += f"; check the connection's extra 'project_id', which is {self._project_id}"
         return said
-
-    def check_project(self) -> None:
-        """
-        Check that lists can be asked for.
-
-        :raises ConfigurationError: the connection has no ``project_id``.
-        """
-        self._project()
 
     def _project(self) -> str:
         if not self._project_id:
@@ -486,16 +473,6 @@ def checked_strategy(value: Any) -> str:
     if value not in STRATEGIES:
         raise InvalidArgument(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
     return str(value)
-
-
-def _trigger_body(run: FlowRun) -> Mapping[str, Any]:
-    """Return what the webhook was called with, its query where the body is a list; empty until the run has started."""
-    found: Any = run.raw
-    for key in ("steps", "trigger", "output"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    output = found if isinstance(found, Mapping) else {}
-    sent = output.get("queryParams") if isinstance(output.get("body"), list) else output.get("body")
-    return sent if isinstance(sent, Mapping) else {}
 
 
 def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,7 @@ class ServiceInfo:
     :param hints: what to do about an error, by error class.
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
+    :param no_run_hint: why no run may come of a start that was accepted, and what to do.
     :param fewest_together: so many targets that can be looked at together are worth it.
     :param asks_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
     :param has_webhooks: whether its flows are started by webhooks, which may ask for credentials of their own.
@@ -35,6 +36,7 @@ class ServiceInfo:
     hints: Mapping[type[ApiError], str]
     not_found_grace: float = 0.0
     appear_within: float = 60.0
+    no_run_hint: str = ""
     fewest_together: int = 2
     asks_by_id: bool = False
     has_webhooks: bool = False
@@ -107,7 +109,13 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     run_id = target.run_id
     if run_id is None:
         found = yield from service.look(target)
-        run_id = found[0].run_id if found else None
+        ids = [run.run_id for run in (target.mark.likeliest(found) if target.mark else found) if run.run_id]
+        if len(ids) > 1:
+            return (
+                f"nothing was cancelled: runs {', '.join(ids)} of flow {target.flow_id} may each be the one that this "
+                "task started, and the others are somebody else's; cancel the right one in the service"
+            )
+        run_id = ids[0] if ids else None
     if run_id is None:
         return "the run that was started has no id yet, so it cannot be cancelled; it may go on"
     return (yield from service.cancel(target.flow_id or "", run_id))

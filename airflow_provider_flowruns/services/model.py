@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +18,8 @@ MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
 #: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
 MAX_COUNT = 2**53 - 1
+#: Seconds by which the clocks of a service's own machines may differ.
+CLOCK_MARGIN_SECONDS = 5.0
 
 
 class Lifecycle(StrEnum):
@@ -213,18 +215,54 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class StartMark:
     """
-    What is noted before a run is started, so that the run can be told from all others afterwards.
+    What is noted about a start, so that its run can be told from all others. Times are the service's own Unix time.
 
     :param correlation: a value that no other start has; it travels with the start where the service lets it.
-    :param correlation_key: the name under which it travels.
-    :param since: Unix time at which the start was about to be sent.
-    :param after_run_id: the flow's newest run by then, None when it had none.
+    :param correlation_key: the name under which it travels; empty where it cannot travel.
+    :param since: when the start was sent, at the earliest; None when the service's clock could not be measured.
+    :param until: when the start's response had arrived, at the latest; None as above.
+    :param after_run_id: the flow's newest run before the start, None when it had none.
+    :param by_interval: take, when no run shows the value, those that show none at all and were created in time.
     """
 
     correlation: str
     correlation_key: str
-    since: float
+    since: float | None = None
+    until: float | None = None
     after_run_id: str | None = None
+    by_interval: bool = False
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The time outside of which the run was not created, if the service creates it when it accepts the start."""
+        if self.since is None or self.until is None:
+            return None
+        return self.since - CLOCK_MARGIN_SECONDS, self.until + CLOCK_MARGIN_SECONDS
+
+    def allows(self, run: FlowRun, late_by: float = 0.0) -> bool:
+        """
+        Tell whether a run was created when the run of this start can have been; True where that is not known.
+
+        :param run: one of the flow's runs.
+        :param late_by: seconds by which the service may create the run after it has accepted the start.
+        """
+        interval = self.interval
+        if interval is None or run.created_at is None:
+            return True
+        return interval[0] <= run.created_at.timestamp() <= interval[1] + late_by
+
+    def likeliest(self, runs: Sequence[FlowRun]) -> Sequence[FlowRun]:
+        """
+        Return those of some runs that were created while the start was under way; all if none was, or a value tells.
+
+        :param runs: runs that the mark allows.
+        """
+        since, until = self.since, self.until
+        if since is None or until is None or self.correlation_key:
+            return runs
+        # Some services cut times to whole seconds.
+        then = [run for run in runs if run.created_at and since - 1.0 <= run.created_at.timestamp() <= until]
+        return then or runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +287,7 @@ class Target:
 
     def __hash__(self) -> int:
         # Targets are looked up many times a look; hashing all fields takes ten times as long.
-        return hash((self.flow_id, self.run_id))
+        return hash((self.flow_id, self.run_id, self.mark.correlation if self.mark else None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import takewhile
@@ -72,10 +72,10 @@ _DISPOSITIONS = {
     "CANCELED": Disposition.CANCELED,
     "CANCELLED": Disposition.CANCELED,
 }
-#: Seconds by which the server's clock may be behind ours.
-_CLOCK_SKEW = 120.0
 #: So many of a flow's newest attempts decide a wait with a freshness guard.
 _NEWEST = 50
+#: Pages of attempts that are read at most to find the run of a start: 2,000 attempts.
+_MAX_PAGES_OF_START = 20
 
 
 class PortableApi:
@@ -94,6 +94,7 @@ class PortableApi:
             UnexpectedAnswer: COMMON_HINTS["address"],
         },
         appear_within=180.0,
+        no_run_hint="Portable may have ignored the start because the flow was running by then",
         # One run is looked for among its flow's attempts as well.
         fewest_together=1,
     )
@@ -188,33 +189,40 @@ class PortableApi:
             call = self.get_run_attempts(_required(target.flow_id), limit=limit).first
             return newest_runs(self.info, call, (yield call))
         if target.kind is Kind.STARTED and target.mark:
-            return (yield from self._find_started(_required(target.flow_id), target.mark))
+            return (yield from self._find_started(target))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
 
     @staticmethod
     def shared_by(target: Target) -> Hashable | None:
         """Return the flow whose attempts the target is looked for among."""
-        among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS} and target.newest is None
+        among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS, Kind.STARTED} and target.newest is None
         return target.flow_id if among_attempts else None
 
     def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
-        """Return the steps that read one flow's attempts until all runs that are due are found."""
+        """Return the steps that read one flow's attempts until all runs and starts that are due are found."""
         missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
+        starts = {target: target.mark for target in targets if target.kind is Kind.STARTED and target.mark}
         due_ids = {target.run_id for target in targets[:due]}
-        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing else _NEWEST
+        due_marks = [starts[target] for target in targets[:due] if target in starts]
+        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _NEWEST
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
         read: dict[str | None, FlowRun] = {}
+        pages = 0
         while call:
             page: Page[FlowRun] = yield call
+            pages += 1
             if not read:
                 found |= self._newest_for(targets, call, page)
             known = len(read)
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
             moved = len(read) > known  # a server that ignores the offset has no last page
-            call = page.next if moved and not due_ids.isdisjoint(missing) else None
-        return Sighting(found, tuple(read.values()))
+            is_short = pages < _MAX_PAGES_OF_START and any(mark.after_run_id not in read for mark in due_marks)
+            call = page.next if moved and (is_short or not due_ids.isdisjoint(missing)) else None
+        attempts = tuple(read.values())
+        found |= {target: _runs_of_start(attempts, mark) for target, mark in starts.items()}
+        return Sighting(found, attempts)
 
     def _newest_for(
         self, targets: Sequence[Target], call: Call[Any], page: Page[FlowRun]
@@ -225,16 +233,9 @@ class PortableApi:
             return {}
         return {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
 
-    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
-        newer: list[FlowRun] = []
-        call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=_NEWEST).first
-        while call:
-            page: Page[FlowRun] = yield call
-            fresh = list(takewhile(lambda run: not _is_before(run, mark), page.items))
-            newer += fresh
-            call = page.next if len(fresh) == len(page.items) else None
-        # Scheduled and manual runs may have begun at the same moment; the oldest one of ours is the one we started.
-        return tuple(run for run in newer if run.trigger == "API")[-1:]
+    def _find_started(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+        sighting = yield from self.look_at_all((target,), 1, MAX_LIMIT)
+        return sighting.found[target]
 
     def _find_attempt(self, flow_id: str, run_id: str) -> Steps[tuple[FlowRun, ...]]:
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
@@ -330,10 +331,14 @@ def checked_sort(value: Any) -> str:
     return order
 
 
-def _is_before(run: FlowRun, mark: StartMark) -> bool:
-    if run.run_id == mark.after_run_id:
-        return True
-    return run.created_at is not None and run.created_at.timestamp() < mark.since - _CLOCK_SKEW
+def _runs_of_start(attempts: Iterable[FlowRun], mark: StartMark) -> tuple[FlowRun, ...]:
+    """
+    Return the attempts that may be the run of a start, newest first: more than one where nothing tells them apart.
+
+    Order decides (newer than the newest attempt before the start), and the time of creation on Portable's own clock.
+    """
+    newer = takewhile(lambda run: run.run_id != mark.after_run_id, attempts)
+    return tuple(run for run in newer if run.trigger == "API" and mark.allows(run))
 
 
 def _required(value: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
@@ -60,8 +61,8 @@ _ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 _NEWEST = 20
 #: The app has no documented address of a run, only this one to sign in at.
 APP_URL = "https://app.tableflow.com/"
-#: Seconds by which the server's clock may be behind ours.
-_CLOCK_SKEW = 120.0
+#: Pages of the flow's runs that are read at most to find the run of a start: 1,000 runs.
+_MAX_PAGES_OF_START = 10
 
 _STATES = {
     "PROCESSING": (Lifecycle.RUNNING, Disposition.NONE),
@@ -173,16 +174,23 @@ class TableFlowApi:
             whole = self.list_runs_of_flow(target.flow_id)
             return newest_runs(self.info, whole, Page((yield whole)))[:limit]
         if target.kind is Kind.STARTED and target.flow_id and target.mark:
-            return (yield from self._find_started(target.flow_id, target.mark))
+            found, _ = yield from self._find_started(target.flow_id, (target.mark,))
+            return found[target.mark]
         raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
 
     @staticmethod
     def shared_by(target: Target) -> Hashable | None:
-        """Return the same for all targets that are one run."""
+        """Return the same for all targets that are one run, and for all starts of one flow."""
+        if target.kind is Kind.STARTED:
+            return Kind.STARTED, target.flow_id
         return Kind.RUN if target.kind is Kind.RUN else None
 
     def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
         """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
+        if targets[0].kind is Kind.STARTED:
+            marks = {target: target.mark for target in targets if target.mark}
+            runs_by_mark, runs = yield from self._find_started(str(targets[0].flow_id), tuple(marks.values()))
+            return Sighting({target: runs_by_mark[mark] for target, mark in marks.items()}, runs)
         missing = {target.run_id for target in targets[:due]}
         wanted = {target.run_id for target in targets}
         by_id: dict[str | None, FlowRun] = {}
@@ -198,18 +206,22 @@ class TableFlowApi:
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
         return Sighting(found, tuple(read), size_of(read[0].raw) if read else 0)
 
-    def _find_started(self, flow_id: str, mark: StartMark) -> Steps[tuple[FlowRun, ...]]:
-        since = mark.since - _CLOCK_SKEW
+    def _find_started(
+        self, flow_id: str, marks: Sequence[StartMark]
+    ) -> Steps[tuple[dict[StartMark, tuple[FlowRun, ...]], tuple[FlowRun, ...]]]:
+        """Return the runs of each start, and all that were read; one list serves all starts of the flow."""
+        intervals = [mark.interval for mark in marks if mark.interval]
+        earliest = min(intervals)[0] if len(intervals) == len(marks) else None
+        read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(flow_id=flow_id).first
-        while call:
+        for _ in range(_MAX_PAGES_OF_START):
+            if call is None:
+                break
             page: Page[FlowRun] = yield call
-            for run in page.items:
-                if run.created_at and run.created_at.timestamp() < since:
-                    return ()
-                if _metadata(run).get(mark.correlation_key) == mark.correlation:
-                    return (run,)
-            call = page.next
-        return ()
+            read += page.items
+            all_found = all(any(_is_started_by(mark, run) for run in read) for mark in marks)
+            call = None if all_found or _reaches_back_to(earliest, page.items) else page.next
+        return {mark: _runs_of_start(read, mark) for mark in marks}, tuple(read)
 
     def check(self) -> Steps[str]:
         """Return the steps that try a connection: listing the active flows."""
@@ -273,9 +285,25 @@ def _next_offset(body: Any, reached: int) -> int | None:
     return reached if isinstance(total, int) and reached < total else None
 
 
-def _metadata(run: FlowRun) -> Mapping[str, Any]:
+def _reaches_back_to(time: float | None, runs: Sequence[FlowRun]) -> bool:
+    return time is not None and any(run.created_at and run.created_at.timestamp() < time for run in runs)
+
+
+def _is_started_by(mark: StartMark, run: FlowRun) -> bool:
     metadata = run.raw.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
+    return isinstance(metadata, Mapping) and metadata.get(mark.correlation_key) == mark.correlation
+
+
+def _runs_of_start(runs: Sequence[FlowRun], mark: StartMark) -> tuple[FlowRun, ...]:
+    """Return the runs that hold the start's value; with ``by_interval`` else those without metadata, by their time."""
+    own = tuple(run for run in runs if _is_started_by(mark, run))
+    if own or not mark.by_interval:
+        return own
+    return tuple(
+        replace(run, kind=Kind.STARTED)
+        for run in runs
+        if not isinstance(run.raw.get("metadata"), Mapping) and word(run.trigger) in {"API", ""} and mark.allows(run)
+    )
 
 
 def _read_runs(body: Any, flow_id: str | None = None, status: str | None = None) -> Rows[FlowRun]:

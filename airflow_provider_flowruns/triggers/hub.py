@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.services.errors import AuthenticationError, FlowRunsError, RateLimited
-from airflow_provider_flowruns.services.model import FlowRun, Sighting, Target
+from airflow_provider_flowruns.services.model import FlowRun, Kind, Sighting, Target
 from airflow_provider_flowruns.services.registry import SERVICES
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.pace import requested_hold
@@ -123,7 +123,8 @@ class _Watched:
     @property
     def asks_by_id(self) -> bool:
         """Whether a look at several names each of them; else others cost nothing where they are seen."""
-        return SERVICES[self.target.service].info.asks_by_id
+        # The runs of starts have no ids yet: one list serves all of them.
+        return SERVICES[self.target.service].info.asks_by_id and self.target.kind is Kind.RUN
 
     @property
     def fewest_together(self) -> int:

@@ -46,6 +46,9 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
+_WORST_FIRST = (Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED, Outcome.SUCCEEDED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPlan:
     """
@@ -55,9 +58,10 @@ class WatchPlan:
     :param kind: what to look at, see :class:`Target`.
     :param flow_id: the flow's (or workflow's) id, None for a run that needs none.
     :param run_id: the run's id, None for a wait on a flow.
-    :param mark: what was noted before the run was started, as a dict of :class:`StartMark`; for a wait whose run has
-        no id yet.
-    :param appear_within: for which the run of a start may stay unseen.
+    :param mark: what was noted about the start, as a dict of :class:`StartMark`; for the run of a start.
+    :param appear_within: for which the run of a start may stay unseen, at first or later on.
+    :param absent_hint: what to say, beside the fact, when it stays unseen for longer.
+    :param decide_at: the run of a start decides from this time on; until then another may show that may be the one.
     :param interval: between two looks at most; the first ones come quicker, see :mod:`waiting.pace`.
     :param deadline: the wait ends then, after one more look.
     :param limited_by: the task's argument that sets the deadline, ``timeout`` or ``execution_timeout``.
@@ -81,6 +85,8 @@ class WatchPlan:
     run_id: str | None = None
     mark: dict[str, Any] | None = None
     appear_within: float | None = None
+    absent_hint: str = ""
+    decide_at: float | None = None
     interval: float
     deadline: float
     limited_by: str = "timeout"
@@ -116,6 +122,10 @@ class _Memory:
     missing_since: float | None = None
     found: bool = False
     answered: bool = False
+    shown_at: float | None = None
+    is_absent: bool = False
+    candidates: tuple[str, ...] = ()
+    by_interval: bool = False
     not_before: float = 0.0
     last_error: str | None = None
     told: str = ""
@@ -201,21 +211,34 @@ class Watch:
 
     :param plan: what the wait is for.
     :param now: Unix time of its beginning.
+    :param candidates: ids of runs that were seen before and may each be the run of the start.
 
     Its driver sets two attributes. ``usual`` may be set to what is known of the flows' durations; polls come closer
     together around a usual end. ``vendor_offset`` is set before each step: the seconds by which the service's clock is
     ahead of Airflow's, as measured by then; guards are given on Airflow's clock, a run's times are on the service's.
     """
 
-    __slots__ = ("_last_seen", "_memory", "_news", "_target", "plan", "usual", "vendor_offset")
+    __slots__ = (
+        "_last_runs",
+        "_last_seen",
+        "_memory",
+        "_news",
+        "_possible",
+        "_target",
+        "plan",
+        "usual",
+        "vendor_offset",
+    )
 
-    def __init__(self, plan: WatchPlan, now: float) -> None:
+    def __init__(self, plan: WatchPlan, now: float, candidates: Sequence[str] = ()) -> None:
         self.plan = plan
         self.usual: UsualDurations | None = None
         self.vendor_offset = 0.0
-        self._memory = _Memory(begun=now)
+        self._memory = _Memory(begun=now, candidates=tuple(candidates))
         self._news: tuple[News, ...] = ()
         self._last_seen: FlowRun | None = None
+        self._last_runs: tuple[FlowRun, ...] = ()
+        self._possible: Lifecycle | None = None
         self._target: Target | None = None
 
     @property
@@ -227,9 +250,10 @@ class Watch:
 
     def _current_target(self) -> Target:
         plan = self.plan
-        if self._memory.pinned:
-            return Target(plan.service, Kind.RUN, plan.flow_id, self._memory.pinned)
-        mark = StartMark(**plan.mark) if plan.mark else None
+        run_id = self._memory.pinned or (plan.run_id if plan.kind == Kind.STARTED else None)
+        if run_id:
+            return Target(plan.service, Kind.RUN, plan.flow_id, run_id)
+        mark = replace(StartMark(**plan.mark), by_interval=self._memory.by_interval) if plan.mark else None
         return Target(plan.service, Kind(plan.kind), plan.flow_id, plan.run_id, mark)
 
     @property
@@ -250,6 +274,26 @@ class Watch:
     def last_seen(self) -> FlowRun | None:
         """The run that decided the last good look, None when there was none in this process."""
         return self._last_seen
+
+    @property
+    def last_runs(self) -> tuple[FlowRun, ...]:
+        """The run of a start as it was last seen in this process, or all runs that may be the one; else empty."""
+        return self._last_runs
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether the last look showed runs that may be the one of the start, and did not tell whether one is."""
+        return self._possible is not None
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether those are more than one look reads; many waits that look together find theirs for less."""
+        return self._possible is Lifecycle.UNKNOWN
+
+    @property
+    def is_run_absent(self) -> bool:
+        """Whether the last look brought a good answer without the run that is waited for."""
+        return self._memory.is_absent
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
         """
@@ -298,6 +342,7 @@ class Watch:
         watch = cls(WatchPlan(**_known(WatchPlan, saved["plan"])), saved["memory"]["begun"])
         watch._memory = _Memory(**_known(_Memory, saved["memory"]))
         watch._memory.warned = tuple(watch._memory.warned)
+        watch._memory.candidates = tuple(watch._memory.candidates)
         return watch
 
     # -- a look that brought an answer
@@ -305,26 +350,114 @@ class Watch:
     def _looked(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
         memory = self._memory
         memory.blind_since, memory.last_error, memory.not_before = None, None, 0.0
-        if not runs and self.target.kind is Kind.RUN and self._was_seen:
+        if not runs and self.target.kind is Kind.RUN and self.plan.kind != Kind.STARTED and self._was_seen:
             return self._missing("the response holds no run", now)
         memory.missing_since, memory.answered = None, True
         memory.found = memory.found or any(run.run_id or self.plan.kind != Kind.STARTED for run in runs)
         self._remember_active(runs, now)
+        if self.target.kind is Kind.STARTED:
+            return self._looked_for_start(runs, now)
         run = self._decisive(runs, now)
         if run is None:
             text = "no run that is fresh enough yet" if runs else "no run yet"
             self._tell_change(text, text, now)
             return self._not_there(now)
-        if run != self._last_seen:
-            self._last_seen = replace(run, raw={})  # which may be megabytes, for as long as the wait lasts
-        self._tell_state(run, now)
-        return self._judge(run, now)
+        self._see((run,), run, now)
+        return self._judge_all((run,), now)[0]
+
+    def _show(self, now: float) -> None:
+        self._memory.shown_at, self._memory.is_absent = now, False
+
+    def _see(self, runs: tuple[FlowRun, ...], decisive: FlowRun, now: float) -> None:
+        self._show(now)
+        if decisive != self._last_seen:
+            self._last_seen = _plain_run(decisive)
+        if self.plan.kind == Kind.STARTED:
+            self._last_runs = tuple(map(_plain_run, runs))
+        self._tell_state(decisive, now)
+
+    # -- the run of a start, or the runs that may be the one
+
+    def _looked_for_start(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
+        known = tuple(_plain_run(run) for run in runs if run.run_id)
+        self._possible = None
+        if not known:
+            return self._not_known_yet(runs, now)
+        if missing := self._hidden(known):
+            text = f"run {', '.join(missing)} was seen and is not shown any more"
+            self._tell_change(text, text, now, warn=True)
+            return self._not_there(now)
+        if self.target.mark:
+            known = tuple(self.target.mark.likeliest(known))
+        self._remember_candidates(known)
+        if self._travels_with_value and len(known) == 1 and runs[0].kind is Kind.RUN:
+            self._pin_run(known[0])
+        else:
+            self._warn_of_candidates(known)
+        self._see(known, slowest(known), now)
+        verdicts = self._judge_all(known, now)
+        is_settled = self.plan.decide_at is None or now >= min(self.plan.decide_at, self.plan.deadline)
+        return joint_verdict(verdicts, known) if is_settled else None
+
+    def _not_known_yet(self, runs: Sequence[FlowRun], now: float) -> Verdict | None:
+        if not runs:
+            text = f"no run of the start on flow {self.plan.flow_id} yet"
+            self._tell_change(text, text, now)
+            return self._not_there(now)
+        self._show(now)
+        self._possible = runs[0].lifecycle
+        is_queued = self._possible is Lifecycle.PENDING
+        state = "a run that may be the one is queued" if is_queued else "several may be the one and are being read"
+        text = f"no run of the start on flow {self.plan.flow_id} is known yet: {state}"
+        self._tell_change(text, text, now)
+        return None
+
+    def _hidden(self, known: Sequence[FlowRun]) -> list[str]:
+        """Return those that may be the one and are not shown any more; none where a value tells which it is."""
+        if self._travels_with_value:
+            return []
+        shown = {run.run_id for run in known}
+        return [run_id for run_id in self._memory.candidates if run_id not in shown]
+
+    def _remember_candidates(self, known: Sequence[FlowRun]) -> None:
+        ids = (str(run.run_id) for run in known)
+        self._memory.candidates = tuple(dict.fromkeys((*self._memory.candidates, *ids)))
+
+    @property
+    def _travels_with_value(self) -> bool:
+        return bool(self.plan.mark and self.plan.mark.get("correlation_key"))
+
+    def _warn_of_candidates(self, known: Sequence[FlowRun]) -> None:
+        ids = ", ".join(str(run.run_id) for run in known)
+        if len(known) > 1:
+            self._warn(
+                f"runs {ids} of flow {self.plan.flow_id} may each be the one that this task started, and nothing tells "
+                "them apart: waiting for all of them, the task succeeds only if all of them do"
+            )
+        elif self._travels_with_value:
+            self._warn(
+                f"run {ids} of flow {self.plan.flow_id} does not show what it was called with; it is taken for the one "
+                "that this task started because no other was created at that time"
+            )
+
+    def _pin_run(self, run: FlowRun) -> None:
+        self._memory.pinned = run.run_id
+        self._target = None
 
     def _not_there(self, now: float) -> Verdict | None:
-        span = self.plan.appear_within
-        if span is None or self._memory.found or now - self._memory.begun < span:
+        """Decide on a run of a start that does not show: it may be late, and one that was seen may be hidden."""
+        span, memory = self.plan.appear_within, self._memory
+        memory.is_absent = True
+        unseen = now - (memory.begun if memory.shown_at is None else memory.shown_at)
+        if span is None or unseen < span:
             return None
-        return Verdict(Outcome.UNOBSERVABLE, f"the start was sent, but no run of it appeared within {span:.0f} s")
+        if self.target.kind is Kind.STARTED and self._travels_with_value and not memory.by_interval:
+            memory.by_interval, self._target = True, None
+            return None
+        start = f"no run of the start on flow {self.plan.flow_id} has"
+        seen = f"{describe(self._last_seen)} when it was last seen, and has not" if self._last_seen else start
+        hint = f"; {self.plan.absent_hint}" if self.plan.absent_hint else ""
+        return Verdict(Outcome.UNOBSERVABLE, f"{seen} been shown for {unseen:.0f} s{hint}", self._last_summary())
 
     def _remember_active(self, runs: Sequence[FlowRun], now: float) -> None:
         active = self._memory.active
@@ -351,12 +484,8 @@ class Watch:
 
     def _pin(self, newest: FlowRun | None) -> None:
         # Else a flow that is started again and again would never be seen at rest.
-        is_ours = self.plan.kind == Kind.STARTED
-        if self.plan.kind not in {Kind.FLOW_RUNS, Kind.STARTED} or self._memory.pinned or newest is None:
-            return
-        if is_ours or newest.is_active:
-            self._memory.pinned = newest.run_id
-            self._target = None
+        if self.plan.kind == Kind.FLOW_RUNS and not self._memory.pinned and newest and newest.is_active:
+            self._pin_run(newest)
 
     def _started_in_time(self, run: FlowRun, now: float) -> bool:
         if self.plan.started_after is None:
@@ -389,9 +518,12 @@ class Watch:
         seconds = moment.astimezone(UTC).timestamp()
         return seconds if seconds <= now + self.vendor_offset + MAX_AHEAD_SECONDS else None
 
-    def _judge(self, run: FlowRun, now: float) -> Verdict | None:
-        if run.disposition is not Disposition.FAILED:
+    def _judge_all(self, runs: Sequence[FlowRun], now: float) -> list[Verdict | None]:
+        if all(run.disposition is not Disposition.FAILED for run in runs):
             self._memory.failing_since = None
+        return [self._judge(run, now) for run in runs]
+
+    def _judge(self, run: FlowRun, now: float) -> Verdict | None:
         if run.lifecycle is Lifecycle.PAUSED:
             return self._paused(run, now)
         if run.lifecycle is Lifecycle.UNKNOWN:
@@ -431,6 +563,10 @@ class Watch:
         # A token that worked before may have been revoked a moment before Airflow has the new one.
         if error.transient or (isinstance(error, AuthenticationError) and memory.answered):
             return self._unseen(error, now)
+        if isinstance(error, NotFound) and self.plan.kind == Kind.STARTED:
+            memory.blind_since = None  # a good answer: it says that the run is not there
+            self._warn(f"{error}; it may be hidden for a moment, trying again")
+            return self._not_there(now)
         if isinstance(error, NotFound):
             return self._missing(str(error), now, error)
         return Verdict(Outcome.REFUSED, str(error), self._last_summary(), error.to_record())
@@ -470,6 +606,7 @@ class Watch:
 
     def _unseen(self, error: FlowRunsError, now: float) -> Verdict | None:
         memory = self._memory
+        memory.is_absent = False
         # Counted from the first failure, not from the last good look: nobody may have looked in between.
         memory.blind_since = now if memory.blind_since is None else memory.blind_since
         unseen = now - memory.blind_since
@@ -501,8 +638,10 @@ class Watch:
         ends = [plan.deadline]
         if memory.blind_since is not None:
             ends.append(self._blind_until(memory.blind_since))
-        if plan.appear_within is not None and not memory.found:
-            ends.append(memory.begun + plan.appear_within)
+        if plan.appear_within is not None and memory.is_absent:
+            ends.append((memory.begun if memory.shown_at is None else memory.shown_at) + plan.appear_within)
+        if plan.decide_at is not None:
+            ends.append(plan.decide_at)
         if memory.missing_since is not None:
             ends.append(memory.missing_since + self._missing_grace)
         if memory.failing_since is not None:
@@ -545,6 +684,35 @@ class Watch:
         self.warn_once(text, text)
 
 
+def slowest(runs: Sequence[FlowRun]) -> FlowRun:
+    """
+    Return the run that decides when all are waited for: one that goes on, else one that failed, else the newest.
+
+    :param runs: at least one run, newest first.
+    """
+    unended = (run for run in runs if run.lifecycle is not Lifecycle.NOT_RUNNING)
+    failed = (run for run in runs if run.disposition is not Disposition.SUCCEEDED)
+    return next(unended, None) or next(failed, runs[0])
+
+
+def joint_verdict(verdicts: Sequence[Verdict | None], runs: Sequence[FlowRun]) -> Verdict | None:
+    """
+    Return the end of a wait for several runs: None while one goes on, success only if all succeeded.
+
+    :param verdicts: the end of each run, None for one that goes on.
+    :param runs: the runs, in the same order.
+    """
+    ended = [verdict for verdict in verdicts if verdict]
+    if len(ended) < len(verdicts):
+        return None
+    worst = min(ended, key=lambda verdict: _WORST_FIRST.index(verdict.outcome))
+    if len(ended) == 1:
+        return worst
+    ids = ", ".join(str(run.run_id) for run in runs)
+    reasons = "; ".join(verdict.reason for verdict in (worst, *(one for one in ended if one is not worst)))
+    return replace(worst, reason=f"runs {ids} may each be the one that this task started: {reasons}"[:4_000])
+
+
 def describe(run: FlowRun) -> str:
     """Return a run's state in a few words: which one, where it stands, how far it got."""
     kind = Kind.FLOW if run.kind is Kind.RUN else run.kind
@@ -563,6 +731,11 @@ def _verdict(outcome: Outcome, run: FlowRun, what: str | None = None) -> Verdict
     errors = [*run.errors, *(f"{res.name}: {text}" for res in run.resources for text in res.errors)]
     said = f": {'; '.join(errors)}" if errors and outcome is not Outcome.SUCCEEDED else ""
     return Verdict(outcome, f"{subject} {state}{said}"[:4_000], run.summary())
+
+
+def _plain_run(run: FlowRun) -> FlowRun:
+    # What was sent may be megabytes, for as long as the wait lasts; what is taken for a start's run is a run as others.
+    return replace(run, raw={}, kind=Kind.RUN if run.kind is Kind.STARTED else run.kind)
 
 
 def _plain(record: Any) -> dict[str, Any]:

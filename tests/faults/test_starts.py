@@ -4,86 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.operators import run as run_module
-from airflow_provider_flowruns.operators.activepieces import (
-    ActivepiecesRetryFlowRunOperator,
-    ActivepiecesRunFlowOperator,
-)
-from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator, PortableRunFlowOperator
-from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
+from airflow_provider_flowruns.operators.activepieces import ActivepiecesRetryFlowRunOperator
+from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.portable import PortableApi
-from airflow_provider_flowruns.services.tableflow import TableFlowApi
-from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
 from tests.parity.modes import End, StateStore, run_task, task_context
-
-OPERATORS = {
-    "portable": PortableRunFlowOperator,
-    "activepieces": ActivepiecesRunFlowOperator,
-    "tableflow": TableFlowRunFlowOperator,
-}
-SERVICES = tuple(OPERATORS)
-#: Path of the request that starts a run.
-START = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
-
-both_modes = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-all_services = pytest.mark.parametrize("service", SERVICES)
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
-    monkeypatch.setattr(run_module, "FIND_INTERVAL", 0.05)
-    for api in (PortableApi, ActivepiecesApi, TableFlowApi):
-        monkeypatch.setattr(api, "info", replace(api.info, appear_within=1.5, not_found_grace=0.5))
-    with Sandbox() as running:
-        for name, value in running.connections().items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
-@pytest.fixture
-def document(tmp_path: Path) -> str:
-    path = tmp_path / "order.pdf"
-    path.write_bytes(b"%PDF-1.7 made up")
-    return str(path)
-
-
-Make = Callable[..., Callable[[], Any]]
-
-
-@pytest.fixture
-def operator(document: str) -> Make:
-    """Returns a function that makes fresh operators on a flow, as every new process of a task does."""
-
-    def on(service: str, flow: Any, **arguments: Any) -> Callable[[], Any]:
-        files = {"files": {"document": document}} if service == "tableflow" else {}
-        common = {"task_id": "start", "flow_id": str(flow.id), "poll_interval": 0.1, "timeout": 30.0}
-        return lambda: OPERATORS[service](**{**common, **files, **arguments})
-
-    return on
-
-
-def add_flow(sandbox: Sandbox, service: str, **run: Any) -> Any:
-    flow = getattr(sandbox, service).add_flow()
-    flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.1, "running": 0.3, **run}, always=True)
-    return flow
-
-
-def started(sandbox: Sandbox, flow: Any) -> list[str]:
-    return [str(event.run_id) for event in sandbox.ledger.started if str(event.flow_id) == str(flow.id)]
-
 
 # -- the plain way
 
@@ -153,13 +86,13 @@ def test_a_start_that_was_lost_on_the_way_is_repeated_by_the_next_try_only(
 
 @all_services
 def test_a_run_that_appears_late_is_found_by_the_next_try(service: str, sandbox: Sandbox, operator: Make) -> None:
-    flow = add_flow(sandbox, service, visible_after=2.0, running=3.0)
+    flow = add_flow(sandbox, service, visible_after=5.0, running=8.0)
     sandbox.faults.add("accept_then_reset", method="POST", path=START[service], times=1)
     store = StateStore()
 
     first = run_task(operator(service, flow), task_context(store))
     assert first.error == "FlowRunUnobservable"
-    time.sleep(1.0)  # by then it is visible
+    time.sleep(4.0)  # by then it is visible
     second = run_task(operator(service, flow), task_context(store, try_number=2))
 
     assert (second.state, started(sandbox, flow)) == ("success", [second.xcom["run_id"]])
@@ -302,7 +235,7 @@ def test_a_portable_flow_that_is_running_already(
     operator: Make,
 ) -> None:
     flow = add_flow(sandbox, "portable")
-    other = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=1.0, trigger="SCHEDULED")
+    other = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=3.0, trigger="SCHEDULED")
 
     end = run_task(operator("portable", flow, if_running=if_running, deferrable=deferrable), task_context())
 
@@ -387,6 +320,39 @@ def test_the_new_attempt_counts_not_the_old_result(strategy: str, deferrable: bo
 
     assert (end.state, end.error) == ("success", None), end
     assert (end.xcom["run_id"] == failed.id) == (strategy == "FROM_FAILED_STEP")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("SUCCEEDED", "SUCCEEDED"), ("RUNNING", "RUNNING"), ("WAITING", "PENDING"), ("PAUSED", "PAUSED")],
+)
+@pytest.mark.parametrize("strategy", ["FROM_FAILED_STEP", "ON_LATEST_VERSION"])
+def test_a_run_that_has_not_failed_is_not_retried(
+    strategy: str, outcome: Any, state: str, sandbox: Sandbox, operator: Make
+) -> None:
+    flow = add_flow(sandbox, "activepieces")
+    run = flow.add_run(outcome=outcome, waiting=0.0, running=0.0, ago=10.0)
+    store = StateStore()
+    task = ActivepiecesRetryFlowRunOperator(task_id="again", run_id=run.id, strategy=strategy)
+    end = run_task(lambda: task, task_context(store))
+    assert end.error == "FlowRunNotFailed"
+    assert run.id in end.message
+    assert state in end.message
+    assert (sandbox.ledger.count(method="POST"), store.values) == (0, {})
+
+
+def test_a_retried_task_goes_on_with_the_run_that_it_has_put_to_work_itself(sandbox: Sandbox) -> None:
+    flow = add_flow(sandbox, "activepieces", running=2.0)
+    failed = flow.add_run(outcome="FAILED", waiting=0.1, running=0.1, ago=10.0)
+    store = StateStore()
+
+    def make(timeout: float) -> ActivepiecesRetryFlowRunOperator:
+        return ActivepiecesRetryFlowRunOperator(task_id="again", run_id=failed.id, poll_interval=0.1, timeout=timeout)
+
+    assert run_task(lambda: make(0.5), task_context(store)).error == "FlowRunTimeout"
+    second = run_task(lambda: make(30.0), task_context(store, try_number=2))
+    assert (second.state, second.xcom["run_id"]) == ("success", failed.id), second
+    assert sandbox.ledger.count(method="POST", path="/retry$") == 1
 
 
 # -- secrets

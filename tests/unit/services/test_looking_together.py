@@ -229,9 +229,9 @@ def test_tableflow_with_an_empty_list() -> None:
 @pytest.mark.parametrize(
     ("api", "together"),
     [
-        (ActivepiecesApi, {Kind.RUN}),
-        (TableFlowApi, {Kind.RUN}),
-        (PortableApi, {Kind.RUN, Kind.FLOW_RUNS}),
+        (ActivepiecesApi, {Kind.RUN, Kind.STARTED}),
+        (TableFlowApi, {Kind.RUN, Kind.STARTED}),
+        (PortableApi, {Kind.RUN, Kind.FLOW_RUNS, Kind.STARTED}),
     ],
 )
 def test_what_can_be_looked_at_together(api: type[Service], together: set[Kind]) -> None:

@@ -1,0 +1,136 @@
+"""Tasks of one machine start a Portable flow one after the other, each within its own timeout."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.operators import lock as lock_module
+from airflow_provider_flowruns.operators.lock import StartLockTimeout, one_at_a_time
+from airflow_provider_flowruns.sandbox import Sandbox
+from tests.faults.starts import Make, add_flow, started
+from tests.parity.modes import run_task, task_context
+
+
+def use_folder(monkeypatch: pytest.MonkeyPatch, folder: str | None) -> None:
+    """Let the lock, and nothing else, have its files in a folder; None for a machine that has none."""
+
+    def gettempdir() -> str:
+        if folder is None:
+            raise FileNotFoundError(2, "No usable temporary directory found")
+        return folder
+
+    monkeypatch.setattr(lock_module, "tempfile", SimpleNamespace(gettempdir=gettempdir))
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    use_folder(monkeypatch, str(tmp_path))
+    return tmp_path
+
+
+def test_a_second_holder_waits_for_the_first(folder: Path) -> None:
+    order: list[str] = []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with one_at_a_time("flow", timeout=30.0):
+            inside.set()
+            leave.wait(30.0)
+            order.append("first")
+
+    def second() -> None:
+        inside.wait(30.0)
+        threading.Timer(0.2, leave.set).start()
+        with one_at_a_time("flow", timeout=30.0):
+            order.append("second")
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in (threads.submit(second), threads.submit(first)):
+            done.result(60.0)
+    assert order == ["first", "second"]
+
+
+def test_other_flows_do_not_wait(folder: Path) -> None:
+    with one_at_a_time("one", timeout=1.0), one_at_a_time("other", timeout=1.0) as problem:
+        assert problem is None
+
+
+def test_nobody_waits_for_longer_than_the_timeout(folder: Path) -> None:
+    with one_at_a_time("flow", timeout=1.0), pytest.raises(StartLockTimeout), one_at_a_time("flow", timeout=0.2):
+        pytest.fail("two at a time")
+
+
+def test_an_error_of_the_holder_frees_the_lock(folder: Path) -> None:
+    with pytest.raises(KeyError), one_at_a_time("flow", timeout=1.0):
+        raise KeyError
+    with one_at_a_time("flow", timeout=0.2) as problem:
+        assert problem is None
+
+
+def test_the_lock_file_is_for_this_user_alone(folder: Path) -> None:
+    with one_at_a_time("flow", timeout=1.0):
+        (path,) = folder.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    with one_at_a_time("flow", timeout=1.0):
+        (path,) = folder.iterdir()
+    path.unlink()
+    path.symlink_to(tmp_path / "somebody_else_s")
+    with one_at_a_time("flow", timeout=1.0) as problem:
+        assert problem is not None
+    assert not (tmp_path / "somebody_else_s").exists()
+
+
+# -- starts
+
+
+@pytest.fixture
+def held(sandbox: Sandbox, folder: Path) -> Iterator[object]:
+    """A flow that another task of this machine is starting, and does not get done with."""
+    flow = add_flow(sandbox, "portable")
+    with one_at_a_time(PortableHook().settings.base_url, str(flow.id), timeout=1.0):
+        yield flow
+
+
+def test_a_task_that_does_not_get_its_turn_in_time_says_so(held: object, sandbox: Sandbox, operator: Make) -> None:
+    end = run_task(operator("portable", held, timeout=0.5), task_context())
+    assert (end.error, started(sandbox, held)) == ("FlowRunTimeout", [])
+    assert "being started by other tasks of this machine" in end.message
+    assert "raise timeout" in end.message
+
+
+def test_a_start_that_does_not_show_holds_up_the_next_one_for_a_moment_only(
+    sandbox: Sandbox, folder: Path, operator: Make
+) -> None:
+    """The first one looks on for its run, without the lock."""
+    flow = add_flow(sandbox, "portable", visible_after=60.0)
+    with ThreadPoolExecutor(3) as threads:
+        ends = list(threads.map(lambda n: run_task(operator("portable", flow), task_context(map_index=n)), range(3)))
+    assert {end.error for end in ends} == {"FlowRunUnobservable"}
+    posts = [one.time for one in sandbox.ledger.requests if one.method == "POST"]
+    assert len(posts) == 3
+    assert posts[-1] < max(one.time for one in sandbox.ledger.requests if one.method == "GET") - 1.0
+
+
+@pytest.mark.parametrize("folder", ["/proc/no-such-folder", "/proc", None])
+def test_without_a_folder_for_the_lock_a_start_goes_on_and_says_so(
+    folder: str | None,
+    sandbox: Sandbox,
+    operator: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    use_folder(monkeypatch, folder)
+    flow = add_flow(sandbox, "portable")
+    end = run_task(operator("portable", flow), task_context())
+    assert (end.state, started(sandbox, flow)) == ("success", [end.xcom["run_id"]]), end
+    assert "set TMPDIR to a folder that the worker can write to" in "".join(capfd.readouterr())
