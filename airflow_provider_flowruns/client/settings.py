@@ -37,6 +37,7 @@ class Settings:
     :param verify: check certificates: True, False, or the path of a CA file.
     :param proxies: scheme to proxy URL.
     :param headers: further headers for every request that carries the token.
+    :param mask: masks :attr:`secrets` in whatever the service sends; made of the other fields.
     """
 
     service: Service
@@ -47,7 +48,6 @@ class Settings:
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: Masks :attr:`secrets` in whatever this connection's service sends.
     mask: SecretMask = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
