@@ -60,6 +60,7 @@ class Settings:
     :param webhook_headers: credentials for requests that do not carry it: calls of webhooks.
     :param webhook_secrets: what is secret in them, as the connection has it.
     :param max_response_bytes: largest body of an answer, decompressed.
+    :param mask: masks :attr:`secrets` in whatever the service sends; made of the other fields.
     """
 
     service: Service
@@ -73,7 +74,6 @@ class Settings:
     webhook_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     max_response_bytes: int = int(DEFAULT_MAX_RESPONSE_MB * 2**20)
-    #: Masks :attr:`secrets` in whatever this connection's service sends.
     mask: SecretMask = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -389,19 +389,15 @@ class Call(Generic[T]):
 
 
 class Rows(tuple[T, ...]):
-    """
-    What could be read of a list's rows, as a tuple; the others are left out.
+    """What could be read of a list's rows, as a tuple, and what is known of the others, which are left out."""
 
-    :param rows: what was read.
-    :param total: number of rows in the response, those left out included; None for the number of ``rows``.
-    :param unread: number of rows that could not be read.
-    :param is_first_unread: whether one that could not be read stands before all that were.
-    :param is_oldest_first: whether the response listed its runs oldest first, although newest first is documented.
-    """
-
+    #: Number of rows in the response, those left out included.
     total: int
+    #: Number of rows that could not be read.
     unread: int
+    #: Whether a row that could not be read stands before all that were.
     is_first_unread: bool
+    #: Whether the response listed its runs oldest first, although newest first is documented.
     is_oldest_first: bool
 
     def __new__(
@@ -413,7 +409,7 @@ class Rows(tuple[T, ...]):
         is_first_unread: bool = False,
         is_oldest_first: bool = False,
     ) -> Self:
-        """Return the rows with what is known of their response."""
+        """Return the rows with what is known of their response; ``total`` is their own number when it is None."""
         self = super().__new__(cls, rows)
         self.total = len(self) if total is None else total
         self.unread = unread

@@ -112,7 +112,12 @@ def status_text(value: Any) -> str:
 
 
 def shortened(text: str, limit: int = MAX_NAME_CHARS) -> str:
-    """Return a text that is cut, with dots at its end, when it has more than ``limit`` characters."""
+    """
+    Return a text that is cut, with dots at its end, when it is too long.
+
+    :param text: the text.
+    :param limit: characters that it may have, dots included.
+    """
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
