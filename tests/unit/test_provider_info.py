@@ -9,6 +9,7 @@ from inspect import signature
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_flowruns import __version__
 from airflow_provider_flowruns.client.settings import settings_from
@@ -127,6 +128,11 @@ class TestConnectionType:
             assert "null" in field["schema"]["type"]
             assert field["label"]
             assert field["description"]
+
+    def test_what_it_hides_in_the_form_airflow_hides_elsewhere(self, entry) -> None:
+        hidden = [name for name, field in entry["conn-fields"].items() if field["schema"].get("format") == "password"]
+        assert set(redact(dict.fromkeys(hidden, "made-up")).values()) <= {"***"}
+        assert len(hidden) == (2 if entry["connection-type"] == "activepieces" else 0)
 
     def test_its_form_shows_the_standard_fields_that_are_read_and_no_other(self, entry) -> None:
         read = {*signature(settings_from).parameters} & STANDARD_FIELDS
