@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +15,7 @@ from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBody, 
 from airflow_provider_flowruns.client.network import Proxy, open_network
 from airflow_provider_flowruns.client.policy import headers_for, json_body, no_answer, unreadable_body
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.services.errors import ApiError, without_traces
+from airflow_provider_flowruns.services.errors import ApiError
 from airflow_provider_flowruns.services.model import Request, Response
 
 #: Connections of one pool at most; further requests wait their turn.
@@ -57,7 +56,7 @@ class Transport:
         )
         is_forwarded = proxy is not None and settings.base_url.startswith("http:")
         #: An HTTP proxy is authorised by each request that it forwards, or once a tunnel.
-        self._forwarded_headers: Mapping[str, str] = proxy.headers if proxy and is_forwarded else {}
+        self._forwarded_headers: dict[str, str] = proxy.headers if proxy and is_forwarded else {}
         self._proxy: dict[str, Any] = {}
         if proxy and not proxy.is_socks:
             self._proxy = {"proxy": URL(proxy.url)} | ({} if is_forwarded else {"proxy_headers": proxy.headers})
@@ -76,49 +75,40 @@ class Transport:
         :raises ConnectionFailed: there was no answer.
         :raises UnexpectedAnswer: its body cannot be read, or is too large.
         """
-        response = await self._exchange(settings, request, json_body(request))
-        if isinstance(response, ApiError):
-            raise response
-        return response
+        body = json_body(request)
+        self._under_way += 1
+        try:
+            answer = await self._exchange(settings, request, body)
+        finally:
+            self._under_way -= 1
+            if self._is_retired and not self._under_way:
+                await self.close()
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
 
     async def _exchange(self, settings: Settings, request: Request, body: bytes | None) -> Response | ApiError:
         """
-        Return the response, or the error that came instead.
+        Return the answer, or the error that came instead.
 
-        The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
+        The error is not raised here: it would hold this frame and the other library's error, and with them the token.
         """
-        self._under_way += 1
         is_begun = False
         try:
             url = _url(settings.base_url + request.path, request.query)
-            headers = {**headers_for(settings, request), **self._forwarded_headers}
+            headers = headers_for(settings, request) | self._forwarded_headers
             # The session's own queue would count waiting for a connection as waiting for the answer.
             async with self._slots:
                 is_begun = True
-                return await self._response(settings, request, url=url, data=body, headers=headers, **self._proxy)
-        except ApiError as error:
-            return without_traces(error)
+                async with self._session.request(
+                    request.method, url, data=body, headers=headers, allow_redirects=False, **self._proxy
+                ) as answer:
+                    return await _read(settings, request, answer)
         except Exception as error:  # whatever a library raises
             is_proxy = isinstance(error, self._proxy_failures)
             sent = is_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
             said = "the proxy could not be reached or refused" if is_proxy else _reason(error)
             return no_answer(settings, request, said, sent=sent)
-        finally:
-            self._under_way -= 1
-            if self._is_retired and not self._under_way:
-                await self.close()
-
-    async def _response(self, settings: Settings, request: Request, **arguments: Any) -> Response:
-        async with self._session.request(request.method, allow_redirects=False, **arguments) as answer:
-            headers = plain_headers(answer.headers.items())
-            try:
-                body = BodyBuffer(headers, settings.max_response_bytes)
-                async for chunk in answer.content.iter_any():
-                    body.add(chunk)
-                read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
-            except UnreadableBody as error:
-                raise unreadable_body(settings, request, answer.status, error) from None
-            return Response(answer.status, headers, read)
 
     async def retire(self) -> None:
         """Close the session's connections as soon as the requests under way have ended."""
@@ -140,6 +130,18 @@ async def open_transport(settings: Settings) -> Transport:
     """
     # Reading a file of certificates takes longer than the loop may stand still.
     return Transport(settings, await asyncio.to_thread(open_network, settings))
+
+
+async def _read(settings: Settings, request: Request, answer: aiohttp.ClientResponse) -> Response | ApiError:
+    headers = plain_headers(answer.headers.items())
+    try:
+        body = BodyBuffer(headers, settings.max_response_bytes)
+        while chunk := await answer.content.readany():
+            body.add(chunk)
+        read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
+    except UnreadableBody as error:
+        return unreadable_body(settings, request, answer.status, error)
+    return Response(answer.status, headers, read)
 
 
 def _network(settings: Settings) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ from airflow_provider_flowruns.client.policy import (
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.sync_transport import exchange_of, in_background, open_session
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest, without_traces
+from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
 from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Part, Request, Response, Steps, Target
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class SyncClient:
 
         :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
+        :raises InvalidArgument: the call has a body that cannot be sent.
         :raises ApiError: there was no usable answer; the subclass says why.
         """
         policy = retry or self._retry
@@ -148,20 +149,18 @@ class SyncClient:
 
     def _exchange(self, request: Request) -> Response | ApiError:
         """
-        Send a request and return its response, or the error that came instead.
+        Send a request and return its answer, or the error that came instead.
 
-        The error is not raised here: it would hold this frame, and the other library's error, and with them the token.
+        The error is not raised here: it would hold this frame and the other library's error, and with them the token.
         """
         settings, body = self.settings, json_body(request)
         is_begun = False
         with exchange_of(settings) as exchange:
             try:
                 with _multipart(request.parts, exchange.extend) as upload:
-                    prepared = self._prepared(request, upload or body)
+                    prepared = self._prepared(request, body if upload is None else upload)
                     is_begun = True
                     return self._response(request, prepared)
-            except ApiError as error:
-                return without_traces(error)
             except Exception as error:  # whatever a library raises
                 sent = is_begun and not exchange.is_connecting and _may_have_been_sent(error)
                 said = _reason(error, is_connecting=exchange.is_connecting)
@@ -176,7 +175,7 @@ class SyncClient:
             requests.Request(request.method, url, params=list(request.query), data=body, headers=headers)
         )
 
-    def _response(self, request: Request, prepared: requests.PreparedRequest) -> Response:
+    def _response(self, request: Request, prepared: requests.PreparedRequest) -> Response | ApiError:
         settings, sent_at = self.settings, time.time()
         with self._session.send(
             prepared,
@@ -186,18 +185,19 @@ class SyncClient:
         ) as answer:
             headers = plain_headers(answer.headers.items())
             self.vendor_clock.measure(headers, sent_at, time.time())
-            return Response(answer.status_code, headers, self._body(request, answer, headers))
+            try:
+                return Response(answer.status_code, headers, _body(answer, headers, settings.max_response_bytes))
+            except UnreadableBody as error:
+                return unreadable_body(settings, request, answer.status_code, error)
 
-    def _body(self, request: Request, answer: requests.Response, headers: Mapping[str, str]) -> bytes:
-        if answer.status_code < 200:
-            return b""  # the connection speaks something else from here on
-        try:
-            body = BodyBuffer(headers, self.settings.max_response_bytes)
-            while chunk := answer.raw.read(_CHUNK, decode_content=False):
-                body.add(chunk)
-            return body.decompressed()
-        except UnreadableBody as error:
-            raise unreadable_body(self.settings, request, answer.status_code, error) from None
+
+def _body(answer: requests.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
+    if answer.status_code < 200:
+        return b""  # the connection speaks something else from here on
+    body = BodyBuffer(headers, max_bytes)
+    while chunk := answer.raw.read(_CHUNK, decode_content=False):
+        body.add(chunk)
+    return body.decompressed()
 
 
 class _Upload(MultipartEncoder):  # type: ignore[misc]
@@ -236,10 +236,12 @@ def _may_have_been_sent(error: BaseException) -> bool:
 
 def _chain(error: Any) -> Iterator[BaseException]:
     """Yield an error and what caused it, as the libraries say it in their various ways."""
+    seen: list[BaseException] = []
     while isinstance(error, BaseException):
+        seen.append(error)
         yield error
         hidden = (getattr(error, "reason", None), *error.args, error.__cause__)
-        error = next((one for one in hidden if isinstance(one, BaseException)), None)
+        error = next((one for one in hidden if isinstance(one, BaseException) and one not in seen), None)
 
 
 def _reason(error: BaseException, *, is_connecting: bool) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http.cookiejar import DefaultCookiePolicy
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -237,6 +238,18 @@ class _Adapter(requests.adapters.HTTPAdapter):
         """Leave the TLS settings alone."""
 
 
+class _Session(requests.Session):
+    """A session that keeps to what it is told: no redirects, no cookies, nothing from the environment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False  # the settings have been read from it
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Take no response for a redirect: requests would read its whole body, even where it is told not to follow."""
+
+
 def _use_bounded_connections(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
@@ -251,8 +264,7 @@ def open_session(settings: Settings) -> requests.Session:
     tls = open_network(settings)
     if tls is not None:
         tls.sslsocket_class = _BoundedTlsSocket
-    session = requests.Session()
-    session.trust_env = False  # the settings have been read from it
+    session = _Session()
     session.verify = settings.trust is not None
     proxy = settings.proxy
     session.proxies = {"all": proxy.url} if proxy and not proxy.is_socks else {}

@@ -144,12 +144,6 @@ def from_record(record: dict[str, Any]) -> FlowRunsError:
     return _BY_NAME.get(str(record.get("class")), FlowRunsError)(*record["args"])
 
 
-def without_traces(error: ApiError) -> ApiError:
-    """Return the error without what led to it: other libraries' errors hold requests, and these hold the token."""
-    error.__traceback__ = error.__context__ = error.__cause__ = None
-    return error
-
-
 def was_refused(error: FlowRunsError) -> bool:
     """Whether an error proves that the service did not carry out the request."""
     refusals = NeverSent | RateLimited | AuthenticationError | PermissionDenied | NotFound | InvalidRequest

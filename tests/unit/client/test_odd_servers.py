@@ -399,7 +399,7 @@ class Odd(Exception):
         ("worker", "urllib3.response.HTTPResponse.read"),
         ("triggerer", "aiohttp.ClientSession._request"),
         ("triggerer", "airflow_provider_flowruns.client.aio_transport._url"),
-        ("triggerer", "aiohttp.StreamReader.iter_any"),
+        ("triggerer", "aiohttp.StreamReader.readany"),
     ],
 )
 def test_an_exception_of_a_library_never_leaves_a_client(monkeypatch, client, place, raised) -> None:
@@ -430,6 +430,14 @@ def flood(connection: socket.socket) -> None:
             connection.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
 
 
+def flood_of_a_redirect(connection: socket.socket) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n")
+    with suppress(OSError):
+        while True:
+            connection.sendall(b" " * 65_536)
+
+
 def flood_of_gzip(connection: socket.socket) -> None:
     read_request(connection)
     connection.sendall(CHUNKED + b"Content-Encoding: gzip\r\n\r\n")
@@ -449,6 +457,7 @@ TOO_LARGE: dict[str, Callable[[socket.socket], None]] = {
     "gzip": answering(ok(bomb(64 * MIB), Content_Encoding="gzip")),
     "gzip in many members": answering(ok(bomb(MIB) * 40, Content_Encoding="gzip")),
     "deflate": answering(ok(zlib.compress(b" " * 64 * MIB), Content_Encoding="deflate")),
+    "a redirect": flood_of_a_redirect,
     "an error": answering_once(b"HTTP/1.1 500 No\r\nContent-Length: 9999999\r\n\r\n"),
 }
 
