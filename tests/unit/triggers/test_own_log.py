@@ -53,7 +53,7 @@ def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch)
     async def side_by_side(sandbox: Sandbox) -> None:
         flows = [sandbox.portable.add_flow() for _ in range(5)]
         runs = {str(flow.add_run(outcome="RUNNING").id): str(flow.id) for flow in flows}
-        watcher = FlowRunFinishedTrigger("portable", 999_999, poll_interval=0.2)
+        watcher = FlowRunFinishedTrigger("portable", 999_999, poll_interval=5)
         triggers = {"watcher": watcher, **{run_id: wait_for(flow_id, run_id) for run_id, flow_id in runs.items()}}
         tasks = [asyncio.create_task(run(name, trigger)) for name, trigger in triggers.items()]
         async with asyncio.timeout(60):
