@@ -29,6 +29,7 @@ START_SECONDS, STOP_SECONDS = 60.0, 10.0
 # nothing of it is left when the server is killed.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
     "max_connections": "200",
     "fsync": "off",
     "full_page_writes": "off",
@@ -134,7 +135,7 @@ class PostgresServer:
         )
         if made.returncode:
             raise PostgresError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
-        settings = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
+        settings = {**SETTINGS, "port": str(self.port)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._leash = Leash()
         self._session = session = Session(

@@ -13,7 +13,7 @@ orders = Asset(
     watchers=[
         AssetWatcher(
             name="orders_run_finished",
-            trigger=FlowRunFinishedTrigger("activepieces", "OrdersToWarehouse0001", poll_interval=2),
+            trigger=FlowRunFinishedTrigger("activepieces", "OrdersToWarehouse0001", poll_interval=5),
         )
     ],
 )
