@@ -356,7 +356,7 @@ class ActivepiecesApi:
                     continue
                 try:
                     run: FlowRun = yield self.get_flow_run(str(candidate.run_id))
-                except (NotFound, InvalidArgument):  # gone, or listed under what cannot be an id
+                except NotFound:
                     continue
                 if _trigger_body(run).get(mark.correlation_key) == mark.correlation:
                     return (run,)
@@ -406,7 +406,7 @@ class ActivepiecesApi:
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = word(record.get("status"))
-        run_id, project_id = required_id(record), id_of(record.get("projectId"))
+        run_id, project_id = required_id(record, _ID), id_of(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,
