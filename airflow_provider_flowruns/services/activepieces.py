@@ -407,7 +407,7 @@ class ActivepiecesApi:
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = word(record.get("status"))
-        run_id, project_id = required_id(record), id_of(record.get("projectId"))
+        run_id, project_id = required_id(record, _ID), id_of(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,

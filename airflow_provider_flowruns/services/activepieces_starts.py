@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from airflow_provider_flowruns.services.errors import InvalidArgument, NotFound
+from airflow_provider_flowruns.services.errors import NotFound
 from airflow_provider_flowruns.services.model import (
     Call,
     Disposition,
@@ -108,7 +108,7 @@ class StartFinder:
     def _read(self, run_id: str) -> Steps[None]:
         try:
             run: FlowRun = yield self._get_run(run_id)
-        except (NotFound, InvalidArgument):  # gone, or listed under what cannot be an id
+        except NotFound:
             return
         output = _trigger_output(run)
         if output is None and run.lifecycle is not Lifecycle.NOT_RUNNING:

@@ -386,7 +386,7 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     return FlowRun(
         service=PortableApi.info.name,
         kind=Kind.RUN,
-        run_id=required_id(record),
+        run_id=required_id(record, _ID),
         flow_id=id_of(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,

@@ -147,10 +147,16 @@ def id_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip() and len(value) <= MAX_ID_CHARS else None
 
 
-def required_id(record: Mapping[str, Any]) -> str:
-    """Return a record's ``id`` as :func:`id_of` does; raises ValueError when it has none."""
+def required_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = None) -> str:
+    """
+    Return a record's ``id`` as :func:`id_of` does.
+
+    :param record: the record.
+    :param pattern: what the service's ids look like, for one that will be asked about; None for any.
+    :raises ValueError: the record has no such id.
+    """
     found = id_of(record.get("id"))
-    if found is None:
+    if found is None or (pattern and not pattern.fullmatch(found)):
         raise ValueError(f"expected an id, got {shown(record.get('id'))}")
     return found
 

@@ -323,7 +323,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
     return FlowRun(
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
-        run_id=required_id(record),
+        run_id=required_id(record, _ID),
         flow_id=id_of(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,

@@ -151,6 +151,21 @@ def test_one_malformed_row_is_left_out_and_the_others_are_read(make, row, wrap) 
             assert (rows.total, rows.unread, rows.is_first_unread) == (3, 1, place == 0)
 
 
+@pytest.mark.parametrize(
+    ("make", "row", "odd"),
+    [
+        (LISTS[0][0], attempt, "run-1"),
+        (LISTS[4][0], piece, 2**63),
+        (LISTS[4][0], piece, "../../../../admin/users"),
+        (LISTS[6][0], document, "a/b"),
+        (LISTS[6][0], document, "\ufffd"),
+    ],
+)
+def test_a_run_under_an_id_that_nobody_could_ask_about_is_left_out(make, row, odd) -> None:
+    rows = rows_of(make().read([row(2), row(1, id=odd)]))
+    assert (len(rows), rows.unread) == (1, 1)
+
+
 @pytest.mark.parametrize(("make", "row"), LISTS, ids=LIST_IDS)
 def test_a_list_of_which_no_row_can_be_read_is_refused(make, row) -> None:
     with pytest.raises(ValueError, match="none can be read"):
