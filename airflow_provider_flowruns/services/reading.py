@@ -401,7 +401,7 @@ def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> 
 def _moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         is_date = isinstance(value, str) and not _UNIX_TIME.fullmatch(value.strip())
-        return time_of(value) if is_date else None
+        return _from_text(value) if is_date else None
     try:
         return as_utc(value)
     except OverflowError:  # the first or last hours of the calendar, in another time zone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -48,7 +48,13 @@ MAX_SHOWN_CHARS = 500
 MAX_ERROR_TEXT_CHARS = 2_000
 MAX_INTEGER = 2**63 - 1
 
-MARK = StartMark("dag/run/task/-1/0", "correlation", 1_682_366_228.0, str(ATTEMPT_NUMBER - 1))
+MARK = StartMark(
+    "dag/run/task/-1/0123456789ab",
+    "correlation",
+    since=1_682_366_228.0,
+    until=1_682_366_229.0,
+    after_run_id=str(ATTEMPT_NUMBER - 1),
+)
 #: Where the list of runs stands in a body, and the fields with their time of creation and their flow.
 LISTS = {
     "portable": ("data", "createdAt", "flow"),
@@ -215,9 +221,9 @@ class _Question:
 
     def _look_at_all(self) -> None:
         api = APIS[self._service]
-        together = [one for one in TARGETS[self._service] if api.shared_by(one) is not None]
-        run = next(one for one in together if one.kind is Kind.RUN)
-        targets = [*together, Target(run.service, run.kind, run.flow_id, _earlier(run.run_id))]
+        key = self._random.choice([key for key in map(api.shared_by, TARGETS[self._service]) if key is not None])
+        targets = [one for one in TARGETS[self._service] if api.shared_by(one) == key]
+        targets += [replace(one, run_id=_earlier(one.run_id)) for one in targets if one.kind is Kind.RUN]
         sighting: Sighting = self._drive(api.look_at_all(targets, len(targets), 3))
         self._check_result(sighting)
         for target, runs in sighting.found.items():
