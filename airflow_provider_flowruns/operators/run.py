@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 _STATE_KEY = "flowruns_run"
 
-#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer, or returns
-#: without it (``wait=False``).
-FIND_IN_WORKER = 60.0
+#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer.
+FIND_BEFORE_DEFERRING_SECONDS = 10.0
+#: Seconds for which a task that does not wait looks for the run it started before it returns without its id.
+FIND_WITHOUT_WAITING_SECONDS = 60.0
 #: Seconds after a start before its run is looked for, where the service makes runs a moment later.
 FIRST_LOOK_SECONDS = 1.0
 #: Seconds between two looks while others wait for this start to show.
@@ -410,7 +411,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     def _wait_here(self, watch: Watch, context: Context) -> Verdict | None:
         """Wait in this process: to the end, or, where that is left to others, until the run is known."""
-        find_until = self.clock.now() + FIND_IN_WORKER
+        find_until = self.clock.now() + FIND_BEFORE_DEFERRING_SECONDS
         self._let_it_appear(watch)
         while True:
             decision = self._look_for_own(watch, context)
@@ -422,7 +423,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     def _as_first_seen(self, own: OwnRun, watch: Watch, context: Context) -> dict[str, Any]:
         """Return the run as it is first seen; one that was accepted and does not show soon, as what is known of it."""
-        find_until = self.clock.now() + FIND_IN_WORKER
+        find_until = self.clock.now() + FIND_WITHOUT_WAITING_SECONDS
         self._let_it_appear(watch)
         while True:
             decision = self._look_for_own(watch, context)

@@ -24,8 +24,8 @@ from airflow_provider_flowruns.services.model import (
 
 #: Runs a page, and pages at most, that are listed in one search: rows carry whole flow definitions.
 PAGE_SIZE, MAX_PAGES = 50, 4
-#: Runs that one search reads by id: all of a few; among many only the likeliest of each start.
-FEW_RUNS, MAX_READS = 3, 50
+#: Runs that one search reads by id: a few for one start, one a start for many, so many at most.
+FEW_RUNS, MAX_READS = 4, 50
 #: Seconds after a start within which its run is created; the last searches look further, for a queue that was busy.
 CREATED_WITHIN_SECONDS, CREATED_LATE_WITHIN_SECONDS = 180.0, 3_600.0
 #: Runs of which it is remembered what they were called with.
@@ -56,13 +56,16 @@ class StartFinder:
         self._get_run = get_run
         #: What runs were called with, by run id; None for a run that does not show it.
         self._values: dict[str, frozenset[str] | None] = {}
+        #: The last start that was looked for alone among many runs.
+        self._seen_among_many: StartMark | None = None
 
     def find(self, flow_id: str, marks: Sequence[StartMark]) -> Steps[Found]:
         """
         Return the steps that find the runs of some starts of one flow.
 
         As long as runs that may be a start's are queued or unread, it has one run without an id: ``PENDING`` when they
-        are all queued, ``UNKNOWN`` when there are more than one search reads.
+        are few and queued, ``UNKNOWN`` when they are more than one search reads. The first search for one start among
+        many runs reads none: whoever asks may leave it to a process that looks for many starts together.
 
         :param flow_id: the flow's id.
         :param marks: what was noted about the starts.
@@ -96,8 +99,10 @@ class StartFinder:
         interval = _interval(marks)
         middle = sum(interval) / 2 if interval else None
         unread = sorted(self._unread(runs.values()), key=lambda run: _distance(run, middle))
-        if len(unread) > FEW_RUNS:
-            del unread[min(MAX_READS, len(marks)) :]
+        if len(marks) == 1 and len(unread) > FEW_RUNS and self._seen_among_many != marks[0]:
+            self._seen_among_many = marks[0]
+            return
+        del unread[max(FEW_RUNS, min(MAX_READS, len(marks))) :]
         wanted = {_value_of(mark) for mark in marks}.difference(*(self._values.get(run_id) or () for run_id in runs))
         for run in unread:
             if not wanted:
@@ -141,7 +146,8 @@ class _Listed:
         if not self._is_complete or self._may_be_among(self._unread, mark):
             return (_possible_run(flow_id, Lifecycle.UNKNOWN),)
         if self._may_be_among(self._queued, mark):
-            return (_possible_run(flow_id, Lifecycle.PENDING),)
+            is_one_of_few = len(self._queued) <= FEW_RUNS
+            return (_possible_run(flow_id, Lifecycle.PENDING if is_one_of_few else Lifecycle.UNKNOWN),)
         if not mark.by_interval:
             return ()
         possible = self._newer_than(mark, self._without_call)
