@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,16 @@ from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.outcomes import error_for
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import FlowRunsError, was_refused
-from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
+from airflow_provider_flowruns.services.model import (
+    Call,
+    Disposition,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    StartMark,
+    Target,
+    start_value,
+)
 from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
 from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch, describe, slowest
@@ -178,7 +186,7 @@ class RunOperator(WaitingTask, BaseOperator):
         :param after_run_id: the flow's newest run by now, None when it has none.
         """
         ti = context["ti"]
-        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), uuid.uuid4().hex[:12])
+        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), start_value(self._service_time()))
         return StartMark("/".join(names), correlation_key, after_run_id=after_run_id)
 
     def start(self, own: OwnRun, call: Call[Any], context: Context) -> OwnRun:

@@ -113,7 +113,7 @@ class _Memory:
     blind_since: float | None = None
     missing_since: float | None = None
     found: bool = False
-    shown_at: float | None = None
+    absent_since: float | None = None
     is_absent: bool = False
     candidates: tuple[str, ...] = ()
     by_interval: bool = False
@@ -206,7 +206,7 @@ class Watch:
     def __init__(self, plan: WatchPlan, now: float, candidates: Sequence[str] = ()) -> None:
         self.plan = plan
         self.usual: UsualDurations | None = None
-        self._memory = _Memory(begun=now, candidates=tuple(candidates))
+        self._memory = _Memory(begun=now, absent_since=now, candidates=tuple(candidates))
         self._news: tuple[News, ...] = ()
         self._last_seen: FlowRun | None = None
         self._last_runs: tuple[FlowRun, ...] = ()
@@ -318,11 +318,11 @@ class Watch:
         self._see((run,), run, now)
         return self._judge_all((run,), now)[0]
 
-    def _show(self, now: float) -> None:
-        self._memory.shown_at, self._memory.is_absent = now, False
+    def _show(self) -> None:
+        self._memory.absent_since, self._memory.is_absent = None, False
 
     def _see(self, runs: tuple[FlowRun, ...], decisive: FlowRun, now: float) -> None:
-        self._show(now)
+        self._show()
         if decisive != self._last_seen:
             self._last_seen = _plain_run(decisive)
         if self.plan.kind == Kind.STARTED:
@@ -357,7 +357,7 @@ class Watch:
             text = f"no run of the start on flow {self.plan.flow_id} yet"
             self._tell_change(text, text, now)
             return self._not_there(now)
-        self._show(now)
+        self._show()
         self._possible = runs[0].lifecycle
         is_queued = self._possible is Lifecycle.PENDING
         state = "a run that may be the one is queued" if is_queued else "several may be the one and are being read"
@@ -403,7 +403,8 @@ class Watch:
         """Decide on a run of a start that does not show: it may be late, and one that was seen may be hidden."""
         span, memory = self.plan.appear_within, self._memory
         memory.is_absent = True
-        unseen = now - (memory.begun if memory.shown_at is None else memory.shown_at)
+        memory.absent_since = now if memory.absent_since is None else memory.absent_since
+        unseen = now - memory.absent_since
         if span is None or unseen < span:
             return None
         if self.target.kind is Kind.STARTED and self._travels_with_value and not memory.by_interval:
@@ -544,8 +545,8 @@ class Watch:
         ends = [plan.deadline]
         if memory.blind_since is not None:
             ends.append(self._blind_until(memory.blind_since))
-        if plan.appear_within is not None and memory.is_absent:
-            ends.append((memory.begun if memory.shown_at is None else memory.shown_at) + plan.appear_within)
+        if plan.appear_within is not None and memory.absent_since is not None:
+            ends.append(memory.absent_since + plan.appear_within)
         if plan.decide_at is not None:
             ends.append(plan.decide_at)
         if memory.failing_since is not None:
