@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,16 @@ from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.outcomes import error_for
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.services.errors import FlowRunsError, was_refused
-from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Kind, Lifecycle, StartMark, Target
+from airflow_provider_flowruns.services.model import (
+    Call,
+    Disposition,
+    FlowRun,
+    Kind,
+    Lifecycle,
+    StartMark,
+    Target,
+    start_value,
+)
 from airflow_provider_flowruns.task import WaitingTask
 from airflow_provider_flowruns.task_state import TaskState, generation
 from airflow_provider_flowruns.waiting.watch import Decision, Outcome, Verdict, Watch, describe, slowest
@@ -29,9 +37,10 @@ if TYPE_CHECKING:
 
 _STATE_KEY = "flowruns_run"
 
-#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer, or returns
-#: without it (``wait=False``).
-FIND_IN_WORKER = 60.0
+#: Seconds for which the worker itself looks for the run it started before it leaves that to the triggerer.
+FIND_BEFORE_DEFERRING_SECONDS = 10.0
+#: Seconds for which a task that does not wait looks for the run it started before it returns without its id.
+FIND_WITHOUT_WAITING_SECONDS = 60.0
 #: Seconds after a start before its run is looked for, where the service makes runs a moment later.
 FIRST_LOOK_SECONDS = 1.0
 #: Seconds between two looks while others wait for this start to show.
@@ -176,7 +185,7 @@ class RunOperator(WaitingTask, BaseOperator):
         :param after_run_id: the flow's newest run by now, None when it has none.
         """
         ti = context["ti"]
-        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), uuid.uuid4().hex[:12])
+        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), start_value(self._service_time()))
         return StartMark("/".join(names), correlation_key, after_run_id=after_run_id)
 
     def start(self, own: OwnRun, call: Call[Any], context: Context) -> OwnRun:
@@ -409,7 +418,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     def _wait_here(self, watch: Watch, context: Context) -> Verdict | None:
         """Wait in this process: to the end, or, where that is left to others, until the run is known."""
-        find_until = self.clock.now() + FIND_IN_WORKER
+        find_until = self.clock.now() + FIND_BEFORE_DEFERRING_SECONDS
         self._let_it_appear(watch)
         while True:
             decision = self._look_for_own(watch, context)
@@ -421,7 +430,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
     def _as_first_seen(self, own: OwnRun, watch: Watch, context: Context) -> dict[str, Any]:
         """Return the run as it is first seen; one that was accepted and does not show soon, as what is known of it."""
-        find_until = self.clock.now() + FIND_IN_WORKER
+        find_until = self.clock.now() + FIND_WITHOUT_WAITING_SECONDS
         self._let_it_appear(watch)
         while True:
             decision = self._look_for_own(watch, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -20,20 +20,24 @@ from airflow_provider_flowruns.services.model import (
     Page,
     StartMark,
     Steps,
+    sent_time,
 )
 
 #: Runs a page, and pages at most, that are listed in one search: rows carry whole flow definitions.
 PAGE_SIZE, MAX_PAGES = 50, 4
-#: Runs that one search reads by id: all of a few; among many only the likeliest of each start.
-FEW_RUNS, MAX_READS = 3, 50
-#: Seconds after a start within which its run is created; the last searches look further, for a queue that was busy.
-CREATED_WITHIN_SECONDS, CREATED_LATE_WITHIN_SECONDS = 180.0, 3_600.0
+#: Runs that one search reads by id: a few for one start, one a start for many, so many at most.
+FEW_RUNS, MAX_READS = 4, 50
+#: Seconds after a start within which its run is created: at once, after a queue, or, looked for last, after a long one.
+#: Lists come newest first: what was created long after the start would hide what was created with it.
+AT_ONCE_SECONDS, QUEUED_SECONDS, QUEUED_LONG_SECONDS = 10.0, 180.0, 3_600.0
+#: Starts that are further apart in time are searched for one after the other.
+FAR_APART_SECONDS = 300.0
 #: Runs of which it is remembered what they were called with.
 MAX_REMEMBERED = 5_000
 #: Values of a trigger's output, characters of all its texts, and at each end of one text, that are searched.
 _MAX_NODES, _MAX_CHARS, _TEXT_END_CHARS = 10_000, 1_000_000, 64 * 1024
-#: The end of a start's correlation value, which no other start has.
-_START_VALUE = re.compile(r"/([0-9a-f]{12})(?![0-9a-zA-Z])", re.ASCII)
+#: The end of a start's correlation value, which no other start has, see :func:`services.model.start_value`.
+_START_VALUE = re.compile(r"/([0-9a-f]{12,32})(?![0-9a-zA-Z])", re.ASCII)
 
 #: The runs of each start, newest first, and all runs that were listed.
 Found = tuple[dict[StartMark, tuple[FlowRun, ...]], tuple[FlowRun, ...]]
@@ -56,54 +60,85 @@ class StartFinder:
         self._get_run = get_run
         #: What runs were called with, by run id; None for a run that does not show it.
         self._values: dict[str, frozenset[str] | None] = {}
+        #: The last start that was looked for alone among many runs.
+        self._seen_among_many: StartMark | None = None
 
     def find(self, flow_id: str, marks: Sequence[StartMark]) -> Steps[Found]:
         """
         Return the steps that find the runs of some starts of one flow.
 
         As long as runs that may be a start's are queued or unread, it has one run without an id: ``PENDING`` when they
-        are all queued, ``UNKNOWN`` when there are more than one search reads.
+        are few and queued, ``UNKNOWN`` when they are more than one search reads. The first search for one start among
+        many runs reads none: whoever asks may leave it to a process that looks for many starts together.
 
         :param flow_id: the flow's id.
         :param marks: what was noted about the starts.
         """
+        found: dict[StartMark, tuple[FlowRun, ...]] = {}
         runs: dict[str, FlowRun] = {}
-        most = max(FEW_RUNS, min(MAX_READS, len(marks)))
-        following: Call[Page[FlowRun]] | None = self._list_around(flow_id, marks)
-        for _ in range(MAX_PAGES):
-            if following is None or len(self._unread(runs.values())) > most:
-                break
-            page: Page[FlowRun] = yield following
-            runs |= {run.run_id: replace(run, raw={}) for run in page.items if run.run_id}
-            following = page.next
-        yield from self._read_likeliest(runs, marks)
-        listed = _Listed(tuple(runs.values()), self._values, is_complete=following is None)
-        return {mark: listed.runs_of(mark, flow_id) for mark in marks}, listed.runs
+        for some in _close_together(marks):
+            found |= yield from self._find_some(flow_id, some, runs)
+        return found, tuple(runs.values())
 
-    def _list_around(self, flow_id: str, marks: Sequence[StartMark]) -> Call[Page[FlowRun]]:
-        late_by = CREATED_LATE_WITHIN_SECONDS if any(mark.by_interval for mark in marks) else CREATED_WITHIN_SECONDS
+    def _find_some(
+        self, flow_id: str, marks: Sequence[StartMark], runs: dict[str, FlowRun]
+    ) -> Steps[dict[StartMark, tuple[FlowRun, ...]]]:
+        spans = AT_ONCE_SECONDS, QUEUED_SECONDS
+        if any(mark.by_interval for mark in marks):
+            spans = QUEUED_SECONDS, QUEUED_LONG_SECONDS
+        found: dict[StartMark, tuple[FlowRun, ...]] = {}
+        for late_by in spans if _interval(marks) else spans[:1]:
+            is_complete = yield from self._list(flow_id, marks, late_by, runs)
+            yield from self._read_likeliest(runs, marks)
+            listed = _Listed(tuple(runs.values()), self._values, is_complete=is_complete)
+            found = {mark: listed.runs_of(mark, flow_id) for mark in marks}
+            if all(found.values()):
+                break
+        return found
+
+    def _list(self, flow_id: str, marks: Sequence[StartMark], late_by: float, runs: dict[str, FlowRun]) -> Steps[bool]:
+        """Add the runs created around some starts; return False when there are more, and enough to read for now."""
+        most = max(FEW_RUNS, min(MAX_READS, len(marks)))
         interval = _interval(marks)
-        if interval is None:  # the server's clock is not known
-            return self._list_newest(flow_id, None, None, PAGE_SIZE)
-        first, last = (datetime.fromtimestamp(time, UTC) for time in (interval[0], interval[1] + late_by))
-        return self._list_newest(flow_id, first, last, PAGE_SIZE)
+        first = last = None  # when the server's clock is not known
+        if interval:
+            first, last = (datetime.fromtimestamp(time, UTC) for time in (interval[0], interval[1] + late_by))
+        call = self._list_newest(flow_id, first, last, PAGE_SIZE)
+        for _ in range(MAX_PAGES):
+            page: Page[FlowRun] = yield call
+            runs |= {run.run_id: replace(run, raw={}) for run in page.items if run.run_id}
+            if page.next is None:
+                return True
+            if len(self._unread(runs.values())) > most and not self._is_known_among_many(marks):
+                return False
+            call = page.next
+        return True  # of a flow that is started that often, no more is searched
+
+    def _is_known_among_many(self, marks: Sequence[StartMark]) -> bool:
+        return len(marks) == 1 and marks[0] == self._seen_among_many
 
     def _unread(self, runs: Iterable[FlowRun]) -> list[FlowRun]:
         return [run for run in runs if _is_readable(run) and run.run_id not in self._values]
 
     def _read_likeliest(self, runs: Mapping[str, FlowRun], marks: Sequence[StartMark]) -> Steps[None]:
         """Read runs until the values of all starts are found, those first that were created closest to the starts."""
-        interval = _interval(marks)
-        middle = sum(interval) / 2 if interval else None
-        unread = sorted(self._unread(runs.values()), key=lambda run: _distance(run, middle))
-        if len(unread) > FEW_RUNS:
-            del unread[min(MAX_READS, len(marks)) :]
+        unread = self._unread(runs.values())
+        if len(marks) == 1 and len(unread) > FEW_RUNS and not self._is_known_among_many(marks):
+            self._seen_among_many = marks[0]
+            return
         wanted = {_value_of(mark) for mark in marks}.difference(*(self._values.get(run_id) or () for run_id in runs))
-        for run in unread:
-            if not wanted:
+        interval = _interval(marks)
+        likeliest_at = sum(interval) / 2 if interval else None
+        for _ in range(max(FEW_RUNS, min(MAX_READS, len(marks)))):
+            if not wanted or not unread:
                 return
+            run = min(unread, key=lambda run: _distance(run, likeliest_at))
+            unread.remove(run)
             yield from self._read(str(run.run_id))
-            wanted.difference_update(self._values.get(str(run.run_id)) or ())
+            values = self._values.get(str(run.run_id)) or ()
+            wanted.difference_update(values)
+            if len(marks) == 1:
+                likeliest_at = _created_like(run, values, marks[0]) or likeliest_at
 
     def _read(self, run_id: str) -> Steps[None]:
         try:
@@ -141,14 +176,15 @@ class _Listed:
         if not self._is_complete or self._may_be_among(self._unread, mark):
             return (_possible_run(flow_id, Lifecycle.UNKNOWN),)
         if self._may_be_among(self._queued, mark):
-            return (_possible_run(flow_id, Lifecycle.PENDING),)
+            is_one_of_few = len(self._queued) <= FEW_RUNS
+            return (_possible_run(flow_id, Lifecycle.PENDING if is_one_of_few else Lifecycle.UNKNOWN),)
         if not mark.by_interval:
             return ()
         possible = self._newer_than(mark, self._without_call)
-        return tuple(replace(run, kind=Kind.STARTED) for run in possible if mark.allows(run, CREATED_WITHIN_SECONDS))
+        return tuple(replace(run, kind=Kind.STARTED) for run in possible if mark.allows(run, QUEUED_SECONDS))
 
     def _may_be_among(self, runs: Sequence[FlowRun], mark: StartMark) -> bool:
-        return any(mark.allows(run, CREATED_LATE_WITHIN_SECONDS) for run in self._newer_than(mark, runs))
+        return any(mark.allows(run, QUEUED_LONG_SECONDS) for run in self._newer_than(mark, runs))
 
     def _newer_than(self, mark: StartMark, runs: Sequence[FlowRun]) -> Iterable[FlowRun]:
         if mark.interval:
@@ -166,6 +202,16 @@ def _value_of(mark: StartMark) -> str:
     return next(reversed(_START_VALUE.findall(mark.correlation)), "")
 
 
+def _close_together(marks: Sequence[StartMark]) -> list[list[StartMark]]:
+    groups: list[list[StartMark]] = []
+    for mark in sorted(marks, key=lambda mark: mark.since or 0.0):
+        previous = groups[-1][-1].since if groups else None
+        if not groups or (mark.since or 0.0) - (previous or 0.0) > FAR_APART_SECONDS:
+            groups.append([])
+        groups[-1].append(mark)
+    return groups
+
+
 def _interval(marks: Sequence[StartMark]) -> tuple[float, float] | None:
     """Return the time in which all of the starts lie, None when the server's clock could not be measured."""
     intervals = [mark.interval for mark in marks if mark.interval]
@@ -174,8 +220,16 @@ def _interval(marks: Sequence[StartMark]) -> tuple[float, float] | None:
     return min(first for first, _ in intervals), max(last for _, last in intervals)
 
 
-def _distance(run: FlowRun, middle: float | None) -> float:
-    return abs(run.created_at.timestamp() - middle) if run.created_at and middle is not None else 0.0
+def _distance(run: FlowRun, time: float | None) -> float:
+    return abs(run.created_at.timestamp() - time) if run.created_at and time is not None else 0.0
+
+
+def _created_like(run: FlowRun, values: Collection[str], mark: StartMark) -> float | None:
+    """Return when the run of a start was created if it was as long in the queue as one that was read."""
+    sent_at, other_sent_at = sent_time(_value_of(mark)), [sent_time(value) for value in values]
+    if run.created_at is None or sent_at is None or len(other_sent_at) != 1 or other_sent_at[0] is None:
+        return None
+    return sent_at + run.created_at.timestamp() - other_sent_at[0]
 
 
 def _possible_run(flow_id: str, lifecycle: Lifecycle) -> FlowRun:

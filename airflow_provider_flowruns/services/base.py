@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_flowruns.services.errors import ApiError, UnexpectedAnswer
-from airflow_provider_flowruns.services.model import Call, FlowRun, Page, Response, Rows, Sighting, Steps, Target
+from airflow_provider_flowruns.services.model import Call, FlowRun, Kind, Page, Response, Rows, Sighting, Steps, Target
 from airflow_provider_flowruns.services.reading import text_of
 
 
@@ -109,13 +109,14 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     run_id = target.run_id
     if run_id is None:
         found = yield from service.look(target)
-        ids = [run.run_id for run in (target.mark.likeliest(found) if target.mark else found) if run.run_id]
-        if len(ids) > 1:
+        possible = [run for run in (target.mark.likeliest(found) if target.mark else found) if run.run_id]
+        if len(possible) > 1 or any(run.kind is Kind.STARTED for run in possible):
+            ids = ", ".join(str(run.run_id) for run in possible)
             return (
-                f"nothing was cancelled: runs {', '.join(ids)} of flow {target.flow_id} may each be the one that this "
-                "task started, and the others are somebody else's; cancel the right one in the service"
+                f"nothing was cancelled: it is not certain that this task started run {ids} of flow {target.flow_id}, "
+                "and it may be somebody else's; cancel the right one in the service"
             )
-        run_id = ids[0] if ids else None
+        run_id = possible[0].run_id if possible else None
     if run_id is None:
         return "the run that was started has no id yet, so it cannot be cancelled; it may go on"
     return (yield from service.cancel(target.flow_id or "", run_id))

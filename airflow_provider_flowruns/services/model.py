@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,8 @@ MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
 #: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
 MAX_COUNT = 2**53 - 1
+#: Hexadecimal digits of a Unix time in milliseconds.
+_TIME_DIGITS = 11
 #: Seconds by which the clocks of a service's own machines may differ.
 CLOCK_MARGIN_SECONDS = 5.0
 
@@ -210,6 +213,20 @@ class Flow:
     def summary(self) -> dict[str, Any]:
         """Return service, flow_id, name and enabled as plain JSON."""
         return {"service": self.service, "flow_id": self.flow_id, "name": self.name, "enabled": self.enabled}
+
+
+def start_value(sent_at: float) -> str:
+    """
+    Return a value that no other start has, in hexadecimal digits; :func:`sent_time` reads its time again.
+
+    :param sent_at: Unix time of the start on the service's clock.
+    """
+    return f"{int(sent_at * 1_000):0{_TIME_DIGITS}x}{uuid.uuid4().hex[:12]}"
+
+
+def sent_time(value: str) -> float | None:
+    """Return the time in a value of :func:`start_value`, None for any other."""
+    return int(value[:_TIME_DIGITS], 16) / 1_000 if len(value) == _TIME_DIGITS + 12 else None
 
 
 @dataclass(frozen=True, slots=True)

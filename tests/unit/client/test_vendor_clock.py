@@ -53,3 +53,15 @@ def test_an_offset_above_a_minute_is_warned_about_once() -> None:
     assert "behind" in (clock.warning() or "")
     assert clock.warning() is None
     assert _measured(30.0).warning() is None
+
+
+def test_nothing_is_known_of_a_clock_that_was_not_measured() -> None:
+    assert VendorClock().range_at(NOW) is None
+
+
+@pytest.mark.parametrize("offset", [-6 * 86_400.0, -1.0, 0.0, 3_600.0])
+@pytest.mark.parametrize("round_trip", [0.0, 0.2, 20.0])
+def test_the_vendor_s_time_lies_in_the_range(offset: float, round_trip: float) -> None:
+    earliest, latest = _measured(offset, round_trip=round_trip).range_at(NOW + 100) or (0.0, 0.0)
+    assert earliest <= NOW + 100 + offset <= latest
+    assert latest - earliest == pytest.approx(1.0 + round_trip, abs=1e-3)
