@@ -461,9 +461,12 @@ def test_what_another_told_meanwhile_is_not_told_again(
         await has_seen.wait()
         monkeypatch.setattr(finished, "_pause", pause)
         before = dict(store.values)
-        replacing = asyncio.create_task(other.play_in_loop(lambda: other.until_told(*runs)))
-        await replacing
-        await other.until(lambda: {str(run.id) for run in runs} <= {*json.loads(*store.values.values())["ended"]})
+
+        async def take_over() -> None:
+            await other.until_told(*runs)
+            await other.until(lambda: {str(run.id) for run in runs} <= {*json.loads(*store.values.values())["ended"]})
+
+        await other.play_in_loop(take_over)
         assert store.values != before
         may_go_on.set()
         await frozen.looks(3)
