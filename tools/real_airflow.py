@@ -128,6 +128,17 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         """End one component at once, with everything it started, as a crash or an out-of-memory kill would."""
         self._sessions.pop(name).kill()
 
+    def freeze(self, name: str) -> None:
+        """Have one component stand still, as in a paused virtual machine, until :meth:`thaw`.
+
+        On sqlite its main process goes on: frozen in the middle of a write, it would lock everybody out.
+        """
+        self._sessions[name].freeze(leader=False)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen component go on from where it was."""
+        self._sessions[name].thaw()
+
     def stop(self) -> None:
         """End all components: first politely, then, after some seconds, surely."""
         running = [self._sessions.pop(name) for name in COMPONENTS if name in self._sessions]
@@ -238,9 +249,6 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "API__SECRET_KEY": secrets.token_hex(32),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "WORKERS__EXECUTION_API_TIMEOUT": "30",
-        # A worker notices up to so many seconds late that its task's process has ended (5 if not told). The scheduler
-        # fails a task that it queued again meanwhile, as a sensor is that looks every few seconds.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "2",

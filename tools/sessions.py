@@ -120,6 +120,20 @@ class Session:
         self._leader.wait()
         self._leash.release(self.id)
 
+    def freeze(self, *, leader: bool = True) -> None:
+        """Have the session's processes stand still, as in a paused virtual machine, until :meth:`thaw`.
+
+        :param leader: whether the leader does so too; else only what it has started.
+        """
+        for pid in members(self.id):
+            if leader or pid != self.id:
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the session's processes go on from where they were frozen."""
+        for pid in members(self.id):
+            os.kill(pid, signal.SIGCONT)
+
     def wait(self, deadline: float) -> None:
         """Wait until no process of the session is left, or until ``time.monotonic()`` passes the deadline."""
         while members(self.id) and time.monotonic() < deadline:
