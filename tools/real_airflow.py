@@ -288,9 +288,6 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "API__SECRET_KEY": secrets.token_hex(32),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "WORKERS__EXECUTION_API_TIMEOUT": "30",
-        # A worker notices up to so many seconds late that its task's process has ended (5 if not told). The scheduler
-        # fails a task that it queued again meanwhile, as a sensor is that looks every few seconds.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
