@@ -54,7 +54,9 @@ def first_poke_at(sensor: Any, context: Any) -> float | None:
     else:  # Airflow 2 asks its database
         sensors = import_module("airflow.sensors.base")
         first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
-        began = sensors._orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+        began = sensors._orig_start_date(
+            dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index, try_number=first_try
+        )
     return began.timestamp() if began else None
 
 

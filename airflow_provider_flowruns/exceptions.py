@@ -81,11 +81,11 @@ class ResultTooLarge(AirflowException):
 
 class FlowRunUnobservable(FlowRunsError):
     """
-    Nobody could look at the run for longer than the error budget; it may still be going.
+    The run could not be observed for longer than the error budget, or was there before and is gone; it may be going.
 
     Deliberately no AirflowException: ``soft_fail`` is about what a run came to, not about a wait that saw nothing.
 
-    :param message: how long, and what came instead of an answer.
+    :param message: for how long, and what came instead of an answer.
     :param run: summary of the run when it was last seen, None when it never was.
     """
 

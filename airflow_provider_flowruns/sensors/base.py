@@ -46,7 +46,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         5xx and answers that are no JSON are ridden out so long; the run itself is never touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds or timedelta between two looks; in ``reschedule`` mode at least, and never fewer
+    :param poke_interval: seconds or timedelta between two polls; in ``reschedule`` mode at least, and never fewer
         than 15 seconds.
     :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
     :param execution_timeout: the same as a bound of Airflow's own, which allows retries; in every mode for the whole

@@ -81,7 +81,7 @@ class Wait(Protocol[E_co]):
 
     @property
     def error_budget(self) -> float:
-        """Seconds for which it may be kept from looking because the service asks to be left alone."""
+        """Seconds for which it may be kept from polling because the service asks to be left alone."""
 
     #: Seconds by which the service's clock is ahead of ours; set before each step.
     vendor_offset: float
@@ -143,7 +143,7 @@ class _Waiter(Generic[E_co]):
         self.not_before = not_before
         self.due = 0.0
         self.sleep = 0.0
-        #: Its next look is the last one: at its deadline.
+        #: Its next poll is the last one: at its deadline.
         self.is_last = False
         self._news: tuple[News, ...] = ()
         self._verdict: E_co | None = None
@@ -321,13 +321,13 @@ class Hub:
         self._put_down(waiter, due, sleep)
 
     def _aligned(self, waiter: _Waiter[Any], due: float, sleep: float) -> float:
-        """Return the moment at or after a due one at which others look, too; it is not beyond the last look."""
+        """Return a moment at or after a due one at which others poll, too; not one beyond the wait's last poll."""
         aligned, deadline = _on_grid(due, self._width(waiter, sleep)), waiter.wait.deadline
         waiter.is_last = aligned >= deadline
         return self._last_due(waiter, max(due, deadline), sleep) if waiter.is_last else aligned
 
     def _last_due(self, waiter: _Waiter[Any], due: float, sleep: float) -> float:
-        # Aligned by the sleep before, as the looks so far: what is left until a deadline differs from wait to wait.
+        # Aligned by the sleep before, as the polls so far: what is left until a deadline differs from wait to wait.
         width = min(self._width(waiter, max(sleep, waiter.sleep)), LONGEST_DELAY_SECONDS)
         return _on_grid(due, width) if width > 0 else due
 
@@ -342,7 +342,7 @@ class Hub:
         return self._last_due(waiter, latest, sleep) if waiter.is_last else due
 
     def _latest(self, waiter: _Waiter[Any]) -> float:
-        """Return the Unix time at which a wait looks though the service asks to be left alone."""
+        """Return the Unix time at which a wait polls though the service asks to be left alone."""
         return min(waiter.wait.deadline, self._held_since + waiter.wait.error_budget)
 
     def _put_down(self, waiter: _Waiter[Any], due: float, sleep: float) -> None:
@@ -445,7 +445,7 @@ class Hub:
 
     def _may_come(self, watched: _Watched, share: float, now: float) -> bool:
         for waiter in watched.waiters:
-            # One that is to look for the last time would only have to look once more then.
+            # One whose next poll is its last would have to poll once more all the same.
             early = 0.0 if waiter.is_last else share * waiter.sleep
             is_due = waiter.not_before <= now and waiter.due - early <= now
             if is_due and self._may_ask(waiter, now):

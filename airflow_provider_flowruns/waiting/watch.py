@@ -305,7 +305,8 @@ class Watch:
         self._memory.looks += 1
         verdict = self._missed(seen, now) if isinstance(seen, FlowRunsError) else self._looked(seen, now)
         if verdict and self.plan.keep_waiting and verdict.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
-            self._warn(f"{verdict.reason}; silent_fail: waiting on")
+            run_id = verdict.run["run_id"] if verdict.run else None
+            self.warn_once(f"{verdict.outcome} {run_id}", f"{verdict.reason}; silent_fail: waiting on")
             verdict = None
         if verdict is None and now >= self.plan.deadline:
             verdict = self._timed_out()

@@ -463,6 +463,14 @@ def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
     assert outcome(watch, run("SUCCEEDED"), 10) is Outcome.SUCCEEDED
 
 
+@pytest.mark.parametrize("seen", [error(), error(NotFound, status=404)], ids=["no answer", "gone"])
+def test_waiting_on_in_silence_is_told_once_and_not_with_every_poll(seen: Any) -> None:
+    watch = Watch(plan(keep_waiting=True, deadline=START + 5_000), START)
+    step(watch, run("RUNNING"))
+    told = [news.text for seconds in range(10, 500, 10) for news in step(watch, seen, seconds).news]
+    assert len([text for text in told if "silent_fail: waiting on" in text]) == 1
+
+
 # -- time
 
 
