@@ -20,6 +20,7 @@ from airflow_provider_flowruns.client.bodies import ACCEPT_ENCODING, BodyTooLarg
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.services.base import error_text
 from airflow_provider_flowruns.services.errors import (
+    MAX_HOLD_SECONDS,
     ApiError,
     ConnectionFailed,
     InvalidArgument,
@@ -43,8 +44,6 @@ _LONGEST_MESSAGE = 1_000
 _MOST_STALE_PAGES = 10
 #: So many items are known again when they come twice.
 _REMEMBERED = 20_000
-#: Longest time in seconds for which a ``Retry-After`` counts: one answer must not silence a connection for a day.
-MAX_HOLD_SECONDS = 300.0
 #: HTTP defines ``Retry-After`` for these two and for redirects, which are not followed.
 _HOLDING_STATUSES = frozenset({429, 503})
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")

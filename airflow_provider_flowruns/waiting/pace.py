@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError, RateLimited
+from airflow_provider_flowruns.services.errors import MAX_HOLD_SECONDS, ApiError, FlowRunsError, RateLimited
 from airflow_provider_flowruns.waiting.usual import Span
 
 #: Seconds between the first looks.
@@ -14,8 +14,6 @@ LOOKS_AT_USUAL_END = 24
 CLOSEST = 2.0
 #: The usual end begins and ends by this share of the shortest and longest duration sooner and later.
 MARGIN = 0.02
-#: A service is left alone for at most this many seconds at a time, whatever its ``Retry-After`` says.
-MAX_HOLD_SECONDS = 300.0
 
 
 def next_look(longest: float, age: float, run_age: float | None = None, usual: Span | None = None) -> float:

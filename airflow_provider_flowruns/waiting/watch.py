@@ -640,7 +640,7 @@ class Watch:
         ends = [plan.deadline]
         if memory.blind_since is not None:
             ends.append(self._blind_until(memory.blind_since))
-        if plan.appear_within is not None and memory.absent_since is not None:
+        if plan.appear_within is not None and memory.is_absent and memory.absent_since is not None:
             ends.append(memory.absent_since + plan.appear_within)
         if plan.decide_at is not None:
             ends.append(plan.decide_at)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tenacity import Future, RetryCallState, Retrying
 
 from airflow_provider_flowruns.client.policy import (
-    MAX_HOLD_SECONDS,
     ONCE,
     RetryPolicy,
     headers_for,
@@ -21,6 +20,7 @@ from airflow_provider_flowruns.client.policy import (
 )
 from airflow_provider_flowruns.client.settings import Settings, settings_from
 from airflow_provider_flowruns.services.errors import (
+    MAX_HOLD_SECONDS,
     ApiError,
     AuthenticationError,
     ConfigurationError,

@@ -10,10 +10,11 @@ import requests
 import requests_mock
 import urllib3
 
-from airflow_provider_flowruns.client.policy import MAX_HOLD_SECONDS, ONCE, RetryPolicy
+from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import settings_from
 from airflow_provider_flowruns.client.sync import SyncClient
 from airflow_provider_flowruns.services.errors import (
+    MAX_HOLD_SECONDS,
     ApiError,
     AuthenticationError,
     ConnectionFailed,

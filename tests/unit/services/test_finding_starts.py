@@ -109,7 +109,7 @@ def attempt(number: int, created: float, trigger: str = "API") -> dict[str, Any]
 
 
 def test_portable_goes_by_order_even_if_times_are_not_known() -> None:
-    records = [attempt(12, 900.0, "SCHEDULED"), attempt(11, -7_000.0), attempt(10, -8_000.0), attempt(9, 0.5)]
+    records = [attempt(12, 900.0, "SCHEDULED"), attempt(11, -7_000.0), attempt(10, -8_000.0), attempt(9, -9_000.0)]
     found, sent = take(PortableApi().look(portable_target(since=None, until=None)), portable_server(records))
     assert ids(found) == ["11"]
     assert len(sent) == 1
