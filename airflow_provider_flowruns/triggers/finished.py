@@ -6,7 +6,6 @@ import asyncio
 import math
 import random
 import time
-import traceback
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -23,6 +22,7 @@ from airflow_provider_flowruns.services.model import Disposition
 from airflow_provider_flowruns.services.registry import SERVICES
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore, TakenOver
+from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.waiting import follow as following
 from airflow_provider_flowruns.waiting.follow import Ended, Follow
@@ -176,12 +176,8 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
                 await asyncio.sleep(sleep)
 
     def _log_fault(self, error: Exception, seconds: float) -> None:
-        # Not the error's own words: they may hold anything, a token as well.
-        place = traceback.extract_tb(error.__traceback__)[-1]
         self.log.error(
-            "Flow %s cannot be polled, trying again in %.0f s. This is a fault of airflow-provider-flowruns, please "
-            "report it: %s in %s, line %s",
-            *(self.flow_id, seconds, type(error).__name__, place.filename, place.lineno),
+            "Flow %s cannot be polled, trying again in %.0f s: %s", self.flow_id, seconds, describe_fault(error)
         )
 
 

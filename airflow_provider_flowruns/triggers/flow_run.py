@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import nullcontext, suppress
+from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,11 +16,12 @@ from airflow_provider_flowruns.compat import task_state
 from airflow_provider_flowruns.outcomes import tell
 from airflow_provider_flowruns.services.errors import FlowRunsError
 from airflow_provider_flowruns.triggers.connection import async_settings
+from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.hub import hub_of
 from airflow_provider_flowruns.triggers.standstill import standstill_watch
 from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import News, Watch
+from airflow_provider_flowruns.waiting.watch import News, Outcome, Verdict, Watch
 
 __all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
@@ -59,7 +61,11 @@ class FlowRunTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.watch = watch
         self.cancel_on_kill = cancel_on_kill
-        self._wait_so_far = Watch.from_json(watch)
+
+    @cached_property
+    def _wait_so_far(self) -> Watch:
+        # Not in the constructor: one that raises ends the whole triggerer, and with it all other triggers.
+        return Watch.from_json(self.watch)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are plain texts."""
@@ -69,7 +75,16 @@ class FlowRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the wait is over, then fire its verdict, once."""
+        """Poll until the wait is over, then fire its verdict, once; whatever goes wrong, the task learns of it."""
+        try:
+            verdict = await self._until_over()
+        except Exception as error:
+            verdict = Verdict(Outcome.UNOBSERVABLE, self._describe_failure(error))
+            await asyncio.sleep(self.first_wait[0])
+        # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
+        yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
+
+    async def _until_over(self) -> Verdict:
         watch = self._wait_so_far
         service = watch.plan.service
         # Only a trigger that may cancel has to know whether its loop stood still.
@@ -78,9 +93,15 @@ class FlowRunTrigger(BaseTrigger):
                 hub = hub_of(client, service, self.conn_id)
                 watch.usual = hub.usual
                 first_wait = self._first_wait(watch, Clock().now())
-                verdict = await hub.until_over(watch, _tell, first_wait)
-        # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
-        yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
+                return await hub.until_over(watch, _tell, first_wait)
+
+    def _describe_failure(self, error: Exception) -> str:
+        if "_wait_so_far" not in self.__dict__:
+            return (
+                "the triggerer cannot read the saved wait, so nobody watches the run: install one release of "
+                "airflow-provider-flowruns on workers and triggerers alike, then clear the task"
+            )
+        return f"the wait broke off, so nobody watches the run; {describe_fault(error)}"
 
     async def on_kill(self) -> None:
         """Cancel the run if the task started it and is over; says what was done."""
@@ -93,7 +114,11 @@ class FlowRunTrigger(BaseTrigger):
             # Cleared, or moved to another triggerer: whoever goes on with the task goes on with its run.
             self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")
             return
-        service, target = self._wait_so_far.plan.service, self._wait_so_far.target
+        try:
+            service, target = self._wait_so_far.plan.service, self._wait_so_far.target
+        except Exception as error:
+            self.log.warning("The task's run is not cancelled and may go on: %s", self._describe_failure(error))
+            return
         if doubt := self._why_it_may_have_ended_elsewhere():
             self.log.warning(
                 "The task is over (%s), but its run %s is left alone: %s. If nobody needs the run, cancel it by hand",

@@ -1,0 +1,57 @@
+"""Whatever is wrong with a saved wait or with this package, the task learns of it, and no other trigger is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_flowruns.client.aio import AsyncClient
+from airflow_provider_flowruns.exceptions import FlowRunUnobservable
+from airflow_provider_flowruns.outcomes import settle
+from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from airflow_provider_flowruns.waiting.watch import Verdict, Watch, WatchPlan
+
+UNREADABLE = ['{"schema": 99}', '{"schema": 1}', '{"schema": 1, "plan": {}, "memory": {}}', "[]", "null", "no JSON", ""]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.01, 0.02))
+
+
+def raised_by(trigger: FlowRunTrigger) -> FlowRunUnobservable:
+    """Return what the task ends with after the trigger's only event."""
+
+    async def events() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    [payload] = asyncio.run(events())
+    with pytest.raises(FlowRunUnobservable) as raised:
+        settle(Verdict.from_dict(payload), soft_fail=True)
+    return raised.value
+
+
+@pytest.mark.parametrize("watch", UNREADABLE)
+def test_a_wait_that_cannot_be_read_does_not_end_the_triggerer_but_its_task(watch: str) -> None:
+    """A constructor that raises would end the triggerer; it is called again at every restart."""
+    trigger = FlowRunTrigger("portable_default", watch, cancel_on_kill=True)
+    assert trigger.serialize()[1]["watch"] == watch
+    assert "install one release" in str(raised_by(trigger))
+
+
+def test_a_fault_of_this_package_ends_the_task_as_unobservable_without_the_fault_s_words(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError(sandbox.portable.token)
+
+    monkeypatch.setattr(AsyncClient, "look", broken)
+    flow, now = sandbox.portable.add_flow(), time.time()
+    plan = WatchPlan(service="portable", kind="flow", flow_id=str(flow.id), interval=1.0, deadline=now + 60)
+    said = str(raised_by(FlowRunTrigger("portable_default", Watch(plan, now).to_json())))
+    assert "RuntimeError in " in said
+    assert sandbox.portable.token not in said
