@@ -18,6 +18,7 @@ def decode_json(body: bytes) -> Any:
 
     :param body: JSON in UTF-8.
     :raises msgspec.DecodeError: it is none.
+    :raises UnicodeDecodeError: it is not UTF-8.
     :raises RecursionError: it is nested too deep.
     """
     return _decode(body, _MAX_LEVELS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_flowruns.services import json_pieces
 from airflow_provider_flowruns.services.json_pieces import decode_json
 
-leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=30)
+leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30)
 values = st.recursive(leaves, lambda one: st.lists(one) | st.dictionaries(st.text(max_size=5), one), max_leaves=60)
 
 
@@ -64,9 +64,10 @@ def test_odd_forms_are_the_same(body: bytes) -> None:
     ],
 )
 def test_what_is_no_json_is_refused(body: bytes) -> None:
-    with pytest.raises(msgspec.DecodeError):
+    refusals = (msgspec.DecodeError, UnicodeDecodeError)
+    with pytest.raises(refusals):
         msgspec.json.decode(body)
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(refusals):
         decode_json(body)
 
 
