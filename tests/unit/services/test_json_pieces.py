@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from airflow_provider_flowruns.services import json_pieces
 from airflow_provider_flowruns.services.json_pieces import decode_json
 
-leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30)
+numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+leaves = st.none() | st.booleans() | numbers | st.text(max_size=30)
 values = st.recursive(leaves, lambda one: st.lists(one) | st.dictionaries(st.text(max_size=5), one), max_leaves=60)
 
 
