@@ -45,7 +45,7 @@ ends = Asset(
     watchers=[
         AssetWatcher(
             name="worst_ends_watcher",
-            trigger=FlowRunFinishedTrigger("portable", WATCHED_FLOW_ID, conn_id="portable_held", poll_interval=3),
+            trigger=FlowRunFinishedTrigger("portable", WATCHED_FLOW_ID, conn_id="portable_held", poll_interval=5),
         )
     ],
 )
