@@ -35,10 +35,9 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 
 # Most tests wait for something, so more of them run at a time than there are cores; those in Airflow share one.
 .PHONY: test
-test: lint types ## Lint, types and all tests on the newest Airflow, then the matrix's on 2.11
+test: lint types ## Lint, types and all tests on the newest Airflow; test-matrix has the others
 	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal
 	$(BIN)/pytest tests/airflow
-	$(BIN)/python -m tools.matrix 2.11
 
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some
