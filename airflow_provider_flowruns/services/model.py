@@ -416,6 +416,7 @@ class Rows(tuple[T, ...]):
     is_first_unread: bool
     #: Whether the response listed its runs oldest first, although newest first is documented.
     is_oldest_first: bool
+    is_out_of_order: bool
 
     def __new__(
         cls,
@@ -425,6 +426,7 @@ class Rows(tuple[T, ...]):
         unread: int = 0,
         is_first_unread: bool = False,
         is_oldest_first: bool = False,
+        is_out_of_order: bool = False,
     ) -> Self:
         """Return the rows with what is known of their response; ``total`` is their own number when it is None."""
         self = super().__new__(cls, rows)
@@ -432,6 +434,7 @@ class Rows(tuple[T, ...]):
         self.unread = unread
         self.is_first_unread = is_first_unread
         self.is_oldest_first = is_oldest_first
+        self.is_out_of_order = is_out_of_order
         return self
 
 

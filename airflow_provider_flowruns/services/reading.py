@@ -287,6 +287,7 @@ def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
         unread=runs.unread,
         is_first_unread=runs.is_first_unread,
         is_oldest_first=times[0] < times[-1],
+        is_out_of_order=True,
     )
 
 
