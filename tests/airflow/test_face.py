@@ -31,6 +31,8 @@ PORTABLE_APP = "https://app.portable.io/"
 WAITING, RUNNING = 1.0, 600.0
 STARTING = [("sync", -1), ("mapped", 0), ("mapped", 1)]
 WATCHING = [("deferred", -1), ("rescheduled", -1), ("failing", -1), ("deferred_failing", -1)]
+#: A task that defers shows its link a moment before.
+DEFERRED = {("mapped", 1), ("deferred", -1), ("deferred_failing", -1)}
 
 
 @dataclass
@@ -79,6 +81,12 @@ def face(airflow: RealAirflow, held_sandbox: Sandbox, held_clock: SteppedClock) 
         airflow.wait_for(
             f"the link of {task_id} {map_index}", lambda one=(task_id, map_index): bool(face.link(*one)), 120
         )
+        if (task_id, map_index) in DEFERRED:
+            airflow.wait_for(
+                f"the deferral of {task_id} {map_index}",
+                lambda one=(task_id, map_index): airflow.task_instance(DAG, run_id, *one).state == "deferred",
+                60,
+            )
         face.links_while_going[task_id, map_index] = face.link(task_id, map_index)
         face.states_while_going[task_id, map_index] = airflow.task_instance(DAG, run_id, task_id, map_index).state
     held_clock.advance(WAITING + 1)

@@ -18,8 +18,9 @@ HOOKS = {
     "activepieces": "airflow_provider_flowruns.hooks.activepieces.ActivepiecesHook",
     "tableflow": "airflow_provider_flowruns.hooks.tableflow.TableFlowHook",
 }
-FIELDS = {"timeout", "verify", "proxies", "headers"}
-OWN_FIELDS = {"portable": FIELDS, "activepieces": FIELDS | {"project_id"}, "tableflow": FIELDS}
+FIELDS = {"timeout", "verify", "proxies", "headers", "max_response_mb"}
+WEBHOOK_FIELDS = {"webhook_username", "webhook_password", "webhook_header_name", "webhook_header_secret"}
+OWN_FIELDS = {"portable": FIELDS, "activepieces": FIELDS | WEBHOOK_FIELDS | {"project_id"}, "tableflow": FIELDS}
 COMMANDS = {
     "get": ["get", PACKAGE],
     "hooks": ["hooks"],
