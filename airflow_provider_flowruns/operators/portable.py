@@ -7,7 +7,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -26,7 +25,7 @@ from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.lock import StartLockTimeout, one_at_a_time
 from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.services.model import FlowRun, Pages
+from airflow_provider_flowruns.services.model import FlowRun, Kind, Pages, Target
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
 from airflow_provider_flowruns.task_state import generation
 from airflow_provider_flowruns.waiting.clock import Clock
@@ -183,8 +182,11 @@ class PortableRunFlowOperator(RunOperator):
                 f"timeout ({self.timeout:g} s), so it was not started; let this task be retried, or raise timeout"
             ) from None
 
-    def _newest_attempts(self, flow_id: str) -> list[FlowRun]:
-        return list(islice(self.hook.get_run_attempts(flow_id, limit=_NEWEST), _NEWEST))
+    def _newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
+        # As a wait reads them: where the newest one cannot be read, nothing may be started.
+        target = Target("portable", Kind.FLOW_RUNS, flow_id, newest=_NEWEST)
+        attempts: tuple[FlowRun, ...] = self.hook.client.run(self.hook.api.look(target))
+        return attempts
 
     def _let_end(self, running: FlowRun, context: Context) -> None:
         said = f"Portable flow {running.flow_id} is running already (run {running.run_id})"

@@ -377,3 +377,11 @@ def test_an_empty_list_of_runs_to_cancel_is_refused_before_any_request(sandbox: 
             ActivepiecesHook().cancel_flow_runs(none)
     assert sandbox.ledger.count() == 0
     assert paused.canceled is False
+
+
+def test_nothing_is_started_where_the_newest_attempt_cannot_be_read(sandbox: Sandbox, operator: Make) -> None:
+    flow = add_flow(sandbox, "portable")
+    sandbox.faults.add("json", body={"data": [{"id": {}}]}, method="GET", path="/run$", times=None)
+    end = run_task(operator("portable", flow), task_context())
+    assert (end.state, end.error) == ("failed", "UnexpectedAnswer")
+    assert started(sandbox, flow) == []
