@@ -54,12 +54,15 @@ class Transport:
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_LINE_BYTES,
         )
-        is_forwarded = proxy is not None and settings.base_url.startswith("http:")
         #: An HTTP proxy is authorised by each request that it forwards, or once a tunnel.
-        self._forwarded_headers: dict[str, str] = proxy.headers if proxy and is_forwarded else {}
+        self._forwarded_headers: dict[str, str] = {}
         self._proxy: dict[str, Any] = {}
         if proxy and not proxy.is_socks:
-            self._proxy = {"proxy": URL(proxy.url)} | ({} if is_forwarded else {"proxy_headers": proxy.headers})
+            self._proxy["proxy"] = URL(proxy.url)
+            if settings.base_url.startswith("http:"):
+                self._forwarded_headers = proxy.headers
+            else:
+                self._proxy["proxy_headers"] = proxy.headers
 
     def serves(self, settings: Settings) -> bool:
         """Whether a connection is reached the way this transport was made for."""

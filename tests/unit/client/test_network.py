@@ -289,6 +289,27 @@ def test_a_socks_proxy(secure, web, authority, scheme, is_named, user, has_tls) 
         assert seen == [f"{'localhost' if is_named else '127.0.0.1'}:{port}"] * 2
 
 
+# Without TLS an HTTP proxy forwards requests, and what it passes on is its own affair.
+@pytest.mark.parametrize(("scheme", "has_tls"), [("http", True), ("socks5", False), ("socks5", True)])
+def test_the_credentials_of_a_proxy_go_to_the_proxy_only(authority, scheme, has_tls) -> None:
+    heads: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(read_request(connection))
+        connection.sendall(STATUS)
+
+    with (
+        server(serve, server_context(authority) if has_tls else None) as address,
+        RecordingProxy("jo:secret") as http_proxy,
+        socks_proxy("jo:secret") as (socks_address, _),
+    ):
+        base = f"{'https' if has_tls else 'http'}://{address}"
+        proxies = {"all": f"{scheme}://jo:secret@{http_proxy.address if scheme == 'http' else socks_address}"}
+        assert kinds(outcomes(lambda: settings(base, verify=str(authority), proxies=proxies))) == {None}
+    assert len(heads) == 2
+    assert not [head for head in heads if b"proxy-authorization" in head.lower()]
+
+
 @pytest.mark.parametrize("address", ["jo:hunter2@{proxy}", "{proxy}", "jo:hunter2@127.0.0.1:9"])
 def test_a_socks_proxy_that_refuses_proves_that_nothing_was_sent(web, address) -> None:
     with socks_proxy("jo:secret") as (proxy, _):
