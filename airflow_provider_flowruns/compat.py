@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -30,6 +31,17 @@ def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
         name: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
         for name, value in facts.items()
     }
+
+
+def get_due_time(context: Any) -> datetime | None:
+    """
+    Return when a DAG run was due: the end of its data interval, or the time after which it was to run if it has none.
+
+    :param context: the context of one of its tasks.
+    """
+    due: datetime | None = context.get("data_interval_end")
+    # Airflow 2 has no run_after, and a data interval in every DAG run.
+    return due or getattr(context.get("dag_run"), "run_after", None)
 
 
 def is_mapped(operator: Any) -> bool:

@@ -126,7 +126,9 @@ class SecretMask:
         try:
             return json.dumps(map_leaves(parse_json(body), self._mask_leaf)).encode()
         except (ValueError, RecursionError):
-            return self.text(body.decode("utf-8", "replace")).encode()
+            masked = self.text(body.decode("utf-8", "replace"))
+            # Masking undoes escapes, which must not make JSON of a body that was none.
+            return f"{'not JSON: ' if _is_json(masked) else ''}{masked}".encode()
 
     def _mask_leaf(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -142,6 +144,14 @@ class SecretMask:
             if form in text:
                 text = re.sub(f"{_BASE64_EDGE}{re.escape(form)}{_BASE64_EDGE}={{0,2}}", MASK, text)
         return text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        parse_json(text.encode())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unescape(text: str) -> str:

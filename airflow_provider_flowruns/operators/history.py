@@ -222,10 +222,7 @@ def _owner(context: Context) -> str:
 def _lines(records: list[dict[str, Any]]) -> bytes:
     import msgspec
 
-    try:
-        return msgspec.json.Encoder().encode_lines(records)
-    except UnicodeEncodeError:  # half a surrogate pair in some error text, which only escapes can say
-        return "".join(f"{json.dumps(record)}\n" for record in records).encode()
+    return msgspec.json.Encoder().encode_lines(records)
 
 
 def _write_lines(runs: Iterator[FlowRun], file: Any) -> dict[str, Any]:

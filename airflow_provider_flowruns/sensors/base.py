@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.arguments import check_choice, check_when_known, parse_seconds
-from airflow_provider_flowruns.compat import first_poke_at, is_mapped
+from airflow_provider_flowruns.compat import first_poke_at, get_due_time, is_mapped
 from airflow_provider_flowruns.services.model import Target
 from airflow_provider_flowruns.services.reading import checked_guard, time_of
 from airflow_provider_flowruns.task import WaitingTask
@@ -228,16 +228,15 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         return summary
 
     def _warn_if_old(self, run: dict[str, Any], vendor_offset: float, context: Context) -> None:
-        # A DAG run that an asset or the API triggered may have no data interval.
-        ended, interval_end = time_of(run["completed_at"]), context.get("data_interval_end")
-        if not self.takes_guard or self.is_guarded or ended is None or interval_end is None:
+        ended, due = time_of(run["completed_at"]), get_due_time(context)
+        if not self.takes_guard or self.is_guarded or ended is None or due is None:
             return
-        if ended.timestamp() < interval_end.timestamp() + vendor_offset:
+        if ended.timestamp() < due.timestamp() + vendor_offset:
             self.log.warning(
-                "The run that was accepted ended at %s, before this DAG run's data interval did (%s); "
+                "The run that was accepted ended at %s, before this DAG run was due (%s); "
                 "set completed_after to accept nothing older, for example to {{ dag_run.run_after }}",
                 ended.isoformat(),
-                interval_end.isoformat(),
+                due.isoformat(),
             )
 
 

@@ -387,8 +387,8 @@ def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> 
     moment = checked_time(value, argument=argument)
     if moment is None:
         raise InvalidArgument(
-            f"{argument} was given but rendered to nothing; without a guard a run of any age would count. "
-            f"Mend the template or the upstream task, or leave {argument} out"
+            f"{argument} rendered to nothing (an empty text or None), and without a guard a run of any age would "
+            f"count: mend its template or the upstream task, or leave {argument} out"
         )
     if moment < _OLDEST_GUARD:
         raise InvalidArgument(f"{argument} must not lie before the year 2000, got {shown(value)}; check its unit")

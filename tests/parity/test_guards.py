@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, timezone
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from tests.parity.cases import KINDS, Kind
-from tests.parity.modes import MODES, run_in
+from tests.parity.modes import MODES, run_in, task_context
 
 GUARDED = [
     pytest.param(kind, name, id=f"{kind.name}-{name}")
@@ -61,7 +64,7 @@ def test_a_guard_that_renders_to_nothing_is_refused(kind: Kind, name: str, mode:
     for template, native in TEMPLATES:
         end = run_in(mode, rendered(kind, sandbox, flow.id, native, **{name: template}))
         assert (end.state, end.error) == ("failed", "InvalidArgument"), (template, end)
-        assert end.message.startswith(f"{name} was given but rendered to nothing"), end.message
+        assert end.message.startswith(f"{name} rendered to nothing"), end.message
     assert sandbox.ledger.count() == 0
 
 
@@ -94,3 +97,22 @@ def test_a_guard_that_cannot_be_right_is_refused_when_it_is_rendered(value: str,
     assert (end.state, end.error) == ("failed", "InvalidArgument"), end
     assert end.message.startswith("completed_after must"), end.message
     assert sandbox.ledger.count() == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("due", ["data_interval_end", "run_after"])
+def test_a_run_that_ended_before_the_dag_run_was_due_is_warned_about(
+    mode: str, due: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, moment = KINDS[0], timezone.utcnow() - timedelta(hours=1)
+    # A DAG run that an asset has started has no data interval.
+    dag_run = SimpleNamespace(conf={}, **({"run_after": moment} if due == "run_after" else {}))
+    for ago, is_warned in ((30.0, False), (7200.0, True)):
+        log = MagicMock(spec=logging.Logger)
+        monkeypatch.setattr(FlowRunSensor, "log", log, raising=False)
+        flow = kind.add_flow(sandbox)
+        flow.add_run(outcome="SUCCEEDED", ago=ago, running=1.0)
+        context = {**task_context(), "dag_run": dag_run, **({} if due == "run_after" else {due: moment})}
+        end = run_in(mode, rendered(kind, sandbox, flow.id, native=False), context)
+        assert end.state == "success", end
+        assert any("before this DAG run was due" in call.args[0] for call in log.warning.mock_calls) is is_warned

@@ -126,6 +126,16 @@ def test_a_secret_of_digits_is_masked_as_a_number_too() -> None:
     assert response.json() == {"id": MASK, "a": [True, None, 7]}
 
 
+def test_masking_makes_no_json_of_a_body_that_is_none() -> None:
+    token = escaped(TOKEN, every=1)
+    for body in (rf"tru\u0065 {token}", rf'{{"a": \u0022b", "token": {token}}}', rf"[\u0031, {token}]"):
+        masked = MASKED.response(Response(200, {}, body.encode())).body
+        assert MASK.encode() in masked
+        assert TOKEN.encode() not in masked
+        with pytest.raises(ValueError, match=r"JSON|Expecting|Extra|char"):
+            json.loads(masked)
+
+
 def test_a_secret_is_masked_in_what_is_no_json_and_in_headers() -> None:
     response = MASKED.response(Response(502, {"Location": f"https://h/?t={TOKEN}", "X": "y"}, f"<{TOKEN}>".encode()))
     assert response.body == b"<***>"

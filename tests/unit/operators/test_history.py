@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_flowruns.exceptions import InvalidArgument, InvalidRequest, ResultTooLarge
 from airflow_provider_flowruns.get_provider_info import get_provider_info
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesListFlowRunsOperator
-from airflow_provider_flowruns.operators.history import DEFAULT_MAX_XCOM_BYTES, HistoryOperator, _lines
+from airflow_provider_flowruns.operators.history import DEFAULT_MAX_XCOM_BYTES, HistoryOperator
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sandbox import Sandbox
@@ -395,8 +395,3 @@ def test_a_folder_is_no_output_path(sandbox, tmp_path) -> None:
         read(PORTABLE.made(flow_with(sandbox, PORTABLE, 1), output_path=str(tmp_path)))
     assert not sandbox.ledger.requests
     assert os.listdir(tmp_path) == []
-
-
-def test_text_that_is_no_unicode_is_written_too() -> None:
-    records = [{"errors": ["half a pair: \ud83d"]}, {"errors": ["\u00e9"]}]
-    assert [json.loads(line) for line in _lines(records).splitlines()] == records

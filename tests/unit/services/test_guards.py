@@ -31,7 +31,7 @@ def test_a_guard_is_read_as_utc(value: Any, expected: datetime) -> None:
 
 @pytest.mark.parametrize("value", [None, "", "  ", "\n"])
 def test_a_guard_that_rendered_to_nothing_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"^completed_after was given but rendered to nothing"):
+    with pytest.raises(InvalidArgument, match=r"^completed_after rendered to nothing"):
         checked_guard(value, argument="completed_after", now=NOW)
 
 
