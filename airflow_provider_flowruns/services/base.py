@@ -141,7 +141,9 @@ def _doubt_about_newest(page: Page[FlowRun]) -> str | None:
     rows = page.items
     if not isinstance(rows, Rows):
         return None
-    if rows.is_first_unread or (rows.unread and rows.is_out_of_order):
+    newest_at = rows[0].created_at if rows else None
+    is_newer_unread = rows.newest_unread_at and newest_at and rows.newest_unread_at > newest_at
+    if rows.is_first_unread or is_newer_unread or (rows.unread and rows.is_out_of_order):
         return "the newest run in the list cannot be read, so it is not known how the flow's last run stands"
     if rows.is_oldest_first and page.next:
         return "the list comes oldest first and has further pages, so the flow's newest run is not on this one"

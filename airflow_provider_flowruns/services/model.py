@@ -414,6 +414,8 @@ class Rows(tuple[T, ...]):
     unread: int
     #: Whether a row that could not be read stands before all that were.
     is_first_unread: bool
+    #: Latest time of creation of a row that could not be read, None when none of them shows one.
+    newest_unread_at: datetime | None
     #: Whether the response listed its runs oldest first, although newest first is documented.
     is_oldest_first: bool
     is_out_of_order: bool
@@ -425,6 +427,7 @@ class Rows(tuple[T, ...]):
         total: int | None = None,
         unread: int = 0,
         is_first_unread: bool = False,
+        newest_unread_at: datetime | None = None,
         is_oldest_first: bool = False,
         is_out_of_order: bool = False,
     ) -> Self:
@@ -433,6 +436,7 @@ class Rows(tuple[T, ...]):
         self.total = len(self) if total is None else total
         self.unread = unread
         self.is_first_unread = is_first_unread
+        self.newest_unread_at = newest_unread_at
         self.is_oldest_first = is_oldest_first
         self.is_out_of_order = is_out_of_order
         return self

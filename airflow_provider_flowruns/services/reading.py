@@ -21,6 +21,8 @@ _LARGEST_SECONDS = 1e11
 #: No time is written in more characters.
 _MAX_TIME_CHARS = 64
 #: Beyond these, adding a day or changing the time zone leaves the calendar. Both ends also stand for "never".
+#: Names of a run's time of creation: Portable's, Activepieces' and TableFlow's.
+_CREATION_FIELDS = ("createdAt", "created", "created_at")
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 #: Python does not write out numbers of thousands of digits; no id is as long as this.
@@ -235,20 +237,28 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     """
     rows = list_of(value, *names)
     items: list[T] = []
-    unread, is_first_unread, reason = 0, False, ""
+    unread, is_first_unread, newest_unread_at, reason = 0, False, None, ""
     for row in rows:
         try:
             item = read(row) if is_record(row) else _refuse(row)
         except Exception as error:  # whatever a row does to its reader, the others are read
             unread += 1
             is_first_unread = is_first_unread or not items
+            newest_unread_at = max(filter(None, (newest_unread_at, _time_of_creation(row))), default=None)
             reason = str(error)
         else:
             if item is not None:
                 items.append(item)
     if rows and unread == len(rows):
         raise ValueError(f"expected a list of JSON objects, got {shape_of(rows)} of which none can be read: {reason}")
-    return Rows(items, total=len(rows), unread=unread, is_first_unread=is_first_unread)
+    return Rows(
+        items, total=len(rows), unread=unread, is_first_unread=is_first_unread, newest_unread_at=newest_unread_at
+    )
+
+
+def _time_of_creation(row: Any) -> datetime | None:
+    values = (row.get(name) for name in _CREATION_FIELDS) if is_record(row) else ()
+    return next(filter(None, map(time_of, values)), None)
 
 
 def _refuse(row: Any) -> Any:
@@ -286,6 +296,7 @@ def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
         total=runs.total,
         unread=runs.unread,
         is_first_unread=runs.is_first_unread,
+        newest_unread_at=runs.newest_unread_at,
         is_oldest_first=times[0] < times[-1],
         is_out_of_order=True,
     )
