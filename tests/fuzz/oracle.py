@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,7 +64,7 @@ def _names_a_run(row: Any) -> bool:
 def _moment(value: Any) -> str | None:
     """Return a time as text that can be compared with its like; None for other forms than the documented ones."""
     if isinstance(value, int) and not isinstance(value, bool) and 10**9 <= value < 10**10:
-        return f"{value}"
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(value))
     dashed = DASHES.sub("-", value) if isinstance(value, str) else ""
     documented = re.fullmatch(r"(20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9])(\.[0-9]+)?Z", dashed)
     return documented[1] if documented else None
