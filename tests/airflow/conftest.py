@@ -112,21 +112,6 @@ def airflow(
 
 
 @pytest.fixture(scope="session")
-def rescheduled(airflow: RealAirflow, live_sandbox: Sandbox) -> str:
-    """A DAG run of ten sensors in ``reschedule`` mode, on a run that takes two minutes."""
-    flow = live_sandbox.portable.add_flow()
-    flow.add_run(waiting=1.0, running=119.0)
-    return airflow.trigger("rescheduled_waits", {"flow": str(flow.id)})
-
-
-@pytest.fixture(scope="session", autouse=True)
-def started_early(request: pytest.FixtureRequest) -> None:
-    """Have what takes minutes wait beside all other tests."""
-    if any("rescheduled" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("rescheduled")
-
-
-@pytest.fixture(scope="session")
 def play(airflow: RealAirflow, sandbox: Sandbox, clock: SteppedClock) -> Play:
     """All DAG runs, those with bad input included, played to where the services' runs have ended."""
     play = Play(airflow, clock)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.airflow.dags.time_limits import RESCHEDULED
 from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
@@ -75,12 +73,6 @@ def test_a_deferral_before_a_run_is_known_asks_for_no_link(airflow: RealAirflow,
     logs.append(airflow.log("early_deferral", run_id, "wait"))
     lines = [line for log in logs for line in log.splitlines() if "early_deferral" in line]
     assert not [line for line in lines if "XCom not found" in line]
-
-
-def test_ten_rescheduled_sensors_wait_for_two_minutes_and_none_fails(airflow: RealAirflow, rescheduled: str) -> None:
-    assert airflow.wait_run("rescheduled_waits", rescheduled, timeout=400) == "success"
-    tasks = airflow.task_instances("rescheduled_waits", rescheduled)
-    assert Counter((task.state, task.try_number) for task in tasks) == {("success", 1): RESCHEDULED}
 
 
 def test_a_guarded_wait_in_its_worker_goes_on_while_the_api_server_is_away(
