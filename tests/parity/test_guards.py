@@ -37,8 +37,11 @@ class UpstreamTask:
     def xcom_pull(self, *_: Any, **__: Any) -> None:
         """Return what other tasks have returned."""
 
+    def get_relevant_upstream_map_indexes(self, *_: Any, **__: Any) -> None:
+        """Return which instances of a mapped task count; Airflow 2 asks before it pulls."""
 
-CONTEXT: dict[str, Any] = {"dag_run": SimpleNamespace(conf={}), "ti": UpstreamTask()}
+
+CONTEXT: dict[str, Any] = {"dag_run": SimpleNamespace(conf={}), "ti": UpstreamTask(), "expanded_ti_count": None}
 
 
 def rendered(kind: Kind, sandbox: Sandbox, flow_id: Any, native: bool, **arguments: Any) -> Any:
