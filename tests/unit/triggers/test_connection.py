@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.hooks.portable import PortableHook
@@ -22,6 +23,9 @@ from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
 NAME = "AIRFLOW_CONN_MY_CONN"
 TOKEN = "made-up-token-0123456789"
+#: Airflow 3.0 reads the extra of a variable itself, and says of a bad one only that there is no connection.
+HIDES_BAD_EXTRA = AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS
+NO_CONNECTION = "connection 'my_conn' is not defined where this process looks for it, or not as Airflow reads it"
 
 
 def in_trigger() -> Settings:
@@ -47,11 +51,14 @@ def test_an_extra_that_is_no_json_object_is_refused(monkeypatch, read: Callable[
     monkeypatch.setenv(NAME, stored(extra=extra))
     with pytest.raises(ConfigurationError) as raised:
         read()
-    assert str(raised.value).startswith("connection 'my_conn': extra must be a JSON object")
+    expected = NO_CONNECTION if HIDES_BAD_EXTRA else "connection 'my_conn': extra must be a JSON object"
+    assert str(raised.value).startswith(expected)
 
 
 @in_each_mode
-@pytest.mark.parametrize("extra", [None, "", " ", "{}", {}, [], '{"timeout": 5}', {"timeout": 5}])
+@pytest.mark.parametrize(
+    "extra", [None, "", *([] if HIDES_BAD_EXTRA else [" "]), "{}", {}, [], '{"timeout": 5}', {"timeout": 5}]
+)
 def test_an_extra_that_is_empty_or_an_object_is_read(monkeypatch, read: Callable[[], Settings], extra: Any) -> None:
     monkeypatch.setenv(NAME, stored(extra=extra))
     assert read().timeout == (5 if extra and "timeout" in extra else 30)
@@ -111,7 +118,7 @@ def test_an_airflow_that_cannot_be_asked_is_trouble_that_may_pass(monkeypatch, e
     [
         ({"verify": "/only/in/the/workers/image.pem"}, "extra 'verify' names '/only/in/the/workers/image.pem'"),
         ({"proxies": {"all": "http://jo:hunter2@[bad"}}, "extra 'proxies'"),
-        ("[]x", "extra must be a JSON object"),
+        ("[]x", NO_CONNECTION if HIDES_BAD_EXTRA else "extra must be a JSON object"),
     ],
 )
 def test_a_wait_ends_with_what_the_triggerers_machine_lacks(monkeypatch, extra: Any, named: str) -> None:
