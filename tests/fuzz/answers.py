@@ -156,13 +156,13 @@ def _tree(random: Random, depth: int) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts of a JSON value, keys included."""
-    if isinstance(value, dict):
-        yield from value
-        for item in value.values():
-            yield from texts_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from texts_in(item)
-    elif isinstance(value, str):
-        yield value
+    """Yield all texts of a JSON value, keys included, however deep it is."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list | tuple):
+            left += one
+        elif isinstance(one, str):
+            yield one
