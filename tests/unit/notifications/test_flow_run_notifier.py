@@ -83,7 +83,7 @@ def test_a_payload_may_be_json_text_or_a_list_and_hold_datetimes(run, payload, s
 
 def test_a_payload_that_rendered_to_nothing_starts_nothing(sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    # Airflow before 3.2 leaves the template in its place.
+    # Airflow before 3.3 leaves the template in its place.
     with pytest.raises(InvalidArgument, match=r"^payload (rendered to nothing|is text that is not JSON)"):
         call(FlowRunNotifier(service="activepieces", flow_id=flow.id, payload="{{ missing | default('', true) }}"))
     assert sandbox.ledger.count() == 0
