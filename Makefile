@@ -33,12 +33,12 @@ help: ## List the targets
 demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandbox
 	$(BIN)/python -m tools.demo
 
-# Most tests wait for something, so more of them run at a time than there are cores. Those in Airflow run in three
+# Most tests wait for something, so more of them run at a time than there are cores. Those in Airflow run in two
 # installations at a time, a whole file in each: they mostly wait for its scheduler.
 .PHONY: test
 test: lint types ## Lint, types and all tests on the newest Airflow; test-matrix has the others
 	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal
-	$(BIN)/pytest tests/airflow -n 3 --dist loadfile
+	$(BIN)/pytest tests/airflow -n 2 --dist loadfile
 
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some

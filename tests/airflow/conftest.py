@@ -105,8 +105,11 @@ def airflow(
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
     }
+    # An api-server that a test has ended takes long to start on a busy machine; by default Airflow itself ends all
+    # tasks after three heartbeats that fail.
+    patience = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30"}
     home = tmp_path_factory.mktemp("home")
-    with RealAirflow(dags_folder, env=connections | lineage, home=home, poke_interval=3) as airflow:
+    with RealAirflow(dags_folder, env=connections | lineage | patience, home=home, poke_interval=3) as airflow:
         airflow.wait_ready(path.stem for path in dags_folder.glob("*.py"))
         yield airflow
 
