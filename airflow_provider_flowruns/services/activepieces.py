@@ -213,7 +213,7 @@ class ActivepiecesApi:
 
         def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = newest_first(read_rows(body, read_row, "data"))
+                runs = newest_first(read_rows(body, read_row, "data", created="created"))
                 return Page(runs, following(runs) if runs.total >= size else None)
 
             def following(runs: tuple[FlowRun, ...]) -> Call[Page[FlowRun]] | None:

@@ -149,7 +149,7 @@ class PortableApi:
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                attempts = read_rows(body, read_row, "data")
+                attempts = read_rows(body, read_row, "data", created="createdAt")
                 if order.upper() == "DESC":
                     attempts = newest_first(attempts)
                 full = attempts.total >= size

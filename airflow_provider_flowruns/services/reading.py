@@ -21,8 +21,6 @@ _LARGEST_SECONDS = 1e11
 #: No time is written in more characters.
 _MAX_TIME_CHARS = 64
 #: Beyond these, adding a day or changing the time zone leaves the calendar. Both ends also stand for "never".
-#: Names of a run's time of creation: Portable's, Activepieces' and TableFlow's.
-_CREATION_FIELDS = ("createdAt", "created", "created_at")
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 #: Python does not write out numbers of thousands of digits; no id is as long as this.
@@ -224,7 +222,7 @@ def list_of(value: Any, *names: str) -> list[Any]:
     return value
 
 
-def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str) -> Rows[T]:
+def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str, created: str = "") -> Rows[T]:
     """
     Read the objects of a list as :func:`list_of` finds it, each for itself.
 
@@ -233,18 +231,20 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     :param value: the body, read as JSON.
     :param read: makes an item of a row; None for a row that is not wanted.
     :param names: keys under which the list may be found.
+    :param created: key of a row's time of creation, where it matters which row is the newest.
     :raises ValueError: there is no list, or none of its rows can be read.
     """
     rows = list_of(value, *names)
     items: list[T] = []
-    unread, is_first_unread, newest_unread_at, reason = 0, False, None, ""
+    unread, is_first_unread, unread_at, reason = 0, False, list[datetime](), ""
     for row in rows:
         try:
             item = read(row) if is_record(row) else _refuse(row)
         except Exception as error:  # whatever a row does to its reader, the others are read
             unread += 1
             is_first_unread = is_first_unread or not items
-            newest_unread_at = max(filter(None, (newest_unread_at, _time_of_creation(row))), default=None)
+            if is_record(row) and (moment := time_of(row.get(created))):
+                unread_at.append(moment)
             reason = str(error)
         else:
             if item is not None:
@@ -252,13 +252,12 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     if rows and unread == len(rows):
         raise ValueError(f"expected a list of JSON objects, got {shape_of(rows)} of which none can be read: {reason}")
     return Rows(
-        items, total=len(rows), unread=unread, is_first_unread=is_first_unread, newest_unread_at=newest_unread_at
+        items,
+        total=len(rows),
+        unread=unread,
+        is_first_unread=is_first_unread,
+        newest_unread_at=max(unread_at, default=None),
     )
-
-
-def _time_of_creation(row: Any) -> datetime | None:
-    values = (row.get(name) for name in _CREATION_FIELDS) if is_record(row) else ()
-    return next(filter(None, map(time_of, values)), None)
 
 
 def _refuse(row: Any) -> Any:

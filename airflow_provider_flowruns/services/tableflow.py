@@ -313,7 +313,7 @@ def _read_runs(body: Any, flow_id: str | None = None, status: str | None = None)
         run = _read_run(record)
         return run if is_of_flow(run, flow_id) and status in {None, run.vendor_status.lower()} else None
 
-    return newest_first(read_rows(body, read, "flow_runs", "data"))
+    return newest_first(read_rows(body, read, "flow_runs", "data", created="created_at"))
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:
