@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -27,19 +27,17 @@ def one_at_a_time(*names: str, timeout: float) -> Generator[str | None]:
     """
     from filelock import FileLock  # takes a tenth of a second to import
 
-    try:
-        path = _lock_file(names)
-        lock = FileLock(path, timeout=max(0.0, timeout), mode=0o600)
-        lock.acquire()
-    except TimeoutError:
-        raise StartLockTimeout from None
-    except (OSError, NotImplementedError) as error:
-        yield f"{type(error).__name__}: {error}"
-        return
-    try:
-        yield None
-    finally:
-        lock.release()
+    with ExitStack() as held:
+        problem = None
+        try:
+            held.enter_context(FileLock(_lock_file(names), timeout=max(0.0, timeout), mode=0o600))
+        except TimeoutError:
+            raise StartLockTimeout from None
+        # Older releases of filelock raise NotImplementedError on a file system without locks. The caller warns and
+        # starts the flow without one: runs that it cannot tell from its own are all waited for.
+        except (OSError, NotImplementedError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        yield problem
 
 
 def _lock_file(names: tuple[str, ...]) -> Path:

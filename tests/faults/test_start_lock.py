@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import filelock
 import pytest
 
 from airflow_provider_flowruns.hooks.portable import PortableHook
@@ -88,6 +90,21 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(folder: Path, tmp_path:
     with one_at_a_time("flow", timeout=1.0) as problem:
         assert problem is not None
     assert not (tmp_path / "somebody_else_s").exists()
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("flock"), OSError(errno.ENOLCK, "No locks available")])
+def test_a_file_system_without_locks_is_said_so_and_the_body_runs(
+    error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    with one_at_a_time("flow", timeout=1.0) as problem:
+        assert problem == f"{type(error).__name__}: {error}"
+    with pytest.raises(KeyError) as raised, one_at_a_time("flow", timeout=1.0):
+        raise KeyError
+    assert raised.value.__context__ is None
 
 
 # -- starts
