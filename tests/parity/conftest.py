@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from airflow_provider_flowruns.waiting import pace
-from tests.parity.modes import FIRST_RESCHEDULE
+from tests.airflow_versions import replace_reschedule_query
 
 
 @pytest.fixture
@@ -39,7 +37,4 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow 2 looks in its database for when a sensor was first rescheduled, later ones ask the task instance."""
-    sensors = import_module(BaseSensorOperator.__module__)
-    if hasattr(sensors, "_orig_start_date"):
-        monkeypatch.setattr(sensors, "_orig_start_date", lambda **_: FIRST_RESCHEDULE.get())
+    replace_reschedule_query(monkeypatch)

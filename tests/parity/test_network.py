@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from tests.airflow_versions import HIDES_BAD_EXTRA
 from tests.parity.modes import End, run_in_all
 from tests.unit.client.wire import VARIABLES, RecordingProxy
 
@@ -68,10 +68,7 @@ def test_the_environments_proxy_is_used_in_every_mode(monkeypatch, sandbox, flow
     assert {end.state for end in (*found.values(), *past_it.values())} == {"success"}, found
 
 
-#: Airflow 3.0 and 3.1 read the extra of a variable themselves, and say of a bad one only that there is no connection.
-BAD_EXTRA = (
-    "not as Airflow reads it" if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS else "extra must be a JSON object"
-)
+BAD_EXTRA = "not as Airflow reads it" if HIDES_BAD_EXTRA else "extra must be a JSON object"
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"extra": {"verify": "/nowhere/ca.pem"}}, "extra 'verify'"),
     ({"extra": {"verify": "{text}"}}, "extra 'verify'"),

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.hooks.portable import PortableHook
@@ -20,11 +19,10 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from airflow_provider_flowruns.waiting.clock import Clock
 from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+from tests.airflow_versions import HIDES_BAD_EXTRA
 
 NAME = "AIRFLOW_CONN_MY_CONN"
 TOKEN = "made-up-token-0123456789"
-#: Airflow 3.0 and 3.1 read the extra of a variable themselves, and say of a bad one only that there is no connection.
-HIDES_BAD_EXTRA = AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS
 NO_CONNECTION = "connection 'my_conn' is not defined where this process looks for it, or not as Airflow reads it"
 
 
