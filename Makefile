@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
 
+EXTRAS := openlineage,sandbox,socks
+
 ANSWERS ?= 1000000
 SEED ?= 0
 
@@ -16,6 +18,7 @@ DOCS_VENV := .venv-docs
 DOCS_BIN := $(DOCS_VENV)/bin
 DOCS_STAMP := $(DOCS_VENV)/.installed
 DOCS_SITE := build/docs
+LOADED_FROM_ELSEWHERE := '<(script|img|iframe|source)[^>]* src="?(https?:)?//|<link[^>]*stylesheet[^>]*//'
 
 # The peers' packages stay out of the environment that tests run in.
 BENCH := .bench
@@ -43,6 +46,10 @@ test: lint types ## Lint, types and all tests on the newest Airflow; test-matrix
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some
 	$(BIN)/python -m tools.matrix --record $(VERSIONS)
+
+.PHONY: versions
+versions: ## List the versions that test-matrix knows, as JSON
+	@$(PYTHON) -m tools.matrix --list
 
 .PHONY: test-distributed
 test-distributed: $(STAMP) ## Two triggerers, one dead or frozen, on sqlite and PostgreSQL (apt-get install postgresql)
@@ -73,11 +80,12 @@ unit: $(STAMP) ## Unit tests
 	$(BIN)/pytest tests/unit -n 2
 
 .PHONY: lint
-lint: $(STAMP) ## Check style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	@! git grep -nE '^(<{7}|={7}|>{7})( |$$)' || { echo 'These lines are left from a merge.' >&2; exit 1; }
+lint: $(STAMP) ## Run every check of .pre-commit-config.yaml on all files
+	PRE_COMMIT_HOME=.cache/pre-commit $(BIN)/pre-commit run --all-files
+
+.PHONY: hooks
+hooks: $(STAMP) ## Run the same checks at each commit, on the files that it changes
+	$(BIN)/pre-commit install
 
 .PHONY: format
 format: $(STAMP) ## Fix style
@@ -91,14 +99,21 @@ types: $(STAMP) ## Check types
 .PHONY: docs
 docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --strict --clean --site-dir $(DOCS_SITE)
-	$(DOCS_BIN)/python -m tools.docs_links $(DOCS_SITE)
+	$(DOCS_BIN)/lychee --offline --include-fragments --no-progress --root-dir $(CURDIR)/$(DOCS_SITE) '$(DOCS_SITE)/**/*.html'
+	$(DOCS_BIN)/lychee --offline --include-fragments --no-progress '*.md'
+	@! grep -rnE $(LOADED_FROM_ELSEWHERE) $(DOCS_SITE) --include='*.html' || { \
+	  echo 'These lines load something from another host; the site must work offline.' >&2; exit 1; }
 
 .PHONY: venv
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
 
+.PHONY: dist
+dist: $(STAMP) ## Build wheel and sdist into dist
+	$(BIN)/uv build --quiet
+
 .PHONY: clean
 clean: ## Remove all environments, caches and what the demo left
-	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) .cache .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) .cache .coverage .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -108,12 +123,13 @@ $(STAMP): pyproject.toml
 	  echo "$(PYTHON) is missing or older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[dev]" "apache-airflow==$(AIRFLOW_VERSION)"
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[$(EXTRAS)]" --group dev \
+	  "apache-airflow==$(AIRFLOW_VERSION)"
 	@rm -f $(VENV)/.installed-airflow-*
 	@touch $@
 
 $(BROWSER_STAMP): $(STAMP)
-	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[browser]" "apache-airflow==$(AIRFLOW_VERSION)"
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode --group browser
 	@touch $@
 
 # The docs are built from the sources, without Airflow.
@@ -126,7 +142,7 @@ $(DOCS_STAMP): pyproject.toml
 $(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(BENCH)/bin/uv pip install --python $(BENCH) --quiet --compile-bytecode -e ".[test]" "apache-airflow==$(AIRFLOW_VERSION)" \
-	  -r benchmarks/requirements.txt
+	$(BENCH)/bin/uv pip install --python $(BENCH) --quiet --compile-bytecode -e ".[$(EXTRAS)]" --group test \
+	  "apache-airflow==$(AIRFLOW_VERSION)" -r benchmarks/requirements.txt
 	@rm -f $(BENCH)/.installed-airflow-*
 	@touch $@

@@ -72,6 +72,9 @@ SUITES: dict[str, tuple[str, ...]] = {
     "dag_run": ("tests/versions",),
 }
 
+# The package with all its extras, and what the tests need beside it.
+PACKAGE = ("-e", ".[openlineage,sandbox,socks]", "--group", "test")
+
 
 # -- one version
 
@@ -89,7 +92,7 @@ def install(version: Version) -> None:
     shutil.rmtree(version.folder, ignore_errors=True)
     wanted = [f"apache-airflow=={version.airflow}.*", *version.pins]
     _uv("venv", "--python", version.python, str(version.folder))
-    _uv("pip", "install", "--python", str(version.folder), "--compile-bytecode", "-e", ".[test]", *wanted)
+    _uv("pip", "install", "--python", str(version.folder), "--compile-bytecode", *PACKAGE, *wanted)
     stamp.touch()
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.stem: path for path in sorted(FOLDER.glob("*.yml"))}
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+CALLED = ("uses: ./.github/workflows/ci.yml", "uses: ./.github/workflows/nightly.yml")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -30,15 +31,15 @@ def jobs() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield name, job, content
 
 
-def test_there_are_the_two() -> None:
-    assert [*WORKFLOWS] == ["ci", "release"]
+def test_there_are_the_three() -> None:
+    assert [*WORKFLOWS] == ["ci", "nightly", "release"]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_every_action_is_pinned_to_a_commit_that_names_its_tag(name: str) -> None:
     used = [line.strip().removeprefix("- ") for line in WORKFLOWS[name].read_text().splitlines() if "uses:" in line]
     assert used
-    assert [line for line in used if not PINNED.fullmatch(line) and "./.github/workflows/ci.yml" not in line] == []
+    assert [line for line in used if not PINNED.fullmatch(line) and line not in CALLED] == []
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -64,37 +65,60 @@ def test_no_checkout_leaves_its_credentials_behind() -> None:
 
 def test_publishing_waits_for_the_checks_and_runs_nothing_of_ours() -> None:
     publish = load("release")["jobs"]["publish"]
-    assert {*publish["needs"]} == {"checks", "build"}
+    assert {*publish["needs"]} == {"checks", "nightly", "build"}
     assert publish["environment"] == "pypi"
     assert all("run" not in step for step in publish["steps"])
     assert load("release")["jobs"]["checks"] == {"uses": "./.github/workflows/ci.yml"}
+    assert load("release")["jobs"]["nightly"] == {"uses": "./.github/workflows/nightly.yml"}
     assert "secrets." not in WORKFLOWS["release"].read_text()
 
 
 def test_the_matrix_is_that_of_the_tool() -> None:
-    ci = load("ci")["jobs"]
-    assert "tools.matrix --list" in ci["versions"]["steps"][-1]["run"]
-    assert ci["matrix"]["strategy"] == {
+    nightly = load("nightly")["jobs"]
+    assert "make --silent versions" in nightly["versions"]["steps"][-1]["run"]
+    assert nightly["matrix"]["strategy"] == {
         "fail-fast": False,
         "matrix": {"include": "${{ fromJSON(needs.versions.outputs.list) }}"},
     }
-    assert any("tools.matrix --record ${{ matrix.airflow }}" in step.get("run", "") for step in ci["matrix"]["steps"])
+    assert {"run": "make test-matrix VERSIONS=${{ matrix.airflow }}"} in nightly["matrix"]["steps"]
+
+
+TARGETS = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_they_run_what_developers_run() -> None:
+    commands = [step["run"] for _, _, job in jobs() for step in job.get("steps", ()) if "run" in step]
+    called = {word for command in commands for word in re.findall(r"make (?:-\S+ |\.\S+ )*([a-z-]+)", command)}
+    assert called == {
+        "dist",
+        "docs",
+        "fuzz",
+        "test",
+        "test-browser",
+        "test-distributed",
+        "test-matrix",
+        "unit",
+        "versions",
+    }
+    assert called <= {*TARGETS}
 
 
 def test_the_tests_run_from_an_unpacked_sdist() -> None:
     assert load("ci")["jobs"]["sdist"]["steps"][-1] == {"run": "make -C ../unpacked unit"}
 
 
-def test_the_documentation_is_built() -> None:
-    assert load("ci")["jobs"]["docs"]["steps"][-1] == {"run": "make docs"}
+@pytest.mark.parametrize("workflow", ["ci", "nightly"])
+def test_the_documentation_is_built(workflow: str) -> None:
+    assert load(workflow)["jobs"]["docs"]["steps"][-1] == {"run": "make docs"}
 
 
-@pytest.mark.parametrize(("job", "target"), [("newest", "test"), ("distributed", "test-distributed")])
-def test_the_tests_on_postgresql_are_not_skipped(job: str, target: str) -> None:
-    *_, install, test = [step["run"] for step in load("ci")["jobs"][job]["steps"] if "run" in step]
+@pytest.mark.parametrize(
+    ("workflow", "job", "target"), [("ci", "newest", "test"), ("nightly", "distributed", "test-distributed")]
+)
+def test_the_tests_on_postgresql_are_not_skipped(workflow: str, job: str, target: str) -> None:
+    *_, install, test = [step["run"] for step in load(workflow)["jobs"][job]["steps"] if "run" in step]
     assert "apt-get install --yes postgresql" in install
     assert test == f"make {target}"
-    assert f"\n{target}: " in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize(("tag", "status"), [(f"v{__version__}", 0), ("v0.0.0", 1), (__version__, 1), ("v", 1)])
