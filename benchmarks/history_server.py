@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 
 FLOW_ID = 568971
 _NEWEST = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -52,12 +52,12 @@ async def _serve_for_ever(pipe: Connection, folder: Path, rows: list[bytes], lat
         body = b'{"data":[' + b",".join(rows[start : start + size]) + b"]}"
         return web.Response(body=body, content_type="application/json")
 
-    ca_file = make_certificate(folder)
+    ca_file = create_certificate(folder)
     app = web.Application()
     app.router.add_get("/v2/flows/{id}/run", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(ca_file))
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=create_server_context(ca_file))
     await site.start()
     port = runner.addresses[0][1]
     pipe.send((f"https://127.0.0.1:{port}", str(ca_file)))

@@ -88,7 +88,7 @@ def _serve(pipe: Connection, folder: str) -> None:
 
 async def _run(pipe: Connection, folder: Path) -> None:
     # Both import aiohttp, which reads the certificates to trust at once; who only asks this server must do that later.
-    from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+    from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
     from benchmarks.answers import Stage, routes
 
     stage, answers, stopped = Stage(), routes(), asyncio.Event()
@@ -108,7 +108,7 @@ async def _run(pipe: Connection, folder: Path) -> None:
         pipe.send((stage.connections, stage.requests, stage.looks))
 
     loop = asyncio.get_running_loop()
-    tls = server_context(make_certificate(folder))
+    tls = create_server_context(create_certificate(folder))
     server = await loop.create_server(partial(_Exchange, stage, answers), "127.0.0.1", 0, ssl=tls, backlog=8_192)
     loop.add_reader(pipe.fileno(), obey)
     pipe.send(server.sockets[0].getsockname()[1])

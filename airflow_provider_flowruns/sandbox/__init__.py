@@ -11,10 +11,10 @@ In a test::
         ...
         assert sandbox.ledger.count(method="POST", path="/run$") == 1
 
-From a shell, with some flows to play with: ``python -m airflow_provider_flowruns.sandbox``.
+From a shell, with example flows: ``python -m airflow_provider_flowruns.sandbox``.
 
-The sandbox imports neither Airflow nor the rest of this package, so that what it says about the requests it
-got does not depend on the code that sent them.
+The sandbox imports neither Airflow nor the rest of this package, so its record of the requests is independent of the
+code that sends them.
 """
 
 from __future__ import annotations

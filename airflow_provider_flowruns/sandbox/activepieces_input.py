@@ -1,154 +1,148 @@
-"""How Activepieces reads a request, and how it words what it cannot read."""
+"""Parse requests as Activepieces does, and reject invalid ones with its error messages."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from aiohttp import web
 
-from airflow_provider_flowruns.sandbox.answers import Refused
-from airflow_provider_flowruns.sandbox.exchange import current_exchange
-from airflow_provider_flowruns.sandbox.seek import server_error
+from airflow_provider_flowruns.sandbox.cursor_paging import raise_server_error
+from airflow_provider_flowruns.sandbox.request_recorder import get_request_recorder
+from airflow_provider_flowruns.sandbox.responses import ApiError
 
 ID_PATTERN = re.compile(r"[0-9a-zA-Z]{21}")
 DEFAULT_LIMIT = 10
-ID_PROBLEM = f"Invalid string: must match pattern /^{ID_PATTERN.pattern}$/"
+INVALID_ID_MESSAGE = f"Invalid string: must match pattern /^{ID_PATTERN.pattern}$/"
 
 
-def one_of(words: Sequence[str]) -> str:
-    """Word what is wrong with a value that is none of these."""
-    return "Invalid option: expected one of " + "|".join(f'"{word}"' for word in words)
+def build_invalid_option_message(options: Sequence[str]) -> str:
+    """Return the error message for a value that is none of these options."""
+    return "Invalid option: expected one of " + "|".join(f'"{option}"' for option in options)
 
 
-def invalid(message: str, code: str = "FST_ERR_VALIDATION") -> NoReturn:
-    """Refuse with a 400 as the server's framework words it.
+def raise_bad_request(message: str, code: str = "FST_ERR_VALIDATION") -> NoReturn:
+    """Raise a 400 in the format of the server's framework.
 
-    :param message: the server's words.
-    :param code: the server's code.
+    :param message: the error message.
+    :param code: the server's error code.
     """
-    raise Refused(400, {"statusCode": 400, "code": code, "error": "Bad Request", "message": message})
+    raise ApiError(400, {"statusCode": 400, "code": code, "error": "Bad Request", "message": message})
 
 
-def no_entity(kind: str, entity_id: str) -> NoReturn:
-    """Refuse with a 404 because there is no such ``flow``, ``flow_run`` or ``project``.
+def raise_not_found(entity_type: str, entity_id: str) -> NoReturn:
+    """Raise a 404 because the ``flow``, ``flow_run`` or ``project`` does not exist.
 
-    :param kind: what was looked for.
+    :param entity_type: type of the missing entity.
     :param entity_id: its id.
     """
-    raise Refused(404, {"code": "ENTITY_NOT_FOUND", "params": {"entityId": entity_id, "entityType": kind}})
+    raise ApiError(404, {"code": "ENTITY_NOT_FOUND", "params": {"entityId": entity_id, "entityType": entity_type}})
 
 
-def path_id(request: web.Request, name: str) -> str:
-    """Read an id from the path; refuse one of another form than ids have."""
+def parse_path_id(request: web.Request, name: str) -> str:
+    """Return an id from the path, and reject a malformed one."""
     value = request.match_info[name]
     if not ID_PATTERN.fullmatch(value):
-        invalid(f"params/{'flowId' if name == 'flow_id' else name} {ID_PROBLEM}")
+        raise_bad_request(f"params/{'flowId' if name == 'flow_id' else name} {INVALID_ID_MESSAGE}")
     return value
 
 
-def query_id(request: web.Request, name: str) -> str:
-    """Read an id that the query must have."""
+def parse_query_id(request: web.Request, name: str) -> str:
+    """Return a required id from the query string."""
     if (value := request.query.get(name)) is None:
-        invalid(f"querystring/{name} Invalid input: expected string, received undefined")
+        raise_bad_request(f"querystring/{name} Invalid input: expected string, received undefined")
     return value
 
 
-def body_id(body: Mapping[str, Any], name: str) -> str:
-    """Read an id that the body must have.
+def parse_body_id(body: Mapping[str, Any], name: str) -> str:
+    """Return a required id from the body.
 
-    :param body: the request's body, read as JSON.
-    :param name: the field's name.
+    :param body: the JSON body.
+    :param name: name of the field.
     """
     if not isinstance(value := body.get(name), str):
-        invalid(f"body/{name} Invalid input: expected string, received undefined")
+        raise_bad_request(f"body/{name} Invalid input: expected string, received undefined")
     return value
 
 
-def body_ids(body: Mapping[str, Any], name: str) -> set[str]:
-    """Read a list of ids that the body may have; without it, or with an empty one, the set is empty.
+def parse_body_ids(body: Mapping[str, Any], name: str) -> set[str]:
+    """Return an optional list of ids from the body; the set is empty if the list is empty or missing.
 
-    :param body: the request's body, read as JSON.
-    :param name: the field's name.
+    :param body: the JSON body.
+    :param name: name of the field.
     """
     value = body.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        invalid(f"body/{name} Invalid input: expected array of strings")
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise_bad_request(f"body/{name} Invalid input: expected array of strings")
     return set(value)
 
 
-def query_values(request: web.Request, name: str) -> list[str]:
-    """List the values of a key that may be repeated, with or without brackets."""
+def list_query_values(request: web.Request, name: str) -> list[str]:
+    """Return all values of a repeatable parameter, written with or without brackets."""
     return [value for key in (name, f"{name}[]") for value in request.query.getall(key, [])]
 
 
-def checked_values(request: web.Request, name: str, accepts: Callable[[str], object], problem: str) -> list[str]:
-    """List the values of a key that may be repeated, and refuse them if one is not accepted.
+def parse_query_values(request: web.Request, name: str, is_valid: Callable[[str], object], message: str) -> list[str]:
+    """Return all values of a repeatable parameter, and reject invalid ones.
 
     :param request: the request.
-    :param name: the key.
-    :param accepts: gives something true for a good value.
-    :param problem: words what is wrong with another one.
+    :param name: name of the parameter.
+    :param is_valid: returns a truthy value for a valid value.
+    :param message: error message for an invalid value.
     """
-    values = query_values(request, name)
+    values = list_query_values(request, name)
     for number, value in enumerate(values):
-        if not accepts(value):
-            invalid(f"querystring/{name}/{number} {problem}")
+        if not is_valid(value):
+            raise_bad_request(f"querystring/{name}/{number} {message}")
     return values
 
 
-def page_limit(request: web.Request) -> int:
-    """Read the limit of a list; see :func:`seek_page` for what odd ones mean."""
-    text = request.query.get("limit")
+def parse_limit(request: web.Request) -> int:
+    """Return the page size of a list."""
     try:
-        return DEFAULT_LIMIT if text is None else int(float(text or 0))
-    except (ValueError, OverflowError):
-        invalid("querystring/limit Invalid input: expected number, received NaN")
+        return int(request.query.get("limit", DEFAULT_LIMIT))
+    except ValueError:
+        raise_bad_request("querystring/limit Invalid input: expected number, received NaN")
 
 
-def query_moment(request: web.Request, name: str, now: float) -> float | None:
-    """Read a time as the database does, which takes some words too and makes a 500 of the rest."""
+def parse_query_time(request: web.Request, name: str) -> float | None:
+    """Return an optional time in epoch seconds. An invalid one is a database error, and thus a 500."""
     if (text := request.query.get(name)) is None:
         return None
-    today = datetime.fromtimestamp(now, tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = {"yesterday": -1, "today": 0, "tomorrow": 1}
-    if text in days:
-        return (today + timedelta(days=days[text])).timestamp()
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        server_error(f'invalid input syntax for type timestamp with time zone: "{text}"', "22007")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        raise_server_error(f'invalid input syntax for type timestamp with time zone: "{text}"', "22007")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def json_body(request: web.Request) -> dict[str, Any]:
-    """Read the body, which has to be a JSON object."""
+def parse_json_body() -> dict[str, Any]:
+    """Return the current request's body, which must be a JSON object."""
     try:
-        body = json.loads(current_exchange().payload)
+        body = json.loads(get_request_recorder().body)
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        invalid("body Invalid input: expected object")
+        raise_bad_request("body Invalid input: expected object")
     return body
 
 
-def trigger_output(request: web.Request) -> dict[str, Any]:
-    """Keep what a webhook was called with: every header, secrets included, as the real server does."""
-    payload = current_exchange().payload
-    raw = payload.decode("utf-8", "replace")
+def build_trigger_output(request: web.Request) -> dict[str, Any]:
+    """Return what a run stores about the webhook request. As on the real server, this includes secret headers."""
+    raw = get_request_recorder().body.decode("utf-8", "replace")
     return {
         "method": request.method,
         "headers": {name.lower(): value for name, value in request.headers.items()},
-        "body": _parsed(request, raw),
+        "body": _parse_webhook_body(request, raw),
         "queryParams": dict(request.query),
         "rawBody": raw,
     }
 
 
-def _parsed(request: web.Request, raw: str) -> Any:
+def _parse_webhook_body(request: web.Request, raw: str) -> Any:
     if not raw:
         return {}
     if request.content_type != "application/json":
@@ -156,4 +150,4 @@ def _parsed(request: web.Request, raw: str) -> Any:
     try:
         return json.loads(raw)
     except ValueError:
-        invalid("Body is not valid JSON", "FST_ERR_CTP_INVALID_JSON_BODY")
+        raise_bad_request("Body is not valid JSON", "FST_ERR_CTP_INVALID_JSON_BODY")

@@ -1,12 +1,12 @@
-"""Runs of Activepieces, and how its API shows flows and runs."""
+"""Runs of Activepieces, and their representations in its API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from airflow_provider_flowruns.sandbox.runs import Owner, RunPlan, SandboxRun, Vocabulary
-from airflow_provider_flowruns.sandbox.world import iso_time, random_id
+from airflow_provider_flowruns.sandbox.runs import RunOwner, RunPlan, SandboxRun, StatusNames
+from airflow_provider_flowruns.sandbox.state import format_time, make_random_id
 
 STATUSES = (
     "FAILED",
@@ -21,16 +21,16 @@ STATUSES = (
     "CANCELED",
     "LOG_SIZE_EXCEEDED",
 )
-"""The statuses that a list can be filtered by, in the server's order."""
-WITH_FAILED_STEP = {"FAILED": "Error: upstream answered 500", "LOG_SIZE_EXCEEDED": "Flow run logs size exceeded"}
-"""The statuses that name a step, with the text used where a run was given none."""
-STEPS_BY_STATUS = {"SUCCEEDED": "SUCCEEDED", "FAILED": "FAILED", "LOG_SIZE_EXCEEDED": "FAILED", "PAUSED": "PAUSED"}
-NO_WORK = frozenset({"QUEUED", "CANCELED"})
-"""The statuses that do not show whether the flow has begun."""
-START_TIME_LAG = 0.05
-"""For so many seconds a running run has no start time yet, as on the real server."""
+"""The statuses by which lists can be filtered, in the server's order."""
+FAILED_STEP_MESSAGES = {"FAILED": "Error: upstream answered 500", "LOG_SIZE_EXCEEDED": "Flow run logs size exceeded"}
+"""The statuses with a failed step, and the default error message of that step."""
+STEP_STATUSES = {"SUCCEEDED": "SUCCEEDED", "FAILED": "FAILED", "LOG_SIZE_EXCEEDED": "FAILED", "PAUSED": "PAUSED"}
+NOT_EXECUTING = frozenset({"QUEUED", "CANCELED"})
+"""The statuses in which no step is executed."""
+START_TIME_DELAY_SECONDS = 0.05
+"""Time after the start during which a run has no start time yet, as on the real server."""
 
-WORDS = Vocabulary(
+STATUS_NAMES = StatusNames(
     waiting="QUEUED",
     running="RUNNING",
     succeeded="SUCCEEDED",
@@ -38,175 +38,155 @@ WORDS = Vocabulary(
     canceled="CANCELED",
     paused="PAUSED",
     ended=frozenset(STATUSES) - {"QUEUED", "RUNNING", "PAUSED"} | {"STOPPED"},
-    by_hand="MANUAL",
-    by_api="API",
-    by_schedule="SCHEDULED",
+    manual_trigger="MANUAL",
+    api_trigger="API",
+    schedule_trigger="SCHEDULED",
 )
 
 
-class FlowLike(Owner, Protocol):
-    """What of a flow its runs show."""
+class ActivepiecesRunOwner(RunOwner, Protocol):
+    """The part of a flow that its runs use."""
 
     version_id: str
-
-    @property
-    def version(self) -> dict[str, Any]:
-        """The flow version."""
 
     @property
     def project_id(self) -> str:
         """The project's id."""
 
+    def build_version(self) -> dict[str, Any]:
+        """Return the published version of the flow."""
+
 
 class ActivepiecesRun(SandboxRun):
-    """A run of Activepieces. Its status is one of the service's own, or a made-up word.
+    """A run of Activepieces. Its status is one of the service's, or an unknown status of the timeline.
 
-    Attributes that tests may change: ``tags``, ``environment`` (``PRODUCTION`` or ``TESTING``),
-    ``archived_at`` (epoch seconds or None), ``parent_run_id``, ``trigger_output`` (what the trigger handed
-    to the flow: for a webhook its method, headers, body and query).
+    Tests may change these attributes: ``tags``, ``environment`` (``PRODUCTION`` or ``TESTING``), ``archived_at``
+    (epoch seconds or None), ``trigger_output`` (what the trigger passed to the flow: for a webhook the method,
+    headers, body and query of the request).
 
-    :param flow: the flow it is a run of.
+    :param flow: the flow to which it belongs.
     """
 
-    def __init__(self, flow: FlowLike, run_id: str, created: float, trigger: str, plan: RunPlan) -> None:
+    def __init__(self, flow: ActivepiecesRunOwner, run_id: str, created: float, trigger: str, plan: RunPlan) -> None:
         super().__init__(flow, run_id, created, trigger, plan)
         self.flow = flow
         self.tags = list(plan.tags)
         self.environment = plan.environment
         self.archived_at: float | None = None
-        self.parent_run_id: str | None = None
-        self.fail_parent_on_failure = trigger == WORDS.by_schedule
         self.trigger_output: Mapping[str, Any] = {}
-        self._logs_file_id = random_id(21)
-        self._kept_failure: dict[str, str] | None = None
+        self._logs_file_id = make_random_id(21)
+        self._previous_failed_step: dict[str, str] | None = None
 
     def restart(self, now: float, plan: RunPlan) -> None:
-        """Let the same run go once more; what failed before is shown until it ends again."""
-        self._kept_failure = self.failed_step(now)
+        """Run again with the same id. The failed step stays visible until the run ends again."""
+        self._previous_failed_step = self.build_failed_step(now)
         super().restart(now, plan)
 
-    def started_at(self, now: float) -> float | None:
-        """Give the start time as shown: that of the retry, or a moment after the run left the queue."""
+    def get_started_at(self, now: float) -> float | None:
+        """Return the start time shown by the API: that of the retry, or when the run left the queue."""
         if self.restarted_at is not None:
             return self.restarted_at
-        point = self.point(now)
-        begin = next((at for at, word in self.points(now) if word not in NO_WORK), None)
-        if begin is None or (point.status == "RUNNING" and point.at == begin and now < begin + START_TIME_LAG):
+        change = self.get_status_change(now)
+        started_at = next((at for at, status in self.list_status_changes(now) if status not in NOT_EXECUTING), None)
+        if started_at is None:
             return None
-        return begin
+        has_just_started = change == (started_at, "RUNNING") and now < started_at + START_TIME_DELAY_SECONDS
+        return None if has_just_started else started_at
 
-    def finished_at(self, now: float) -> float | None:
-        """Give the finish time as shown; a cancelled run has none."""
-        return None if self.point(now).status == "CANCELED" else self.end(now)
+    def get_finished_at(self, now: float) -> float | None:
+        """Return the finish time shown by the API; a cancelled run has none."""
+        return None if self.get_status_change(now).status == "CANCELED" else self.get_ended_at(now)
 
-    def failed_step(self, now: float) -> dict[str, str] | None:
-        """Give the step at which the run failed, or had failed before it was retried."""
-        status = self.point(now).status
-        if status not in WITH_FAILED_STEP:
-            return None if status in WORDS.ended else self._kept_failure
+    def build_failed_step(self, now: float) -> dict[str, str] | None:
+        """Return the step at which the run failed, or at which it failed before the retry."""
+        status = self.get_status_change(now).status
+        if status not in FAILED_STEP_MESSAGES:
+            return None if status in STATUS_NAMES.ended else self._previous_failed_step
         if self.plan.errors is None:
             return None
-        message = "\n".join(self.plan.errors) or WITH_FAILED_STEP[status]
+        message = "\n".join(self.plan.errors) or FAILED_STEP_MESSAGES[status]
         return {"name": "step_1", "message": message, "displayName": "Fetch orders"}
 
-    def row(self, now: float) -> dict[str, Any]:
-        """Show the run as the raw table row does, without its version and steps."""
-        point = self.point(now)
-        work = self._last_work(now)
+    def build_row(self, now: float) -> dict[str, Any]:
+        """Return the run without its flow version and steps."""
+        change = self.get_status_change(now)
+        executing_status = self._get_last_executing_status(now)
         return {
             "id": self.id,
-            "created": iso_time(self.created),
-            "updated": iso_time(point.at),
+            "created": format_time(self.created),
+            "updated": format_time(change.at),
             "projectId": self.flow.project_id,
             "flowId": self.flow.id,
             "flowVersionId": self.flow.version_id,
             "environment": self.environment,
-            "logsFileId": None if work is None else self._logs_file_id,
-            "parentRunId": self.parent_run_id,
-            "failParentOnFailure": self.fail_parent_on_failure,
-            "status": point.status,
+            "logsFileId": None if executing_status is None else self._logs_file_id,
+            "parentRunId": None,
+            "failParentOnFailure": self.trigger == STATUS_NAMES.schedule_trigger,
+            "status": change.status,
             "tags": list(self.tags),
-            "startTime": _iso_or_none(self.started_at(now)),
+            "startTime": _format_optional_time(self.get_started_at(now)),
             "triggeredBy": None,
-            "finishTime": _iso_or_none(self.finished_at(now)),
-            "failedStep": self.failed_step(now),
-            "archivedAt": _iso_or_none(self.archived_at),
+            "finishTime": _format_optional_time(self.get_finished_at(now)),
+            "failedStep": self.build_failed_step(now),
+            "archivedAt": _format_optional_time(self.archived_at),
             "stepNameToTest": None,
-            "stepsCount": 1 if work in {"SUCCEEDED", "PAUSED", "LOG_SIZE_EXCEEDED"} else 0,
+            "stepsCount": 1 if executing_status in {"SUCCEEDED", "PAUSED", "LOG_SIZE_EXCEEDED"} else 0,
             "pauseMetadata": None,
         }
 
-    def steps(self, now: float) -> dict[str, Any]:
-        """Show what the steps did, beginning with the trigger; empty before the run began."""
-        work = self._last_work(now)
-        if work is None:
+    def build_steps(self, now: float) -> dict[str, Any]:
+        """Return the state of each step, starting with the trigger; empty before the run starts."""
+        status = self._get_last_executing_status(now)
+        if status is None:
             return {}
         trigger = {"type": "PIECE_TRIGGER", "status": "SUCCEEDED", "input": {}, "output": dict(self.trigger_output)}
-        if self.started_at(now) is None:
+        if self.get_started_at(now) is None:
             return {"trigger": trigger}
-        return {"trigger": trigger, "step_1": self._step(work, now)}
+        return {"trigger": trigger, "step_1": self._build_step(status, now)}
 
-    def _last_work(self, now: float) -> str | None:
-        """Give the last status in which the flow had got to work, or None if it had not."""
-        return next((word for _, word in reversed(self.points(now)) if word not in NO_WORK), None)
+    def _get_last_executing_status(self, now: float) -> str | None:
+        """Return the last status in which steps were executed, or None if none has been executed."""
+        changes = reversed(self.list_status_changes(now))
+        return next((status for _, status in changes if status not in NOT_EXECUTING), None)
 
-    def _step(self, word: str, now: float) -> dict[str, Any]:
+    def _build_step(self, status: str, now: float) -> dict[str, Any]:
         step: dict[str, Any] = {
-            "type": "PIECE" if word == "PAUSED" else "CODE",
-            "status": STEPS_BY_STATUS.get(word, "RUNNING"),
+            "type": "PIECE" if status == "PAUSED" else "CODE",
+            "status": STEP_STATUSES.get(status, "RUNNING"),
             "input": {},
         }
-        if word == "SUCCEEDED":
+        if status == "SUCCEEDED":
             step |= {"output": {"rows": 3}, "duration": 30.5}
-        elif word == "PAUSED":
+        elif status == "PAUSED":
             step |= {"output": {}, "duration": 270.25}
-        elif failed := self.failed_step(now):
+        elif failed := self.build_failed_step(now):
             step["errorMessage"] = failed["message"]
         return step
 
 
-def list_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
-    """Show a run in a list: the version once nested and once flattened, no steps."""
-    version = run.flow.version
+def build_list_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
+    """Return a run as in a list: with the flow version both nested and flattened, without steps."""
+    version = run.flow.build_version()
     return {
-        **run.row(now),
+        **run.build_row(now),
         "flowVersion": version,
         **{f"flowVersion_{key}": value for key, value in version.items()},
         "displayName": version["displayName"],
     }
 
 
-def full_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
-    """Show a run by itself, with its steps."""
-    return {**run.row(now), "flowVersion": run.flow.version, "steps": run.steps(now)}
+def build_full_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
+    """Return a single run, with its steps."""
+    return {**run.build_row(now), "flowVersion": run.flow.build_version(), "steps": run.build_steps(now)}
 
 
-def new_run_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
-    """Show a run that a retry has just made: a shorter object."""
-    kept = ("id", "projectId", "flowId", "flowVersionId", "environment", "parentRunId", "failParentOnFailure")
-    row = run.row(now)
-    short = {key: row[key] for key in (*kept, "status", "created", "updated", "tags")}
+def build_retry_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
+    """Return a run that a retry has just created: a shorter object."""
+    names = ("id", "projectId", "flowId", "flowVersionId", "environment", "parentRunId", "failParentOnFailure")
+    row = run.build_row(now)
+    short = {key: row[key] for key in (*names, "status", "created", "updated", "tags")}
     return {**short, "steps": {}}
 
 
-def before_0_80(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Show a run as servers before 0.80 did: through a fixed schema that turns nulls into empty values."""
-    order = (
-        *("id", "created", "updated", "projectId", "flowId", "failParentOnFailure", "flowVersionId", "status"),
-        *("environment", "parentRunId", "triggeredBy", "tags", "flowVersion", "logsFileId", "startTime"),
-        *("finishTime", "steps", "failedStep", "stepNameToTest", "archivedAt", "stepsCount"),
-    )
-    shown = {key: row[key] for key in order if key in row}
-    for key in ("parentRunId", "triggeredBy", "startTime", "finishTime", "stepNameToTest"):
-        if key in shown and shown[key] is None:
-            shown[key] = ""
-    if "failedStep" in shown:
-        failed = shown["failedStep"] or {}
-        shown["failedStep"] = {key: failed[key] for key in ("name", "displayName") if key in failed}
-    if "flowVersion" in shown:
-        shown["flowVersion"] = {"displayName": shown["flowVersion"]["displayName"]}
-    return shown
-
-
-def _iso_or_none(moment: float | None) -> str | None:
-    return None if moment is None else iso_time(moment)
+def _format_optional_time(seconds: float | None) -> str | None:
+    return None if seconds is None else format_time(seconds)

@@ -1,4 +1,4 @@
-"""Faults that can be put between a client and the services: lost answers, hangs, wrong bodies."""
+"""Fault injection between a client and the services: lost responses, delays, invalid bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_flowruns.sandbox.answers import json_answer
+from airflow_provider_flowruns.sandbox.responses import build_json_response
 
 REQUIRED = object()
 HTML_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>"
@@ -34,25 +34,23 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "empty": {},
     "json": {"body": REQUIRED, "status": 200},
 }
-"""The kinds of fault, and the options of each with their defaults."""
+"""The kinds of fault, with the default values of their options."""
 
 
 @dataclass(eq=False)
 class Fault:
-    """One fault. Made by :meth:`Faults.add`.
-
-    It is an error to change any field.
+    """One fault, created by :meth:`Faults.add`. Its fields are read-only.
 
     :param kind: what goes wrong, see :meth:`Faults.add`.
-    :param service: only requests to this service, None for any.
-    :param method: only requests with this HTTP method, None for any.
-    :param path: only requests with a path in which this is found, None for any.
-    :param times: so many requests, None for all.
-    :param after: so many matching requests are still let pass.
-    :param share: only this share of the requests, from 0 to 1.
-    :param options: the options of the kind, all of them.
-    :param withdraw: takes the fault out of the sandbox's faults.
-    :param hits: so many requests it was applied to.
+    :param service: service of the affected requests, None for any.
+    :param method: HTTP method of the affected requests, None for any.
+    :param path: regular expression found in the path of the affected requests, None for any.
+    :param times: maximum number of affected requests, None for all.
+    :param after: number of matching requests that still pass unaffected.
+    :param share: fraction of the matching requests that are affected, from 0 to 1.
+    :param options: all options of the kind.
+    :param on_remove: removes the fault from the sandbox's faults.
+    :param hits: number of requests affected so far.
     """
 
     kind: str
@@ -63,17 +61,17 @@ class Fault:
     after: int
     share: float
     options: Mapping[str, Any]
-    withdraw: Callable[[Fault], None] = field(repr=False)
+    on_remove: Callable[[Fault], None] = field(repr=False)
     hits: int = 0
-    # Always the same dice, so that a test sees the same requests struck as far as they arrive in the same order.
-    _dice: Random = field(default_factory=lambda: Random(0), repr=False)
+    # A fixed seed affects the same requests in every test run, provided that they arrive in the same order.
+    _random: Random = field(default_factory=lambda: Random(0), repr=False)
 
     def remove(self) -> None:
-        """Apply the fault to no further request. Removing it twice does no harm."""
-        self.withdraw(self)
+        """Stop applying the fault. Removing it twice has no effect."""
+        self.on_remove(self)
 
     def matches(self, service: str, method: str, path: str) -> bool:
-        """Tell whether the fault is meant for such a request.
+        """Return whether a request matches the fault's filters.
 
         :param service: name of the service.
         :param method: HTTP method in upper case.
@@ -85,9 +83,9 @@ class Fault:
             and (self.path is None or self.path.search(path) is not None)
         )
 
-    def strikes(self) -> bool:
-        """Throw the dice for a request that the fault is meant for."""
-        return self.share >= 1 or self._dice.random() < self.share
+    def draw(self) -> bool:
+        """Return whether a matching request is affected, at random according to the share."""
+        return self.share >= 1 or self._random.random() < self.share
 
 
 class Faults:
@@ -111,34 +109,33 @@ class Faults:
         share: float = 1.0,
         **options: Any,
     ) -> Fault:
-        """Apply a fault to coming requests. Where several match, the one added first is applied.
+        """Apply a fault to future requests. If several faults match a request, the first one added is applied.
 
-        Kinds that process nothing: ``status`` (``status=503``, ``body=`` None, text, bytes or JSON, ``headers=``),
-        ``reset`` (the connection is reset), ``html`` (200 with a page; ``body=``), ``redirect``
-        (``location=``, ``status=302``), ``empty`` (200 without a body), ``json`` (``body=`` anything,
+        Kinds that do not process the request: ``status`` (``status=503``, ``body=`` None, text, bytes or JSON,
+        ``headers=``), ``reset`` (the connection is reset), ``html`` (200 with a page; ``body=``), ``redirect``
+        (``location=``, ``status=302``), ``empty`` (200 without a body), ``json`` (``body=`` any value,
         ``status=200``).
 
-        Kinds that process the request: ``slow_body`` (``seconds=5``: headers at once, then the body bit by
-        bit), ``truncated`` (half of the announced body, then the connection is closed),
-        ``accept_then_reset`` (the answer is lost), ``accept_then_status`` (``status=502``, ``body=``,
-        ``headers=``).
+        Kinds that process the request: ``slow_body`` (``seconds=5``: the headers at once, then the body in small
+        chunks), ``truncated`` (half of the announced body, then the connection is closed), ``accept_then_reset``
+        (the response is lost), ``accept_then_status`` (``status=502``, ``body=``, ``headers=``).
 
-        ``hang`` (``seconds=30``, ``processed=False``) answers as always, but only after so long. The request
-        is processed after the wait, and not at all when the client leaves before; with ``processed=True``
-        it is processed before the wait.
+        ``hang`` (``seconds=30``, ``processed=False``) delays the normal response. The request is processed after the
+        delay, and not at all if the client disconnects before that; with ``processed=True`` it is processed before
+        the delay.
 
         :param kind: one of the above.
-        :param service: only requests to this service.
-        :param method: only requests with this HTTP method.
-        :param path: only requests with a path in which this regular expression is found; the path begins
-            with the service's prefix and is as it was sent.
-        :param times: so many requests; None for all.
-        :param after: let so many matching requests pass first.
-        :param share: of the matching requests, apply it to this share, chosen at random but always the same.
+        :param service: affect only requests to this service.
+        :param method: affect only requests with this HTTP method.
+        :param path: affect only requests whose path, as sent and with the service's prefix, contains a match of this
+            regular expression.
+        :param times: maximum number of affected requests; None for all.
+        :param after: number of matching requests that pass unaffected first.
+        :param share: fraction of the matching requests that are affected, chosen pseudo-randomly with a fixed seed.
         :param options: the options of the kind.
-        :return: the fault, with its count of ``hits`` and a ``remove()``.
-        :raises ValueError: for an unknown kind.
-        :raises TypeError: for an unknown or missing option.
+        :return: the fault, with ``hits`` and ``remove()``.
+        :raises ValueError: the kind is unknown.
+        :raises TypeError: an option is unknown or missing.
         """
         fault = Fault(
             kind=kind,
@@ -148,8 +145,8 @@ class Faults:
             times=times,
             after=after,
             share=share,
-            options=_checked_options(kind, options),
-            withdraw=self._remove,
+            options=_validate_options(kind, options),
+            on_remove=self._remove,
         )
         with self._lock:
             self._faults.append(fault)
@@ -160,8 +157,8 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(self, service: str, method: str, path: str) -> Fault | None:
-        """Give the fault to be applied to a request, and count it as applied.
+    def select(self, service: str, method: str, path: str) -> Fault | None:
+        """Return the fault to apply to a request, if any, and count the hit.
 
         :param service: name of the service.
         :param method: HTTP method in upper case.
@@ -173,7 +170,7 @@ class Faults:
                     continue
                 if fault.after > 0:
                     fault.after -= 1
-                elif (fault.times is None or fault.hits < fault.times) and fault.strikes():
+                elif (fault.times is None or fault.hits < fault.times) and fault.draw():
                     fault.hits += 1
                     return fault
         return None
@@ -184,121 +181,121 @@ class Faults:
                 self._faults.remove(fault)
 
 
-def _checked_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _validate_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in OPTIONS:
-        raise ValueError(f"There is no fault {kind!r}; there are {', '.join(OPTIONS)}.")
+        raise ValueError(f"Unknown fault {kind!r}; use one of {', '.join(OPTIONS)}.")
     if unknown := options.keys() - OPTIONS[kind].keys():
-        raise TypeError(f"The fault {kind!r} takes no option {', '.join(sorted(unknown))}.")
+        raise TypeError(f"The fault {kind!r} has no option {', '.join(sorted(unknown))}.")
     chosen = {**OPTIONS[kind], **options}
     if missing := [name for name, value in chosen.items() if value is REQUIRED]:
-        raise TypeError(f"The fault {kind!r} needs the option {', '.join(missing)}.")
+        raise TypeError(f"The fault {kind!r} requires the option {', '.join(missing)}.")
     return chosen
 
 
-class LostAnswer(web.Response):
-    """Instead of an answer, resets the connection."""
+class ConnectionResetResponse(web.Response):
+    """Resets the connection instead of sending a response."""
 
     async def prepare(self, request: Any) -> Any:
-        """Reset the connection, and stop the server from writing to it."""
+        """Reset the connection, and keep the server from writing to it."""
         transport = request.transport
         if transport is not None and not transport.is_closing():
-            # Without lingering, closing sends a reset instead of an orderly end.
+            # With a linger time of 0, closing sends a reset instead of an orderly shutdown.
             connection = transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
-        raise ConnectionResetError("The sandbox was asked to lose this answer.")
+        raise ConnectionResetError("Connection reset by a sandbox fault.")
 
 
-Process = Callable[[], Awaitable[web.Response]]
+Handler = Callable[[], Awaitable[web.Response]]
 
 
-async def apply_fault(fault: Fault, process: Process) -> web.Response:
-    """Answer a request as a fault wants it.
+async def apply_fault(fault: Fault, handler: Handler) -> web.Response:
+    """Handle a request with a fault.
 
     :param fault: the fault.
-    :param process: processes the request and gives the normal answer.
+    :param handler: processes the request and returns the normal response.
     """
-    return await _APPLY[fault.kind](fault.options, process)
+    return await _FAULT_HANDLERS[fault.kind](fault.options, handler)
 
 
-async def _status(options: Mapping[str, Any], process: Process) -> web.Response:
+async def _status(options: Mapping[str, Any], handler: Handler) -> web.Response:
     status, body, headers = options["status"], options["body"], options["headers"]
     if body is None or isinstance(body, str):
         return web.Response(status=status, text=body, headers=headers)
     if isinstance(body, bytes):
         return web.Response(status=status, body=body, headers=headers)
-    return json_answer(body, status, headers)
+    return build_json_response(body, status, headers)
 
 
-async def _reset(options: Mapping[str, Any], process: Process) -> web.Response:
-    return LostAnswer()
+async def _reset(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    return ConnectionResetResponse()
 
 
-async def _hang(options: Mapping[str, Any], process: Process) -> web.Response:
-    # The server cancels this when the client leaves or the sandbox stops.
-    answer = await process() if options["processed"] else None
+async def _hang(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    # The server cancels this when the client disconnects or the sandbox stops.
+    response = await handler() if options["processed"] else None
     await asyncio.sleep(options["seconds"])
-    return await process() if answer is None else answer
+    return await handler() if response is None else response
 
 
-async def _slow_body(options: Mapping[str, Any], process: Process) -> web.Response:
-    return _rebuilt(await process(), lambda body: _bit_by_bit(body, options["seconds"]))
+async def _slow_body(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    return _replace_body(await handler(), lambda body: _send_slowly(body, options["seconds"]))
 
 
-async def _html(options: Mapping[str, Any], process: Process) -> web.Response:
+async def _html(options: Mapping[str, Any], handler: Handler) -> web.Response:
     return web.Response(text=options["body"], content_type="text/html")
 
 
-async def _truncated(options: Mapping[str, Any], process: Process) -> web.Response:
-    answer = _rebuilt(await process(), _first_half)
-    answer.force_close()
-    return answer
+async def _truncated(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    response = _replace_body(await handler(), _send_first_half)
+    response.force_close()
+    return response
 
 
-async def _accept_then_reset(options: Mapping[str, Any], process: Process) -> web.Response:
-    await process()
-    return LostAnswer()
+async def _accept_then_reset(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    await handler()
+    return ConnectionResetResponse()
 
 
-async def _accept_then_status(options: Mapping[str, Any], process: Process) -> web.Response:
-    await process()
-    return await _status(options, process)
+async def _accept_then_status(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    await handler()
+    return await _status(options, handler)
 
 
-async def _redirect(options: Mapping[str, Any], process: Process) -> web.Response:
+async def _redirect(options: Mapping[str, Any], handler: Handler) -> web.Response:
     return web.Response(status=options["status"], headers={"Location": options["location"]})
 
 
-async def _empty(options: Mapping[str, Any], process: Process) -> web.Response:
+async def _empty(options: Mapping[str, Any], handler: Handler) -> web.Response:
     return web.Response()
 
 
-async def _json(options: Mapping[str, Any], process: Process) -> web.Response:
-    return json_answer(options["body"], options["status"])
+async def _json(options: Mapping[str, Any], handler: Handler) -> web.Response:
+    return build_json_response(options["body"], options["status"])
 
 
-def _rebuilt(answer: web.Response, send: Callable[[bytes], AsyncIterator[bytes]]) -> web.Response:
-    """Announce the same body, of at least two bytes, but send it in another way."""
-    body = answer.body if isinstance(answer.body, bytes) and len(answer.body) > 1 else b"{}"
-    headers = answer.headers.copy()
+def _replace_body(response: web.Response, send: Callable[[bytes], AsyncIterator[bytes]]) -> web.Response:
+    """Announce the same body, or a body of two bytes, but send it in a different way."""
+    body = response.body if isinstance(response.body, bytes) and len(response.body) > 1 else b"{}"
+    headers = response.headers.copy()
     headers["Content-Length"] = str(len(body))
-    return web.Response(status=answer.status, headers=headers, body=send(body))
+    return web.Response(status=response.status, headers=headers, body=send(body))
 
 
-async def _first_half(body: bytes) -> AsyncIterator[bytes]:
+async def _send_first_half(body: bytes) -> AsyncIterator[bytes]:
     yield body[: len(body) // 2]
 
 
-async def _bit_by_bit(body: bytes, seconds: float) -> AsyncIterator[bytes]:
-    """Spread a body over some seconds, byte by byte unless that takes too many writes."""
-    step = max(len(body) // max(int(seconds * _WRITES_PER_SECOND), 1), 1)
-    pause = seconds * step / len(body)
-    for begin in range(0, len(body), step):
-        yield body[begin : begin + step]
+async def _send_slowly(body: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """Send a body over a number of seconds, byte by byte unless that takes too many writes."""
+    chunk_size = max(len(body) // max(int(seconds * _WRITES_PER_SECOND), 1), 1)
+    pause = seconds * chunk_size / len(body)
+    for start in range(0, len(body), chunk_size):
+        yield body[start : start + chunk_size]
         await asyncio.sleep(pause)
 
 
-_APPLY: Mapping[str, Callable[[Mapping[str, Any], Process], Awaitable[web.Response]]] = {
+_FAULT_HANDLERS: Mapping[str, Callable[[Mapping[str, Any], Handler], Awaitable[web.Response]]] = {
     "status": _status,
     "reset": _reset,
     "hang": _hang,

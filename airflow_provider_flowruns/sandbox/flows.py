@@ -1,4 +1,4 @@
-"""Flows: a named list of runs, with what the next run will do and an optional schedule."""
+"""Flows: a named list of runs, with plans for the next runs and an optional schedule."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
 
-from airflow_provider_flowruns.sandbox.runs import RunOptions, RunPlan, SandboxRun, Timeline, Vocabulary
-from airflow_provider_flowruns.sandbox.world import World, whole_milliseconds
+from airflow_provider_flowruns.sandbox.runs import RunOptions, RunPlan, SandboxRun, StatusNames, Timeline
+from airflow_provider_flowruns.sandbox.state import SandboxState, floor_to_milliseconds
 
 RunT = TypeVar("RunT", bound=SandboxRun)
 
-MAX_RUNS = 100_000
-"""So many runs are kept per flow; the oldest are dropped first."""
-MAX_CATCH_UP = 1_000
-"""A schedule that was not looked at for long makes up for so many runs at most."""
+MAX_RUNS_PER_FLOW = 100_000
+"""Maximum number of runs kept per flow; the oldest are dropped first."""
+MAX_SCHEDULED_RUNS_PER_UPDATE = 1_000
+"""Maximum number of overdue scheduled runs that are created at once."""
 
 
 @dataclass
 class _Schedule:
-    every: float
+    interval: float
     next_at: float
     plan: RunPlan
 
 
 class SandboxFlow(ABC, Generic[RunT]):
-    """One flow of one service. Subclasses say how to make a run of that service.
+    """One flow of one service. Subclasses create runs of that service.
 
-    :param world: the sandbox's shared state.
-    :param words: the service's vocabulary.
+    :param state: the sandbox's shared state.
+    :param status_names: the service's status names.
     :param service: name of the service.
-    :param flow_id: id of the flow, in the service's own type.
+    :param flow_id: id of the flow, in the type that the service uses.
     :param name: display name.
-    :param index: the service's runs by id, which the flow keeps up to date.
-    :param forget: called with this flow by :meth:`delete`.
+    :param runs_by_id: the service's runs by id, which the flow keeps up to date.
+    :param on_delete: called with this flow by :meth:`delete`.
     """
 
     def __init__(
         self,
         *,
-        world: World,
-        words: Vocabulary,
+        state: SandboxState,
+        status_names: StatusNames,
         service: str,
         flow_id: Any,
         name: str,
-        index: MutableMapping[Any, RunT],
-        forget: Callable[[Any], None],
+        runs_by_id: MutableMapping[Any, RunT],
+        on_delete: Callable[[Any], None],
     ) -> None:
         self.id = flow_id
         self.name = name
-        self.created = whole_milliseconds(world.clock())
-        self.world = world
-        self.words = words
+        self.created = floor_to_milliseconds(state.clock())
+        self.state = state
+        self.status_names = status_names
         self._service = service
-        self._index = index
-        self._forget = forget
+        self._runs_by_id = runs_by_id
+        self._on_delete = on_delete
         self._runs: list[RunT] = []
-        self._held: deque[RunT] = deque()
-        self._next: deque[RunPlan] = deque()
-        self._always = self._plan(None, {})
+        self._queue: deque[RunT] = deque()
+        self._next_plans: deque[RunPlan] = deque()
+        self._default_plan = self._build_plan(None, {})
         self._schedule: _Schedule | None = None
 
     def __repr__(self) -> str:
@@ -70,138 +70,139 @@ class SandboxFlow(ABC, Generic[RunT]):
 
     @property
     def runs(self) -> list[RunT]:
-        """The flow's runs, oldest first, with those that a schedule has brought by now."""
-        with self.world.lock:
-            self.advance(self.world.clock())
+        """The flow's runs, oldest first, including scheduled runs that are due by now."""
+        with self.state.lock:
+            self.advance(self.state.clock())
             return list(self._runs)
 
     def add_run(self, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> RunT:
-        """Add a run that nobody started through the API.
+        """Add a run that was not started through the API.
 
-        :param timeline: (seconds after creation, status in the service's word) in ascending order.
+        :param timeline: pairs of (seconds after creation, status name of the service) in ascending order.
         :param options: see :class:`RunOptions`.
         :return: the run.
-        :raises ValueError: for an impossible timeline.
+        :raises ValueError: the timeline is invalid.
         """
-        plan = self._plan(timeline, options)
-        with self.world.lock:
-            now = self.world.clock()
+        plan = self._build_plan(timeline, options)
+        with self.state.lock:
+            now = self.state.clock()
             self.advance(now)
-            return self.insert(self.new_run(now - plan.ago, plan.trigger or self.words.by_hand, plan))
+            return self.insert(self.create_run(now - plan.ago, plan.trigger or self.status_names.manual_trigger, plan))
 
     def next_run(
         self, timeline: Timeline | None = None, *, always: bool = False, **options: Unpack[RunOptions]
     ) -> None:
-        """Say how the next run that is started through the API will go. Each call adds one to a queue.
+        """Define how the next run that is started through the API proceeds. Each call adds one run to a queue.
 
         :param timeline: as for :meth:`add_run`.
-        :param always: all runs go like this once the queue is used up (until said otherwise again).
+        :param always: use this for every run after the queue is empty, instead of for one run.
         :param options: see :class:`RunOptions`.
-        :raises ValueError: for an impossible timeline.
+        :raises ValueError: the timeline is invalid.
         """
-        plan = self._plan(timeline, options)
-        with self.world.lock:
+        plan = self._build_plan(timeline, options)
+        with self.state.lock:
             if always:
-                self._always = plan
+                self._default_plan = plan
             else:
-                self._next.append(plan)
+                self._next_plans.append(plan)
 
     def schedule(self, every: float, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> None:
-        """Let runs appear by themselves. A second call replaces the first one's schedule.
+        """Create runs on a schedule. A second call replaces the schedule.
 
-        :param every: seconds between two runs; the first one comes after so long.
+        :param every: seconds between two runs, and before the first one.
         :param timeline: as for :meth:`add_run`.
-        :param options: see :class:`RunOptions`; ``ago`` means that the schedule began so many seconds ago.
-        :raises ValueError: when ``every`` is not positive, or for an impossible timeline.
+        :param options: see :class:`RunOptions`; ``ago`` is the age of the schedule in seconds.
+        :raises ValueError: ``every`` is not positive, or the timeline is invalid.
         """
         if every <= 0:
-            raise ValueError("A schedule needs a positive number of seconds.")
-        plan = self._plan(timeline, options)
-        with self.world.lock:
-            self._schedule = _Schedule(every, self.world.clock() - plan.ago + every, plan)
+            raise ValueError(f"every must be a positive number of seconds, not {every!r}.")
+        plan = self._build_plan(timeline, options)
+        with self.state.lock:
+            self._schedule = _Schedule(every, self.state.clock() - plan.ago + every, plan)
 
     def delete(self) -> None:
-        """Delete the flow with all its runs, as somebody may do at the service."""
-        with self.world.lock:
+        """Delete the flow with all its runs, as a user may do in the service."""
+        with self.state.lock:
             for run in self._runs:
-                del self._index[run.id]
+                del self._runs_by_id[run.id]
             self._runs.clear()
-            self._held.clear()
+            self._queue.clear()
             self._schedule = None
-            self._forget(self)
+            self._on_delete(self)
 
-    # What follows is for the sandbox's own modules, which hold the lock.
+    # Internal to the sandbox: callers hold the lock
 
     @abstractmethod
-    def new_run(self, created: float, trigger: str, plan: RunPlan) -> RunT:
-        """Make a run of this service, without putting it in the list.
+    def create_run(self, created: float, trigger: str, plan: RunPlan) -> RunT:
+        """Create a run of this service without adding it to the list.
 
-        :param created: epoch seconds at which it came to be.
-        :param trigger: what triggered it, in the service's word.
-        :param plan: how it will go.
+        :param created: time of creation in epoch seconds.
+        :param trigger: what triggered it, in the service's words.
+        :param plan: how it proceeds.
         """
 
     def advance(self, now: float) -> None:
-        """Let happen what had to happen by now: scheduled runs appear, held runs begin."""
+        """Apply everything that is due by now: create scheduled runs and start queued runs."""
         if self._schedule is not None and self._schedule.next_at <= now:
-            self._catch_up(self._schedule, now)
-        self.release_held(now)
+            self._create_scheduled_runs(self._schedule, now)
+        self.start_queued_runs(now)
 
-    def visible_runs(self, now: float) -> list[RunT]:
-        """List the runs that reads find by now, oldest first."""
+    def list_visible_runs(self, now: float) -> list[RunT]:
+        """Return the runs that API reads find by now, oldest first."""
         self.advance(now)
-        return [run for run in self._runs if run.visible(now)]
+        return [run for run in self._runs if run.is_visible(now)]
 
-    def take_plan(self) -> RunPlan:
-        """Give the plan of the run that is being started through the API."""
-        return self._next.popleft() if self._next else self._always
+    def pop_plan(self) -> RunPlan:
+        """Return the plan for a run that is being started through the API."""
+        return self._next_plans.popleft() if self._next_plans else self._default_plan
 
-    def start(self, now: float) -> RunT:
-        """Start a run through the API, by the next plan, and write it in the ledger."""
+    def start_run(self, now: float) -> RunT:
+        """Start a run through the API with the next plan, and record it in the ledger."""
         self.advance(now)
-        plan = self.take_plan()
-        run = self.insert(self.new_run(now - plan.ago, plan.trigger or self.words.by_api, plan))
-        self.world.ledger.note_started(self._service, self.id, run.id, now)
+        plan = self.pop_plan()
+        run = self.insert(self.create_run(now - plan.ago, plan.trigger or self.status_names.api_trigger, plan))
+        self.state.ledger.record_started(self._service, self.id, run.id, now)
         return run
 
     def insert(self, run: RunT) -> RunT:
-        """Put a run where it belongs by its time of creation."""
+        """Insert a run into the list, ordered by time of creation."""
         bisect.insort(self._runs, run, key=lambda other: other.created)
-        self._index[run.id] = run
-        if len(self._runs) > MAX_RUNS:
-            del self._index[self._runs.pop(0).id]
+        self._runs_by_id[run.id] = run
+        if len(self._runs) > MAX_RUNS_PER_FLOW:
+            del self._runs_by_id[self._runs.pop(0).id]
         return run
 
-    def hold(self, run: RunT, until: RunT) -> None:
-        """Keep a run waiting until another one has ended.
+    def queue_run(self, run: RunT, after: RunT) -> None:
+        """Keep a run waiting until another run has ended.
 
-        :param run: a run that is to wait.
-        :param until: the run that is in its way.
+        :param run: the run to queue.
+        :param after: the run that has to end first.
         """
-        run.hold(until)
-        self._held.append(run)
+        run.queue_after(after)
+        self._queue.append(run)
 
-    def release_held(self, now: float) -> None:
-        """Let held runs begin for which the way is free by now."""
-        while self._held and self._held[0].release(now):
-            self._held.popleft()
+    def start_queued_runs(self, now: float) -> None:
+        """Start the queued runs whose predecessors have ended by now."""
+        while self._queue and self._queue[0].start_if_possible(now):
+            self._queue.popleft()
 
-    def insert_scheduled(self, run: RunT, now: float) -> None:
-        """Put a run that the schedule brings in the list. A service may do otherwise while another one runs.
+    def insert_scheduled_run(self, run: RunT, now: float) -> None:
+        """Insert a run that the schedule created. Subclasses may queue it while another run is active.
 
-        :param run: the run, created at its own time in the schedule.
-        :param now: epoch seconds of the look that made it appear.
+        :param run: the run, created at its time in the schedule.
+        :param now: time of the update in epoch seconds.
         """
         self.insert(run)
 
-    def _catch_up(self, schedule: _Schedule, now: float) -> None:
-        due = math.floor((now - schedule.next_at) / schedule.every) + 1
-        skipped = max(due - MAX_CATCH_UP, 0)
-        first = schedule.next_at + skipped * schedule.every
-        schedule.next_at += due * schedule.every
-        trigger = schedule.plan.trigger or self.words.by_schedule
-        for number in range(due - skipped):
-            self.insert_scheduled(self.new_run(first + number * schedule.every, trigger, schedule.plan), now)
+    def _create_scheduled_runs(self, schedule: _Schedule, now: float) -> None:
+        due_count = math.floor((now - schedule.next_at) / schedule.interval) + 1
+        skipped = max(due_count - MAX_SCHEDULED_RUNS_PER_UPDATE, 0)
+        first_at = schedule.next_at + skipped * schedule.interval
+        schedule.next_at += due_count * schedule.interval
+        trigger = schedule.plan.trigger or self.status_names.schedule_trigger
+        for number in range(due_count - skipped):
+            run = self.create_run(first_at + number * schedule.interval, trigger, schedule.plan)
+            self.insert_scheduled_run(run, now)
 
-    def _plan(self, timeline: Timeline | None, options: RunOptions) -> RunPlan:
-        return RunPlan.build(self.words, timeline, options)
+    def _build_plan(self, timeline: Timeline | None, options: RunOptions) -> RunPlan:
+        return RunPlan.build(self.status_names, timeline, options)

@@ -1,4 +1,4 @@
-"""The sandbox's own record of what was sent to it: an independent witness for tests."""
+"""The sandbox's record of the requests it received, independent of the code under test."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-BODY_KEPT = 64 * 1024
-"""So many bytes of a request's body are kept."""
+MAX_RECORDED_BODY_BYTES = 64 * 1024
+"""Maximum number of bytes recorded per request body."""
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it arrived.
+    """One request as received.
 
-    :param time: epoch seconds of its arrival.
+    :param time: time of arrival in epoch seconds.
     :param service: ``portable``, ``activepieces``, ``tableflow``, or ``unknown`` outside the three prefixes.
     :param method: HTTP method in upper case.
-    :param path: path as it was sent (service prefix included, percent-encoding untouched), without the query.
+    :param path: path as sent (with the service prefix, percent-encoding unchanged), without the query string.
     :param query: decoded query parameters in the order sent.
-    :param headers: headers by lower-case name; the last one wins where a name was repeated.
+    :param headers: headers by lower-case name; the last one if a name was repeated.
     :param body: the first 64 KiB of the body, as far as it was read.
-    :param body_size: bytes of the body that were read.
-    :param status: status of the answer; None while it is being made, and when none was given.
+    :param body_size: number of bytes read from the body.
+    :param status: status of the response; None while it is in progress, and if none was sent.
     :param connection: number of the TCP connection; equal numbers mean the same connection.
     :param fault: kind of the fault that was applied, or None.
     """
@@ -46,8 +46,8 @@ class RunEvent(NamedTuple):
     """A run that was started or cancelled through the API.
 
     :param service: name of the service.
-    :param flow_id: id of the flow, in the service's own type.
-    :param run_id: id of the run, in the service's own type.
+    :param flow_id: id of the flow, in the type that the service uses.
+    :param run_id: id of the run, in the type that the service uses.
     :param time: epoch seconds.
     """
 
@@ -58,10 +58,10 @@ class RunEvent(NamedTuple):
 
 
 class Ledger:
-    """What was sent to the sandbox, and what it really started and cancelled.
+    """All requests to the sandbox, and all runs that they started or cancelled.
 
     :param lock: the sandbox's lock.
-    :param capacity: so many requests (and starts, and cancellations) are kept; the oldest are dropped first.
+    :param capacity: maximum number of requests (and starts, and cancellations); the oldest are dropped first.
     """
 
     def __init__(self, lock: threading.RLock, capacity: int) -> None:
@@ -75,19 +75,19 @@ class Ledger:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The requests kept, oldest first. A request is here from its arrival on."""
+        """The recorded requests, oldest first. A request is recorded when it arrives."""
         with self._lock:
             return list(self._requests.values())
 
     @property
     def started(self) -> list[RunEvent]:
-        """Runs that the APIs accepted (retries included), oldest first. Scheduled runs are not among them."""
+        """Runs started through the APIs, retries included, oldest first. Scheduled runs are not recorded."""
         with self._lock:
             return list(self._started)
 
     @property
     def canceled(self) -> list[RunEvent]:
-        """Runs that a cancel request really cancelled, oldest first."""
+        """Runs cancelled by a cancel request, oldest first."""
         with self._lock:
             return list(self._canceled)
 
@@ -98,11 +98,11 @@ class Ledger:
             return self._connections
 
     def count(self, service: str | None = None, method: str | None = None, path: str | None = None) -> int:
-        """Count the requests that match.
+        """Count the matching requests.
 
         :param service: name of the service, or None for any.
-        :param method: HTTP method in any case, or None for any.
-        :param path: regular expression searched in the path, or None for any.
+        :param method: HTTP method in upper or lower case, or None for any.
+        :param path: regular expression to search for in the path, or None for any.
         """
         return sum(
             1
@@ -113,44 +113,44 @@ class Ledger:
         )
 
     def clear(self) -> None:
-        """Forget everything recorded so far."""
+        """Remove all records."""
         with self._lock:
             self._requests.clear()
             self._started.clear()
             self._canceled.clear()
             self._connections = 0
 
-    def note_connection(self) -> None:
-        """Write down that a TCP connection was accepted."""
+    def record_connection(self) -> None:
+        """Record an accepted TCP connection."""
         with self._lock:
             self._connections += 1
 
-    def note_started(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
-        """Write down a run that an API accepted.
+    def record_started(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
+        """Record a run that was started through an API.
 
         :param service: name of the service.
-        :param flow_id: id of the flow, in the service's own type.
-        :param run_id: id of the run, in the service's own type.
+        :param flow_id: id of the flow, in the type that the service uses.
+        :param run_id: id of the run, in the type that the service uses.
         :param time: epoch seconds.
         """
         with self._lock:
             self._started.append(RunEvent(service, flow_id, run_id, time))
 
-    def note_canceled(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
-        """Write down a run that was really cancelled.
+    def record_canceled(self, service: str, flow_id: int | str, run_id: int | str, time: float) -> None:
+        """Record a run that was cancelled through an API.
 
         :param service: name of the service.
-        :param flow_id: id of the flow, in the service's own type.
-        :param run_id: id of the run, in the service's own type.
+        :param flow_id: id of the flow, in the type that the service uses.
+        :param run_id: id of the run, in the type that the service uses.
         :param time: epoch seconds.
         """
         with self._lock:
             self._canceled.append(RunEvent(service, flow_id, run_id, time))
 
-    def note_arrival(self, request: RecordedRequest) -> int:
-        """Write down a request that has just arrived.
+    def record_arrival(self, request: RecordedRequest) -> int:
+        """Record a request that has just arrived.
 
-        :return: the key with which :meth:`note_answer` completes the record.
+        :return: the key for :meth:`record_response`.
         """
         with self._lock:
             key = self._next_key
@@ -160,10 +160,10 @@ class Ledger:
                 del self._requests[next(iter(self._requests))]
             return key
 
-    def note_answer(self, key: int, request: RecordedRequest) -> None:
-        """Replace the record of a request by its final form, unless it was cleared or dropped meanwhile.
+    def record_response(self, key: int, request: RecordedRequest) -> None:
+        """Replace the record of a request with its final version, unless it has been removed.
 
-        :param key: what :meth:`note_arrival` gave.
+        :param key: the result of :meth:`record_arrival`.
         """
         with self._lock:
             if key in self._requests:

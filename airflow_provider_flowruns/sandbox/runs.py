@@ -1,37 +1,37 @@
-"""Runs of a flow: what a run's status is, as a function of time."""
+"""Runs of a flow. The status of a run is a function of time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypedDict
+from typing import Any, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
-from airflow_provider_flowruns.sandbox.world import World, whole_milliseconds
+from airflow_provider_flowruns.sandbox.state import SandboxState, floor_to_milliseconds
 
 Outcome = Literal["SUCCEEDED", "FAILED", "CANCELED", "PAUSED", "RUNNING", "WAITING"]
 Timeline = Sequence[tuple[float, str]]
 
-DEFAULT_WAITING = 0.2
-DEFAULT_RUNNING = 0.8
-FAILED_SHARE = 0.6
-"""A run that fails has got through this share of its rows."""
-_OPEN_ENDED_HALF_TIME = 60.0
+DEFAULT_WAITING_SECONDS = 0.2
+DEFAULT_RUNNING_SECONDS = 0.8
+PROGRESS_AT_FAILURE = 0.6
+"""Fraction of its rows that a failing run processes."""
+_OPEN_ENDED_HALF_TIME_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """The words in which one service tells a run's status and what triggered it.
+class StatusNames:
+    """The names that one service uses for the status and the trigger of a run.
 
-    :param waiting: status of a run that has not begun.
-    :param running: status of a run at work.
-    :param succeeded: status of a run that did what it should.
-    :param failed: status of a run that failed.
-    :param canceled: status of a cancelled run, or None where the service has no such word.
-    :param paused: status of a run that waits for somebody, or None where the service has no such word.
-    :param ended: every status that says a run is over.
-    :param by_hand: trigger of a run added by :meth:`SandboxFlow.add_run`.
-    :param by_api: trigger of a run started through the API.
-    :param by_schedule: trigger of a run that a schedule started.
+    :param waiting: status of a run that has not started.
+    :param running: status of a run in progress.
+    :param succeeded: status of a successful run.
+    :param failed: status of a failed run.
+    :param canceled: status of a cancelled run, or None if the service has no such status.
+    :param paused: status of a run that waits for a person, or None if the service has no such status.
+    :param ended: every status of a run that has ended.
+    :param manual_trigger: trigger of a run added by :meth:`SandboxFlow.add_run`.
+    :param api_trigger: trigger of a run started through the API.
+    :param schedule_trigger: trigger of a scheduled run.
     """
 
     waiting: str
@@ -41,48 +41,48 @@ class Vocabulary:
     canceled: str | None
     paused: str | None
     ended: frozenset[str]
-    by_hand: str
-    by_api: str
-    by_schedule: str
+    manual_trigger: str
+    api_trigger: str
+    schedule_trigger: str
 
-    def timeline(self, outcome: Outcome, waiting: float, running: float) -> tuple[tuple[float, str], ...]:
-        """Build the timeline of a run in the service's words.
+    def build_timeline(self, outcome: Outcome, waiting: float, running: float) -> tuple[tuple[float, str], ...]:
+        """Build the timeline of a run.
 
-        :param outcome: how the run goes. ``RUNNING`` never ends, ``WAITING`` never begins.
-        :param waiting: seconds it waits; 0 leaves the waiting status out.
-        :param running: seconds it runs after that.
-        :raises ValueError: when the service has no word for this outcome.
+        :param outcome: how the run ends. ``RUNNING`` never ends, ``WAITING`` never starts.
+        :param waiting: seconds before it starts; 0 leaves out the waiting status.
+        :param running: seconds from its start to its end.
+        :raises ValueError: the service has no status for this outcome.
         """
         if outcome == "WAITING":
             return ((0.0, self.waiting),)
         begun = ((0.0, self.waiting), (waiting, self.running)) if waiting > 0 else ((0.0, self.running),)
         if outcome == "RUNNING":
             return begun
-        return (*begun, (max(waiting, 0.0) + running, self._last_word(outcome)))
+        return (*begun, (max(waiting, 0.0) + running, self._get_final_status(outcome)))
 
-    def _last_word(self, outcome: Outcome) -> str:
-        words: dict[str, str | None] = {
+    def _get_final_status(self, outcome: Outcome) -> str:
+        statuses: dict[str, str | None] = {
             "SUCCEEDED": self.succeeded,
             "FAILED": self.failed,
             "CANCELED": self.canceled,
             "PAUSED": self.paused,
         }
-        if (word := words.get(outcome)) is None:
+        if (status := statuses.get(outcome)) is None:
             raise ValueError(f"This service has no status for the outcome {outcome!r}.")
-        return word
+        return status
 
 
 class RunOptions(TypedDict, total=False):
-    """What ``add_run``, ``next_run`` and ``schedule`` take beside a timeline. All of it is optional.
+    """Options of ``add_run``, ``next_run`` and ``schedule``. All are optional.
 
-    * ``outcome``, ``waiting``, ``running``: shorthand for a timeline, see :meth:`Vocabulary.timeline`.
+    * ``outcome``, ``waiting``, ``running``: used instead of a timeline, see :meth:`StatusNames.build_timeline`.
       Defaults: ``SUCCEEDED``, 0.2 s, 0.8 s.
-    * ``ago``: the run was created (or the schedule began) so many seconds ago. Default 0.
-    * ``trigger``: what triggered it, in the service's word. Default: by hand, API or schedule, as it was.
-    * ``errors``: texts a failed run carries. Default (or empty): one made-up text; None: no text at all.
-    * ``resources``: Portable only. The final figures, each ``{"name", "extracted", "analyzed", "loaded"}``.
-      Default: two made-up resources.
-    * ``visible_after``: seconds after creation before the run is found by any read. Default 0.
+    * ``ago``: age of the run (or of the schedule) in seconds. Default: 0.
+    * ``trigger``: the trigger, in the service's words. Default: manual, API or schedule, whichever applies.
+    * ``errors``: error texts of a failed run. Default (or empty): one generated text; None: no text.
+    * ``resources``: Portable only. The final counts, each ``{"name", "extracted", "analyzed", "loaded"}``.
+      Default: two generated resources.
+    * ``visible_after``: seconds after creation before API reads find the run. Default: 0.
     * ``tags``, ``environment``: Activepieces only. Defaults: no tags, ``PRODUCTION``.
     """
 
@@ -100,14 +100,14 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """How a run will go: :class:`RunOptions` with the defaults filled in and the timeline checked.
+    """How a run proceeds: :class:`RunOptions` with defaults applied and a validated timeline.
 
-    :param timeline: (seconds after creation, status in the service's word) in ascending order.
-    :param ago: the run was created so many seconds ago.
-    :param trigger: what triggered it, None for the way it came about.
-    :param errors: texts a failed run carries, None for none at all.
-    :param resources: Portable only: the final figures.
-    :param visible_after: seconds after creation before any read finds the run.
+    :param timeline: pairs of (seconds after creation, status name of the service) in ascending order.
+    :param ago: age of the run in seconds when it is added.
+    :param trigger: the trigger, None to derive it from how the run was started.
+    :param errors: error texts of a failed run, None for none.
+    :param resources: Portable only: the final counts.
+    :param visible_after: seconds after creation before API reads find the run.
     :param tags: Activepieces only.
     :param environment: Activepieces only: ``PRODUCTION`` or ``TESTING``.
     """
@@ -122,17 +122,17 @@ class RunPlan:
     environment: str
 
     @classmethod
-    def build(cls, words: Vocabulary, timeline: Timeline | None, options: RunOptions) -> RunPlan:
-        """Make a plan.
+    def build(cls, status_names: StatusNames, timeline: Timeline | None, options: RunOptions) -> RunPlan:
+        """Build a plan.
 
-        :param words: the service's vocabulary.
-        :param timeline: (seconds after creation, status) in ascending order; None builds it from the options.
+        :param status_names: the service's status names.
+        :param timeline: pairs of (seconds after creation, status) in ascending order; None derives it from the options.
         :param options: see :class:`RunOptions`.
-        :raises ValueError: when the timeline is empty or not ascending, or is given along with its shorthand.
+        :raises ValueError: the timeline is empty or not ascending, or is combined with the options that replace it.
         """
         errors, resources = options.get("errors", ()), options.get("resources")
         return cls(
-            timeline=_timeline(words, timeline, options),
+            timeline=_build_timeline(status_names, timeline, options),
             ago=options.get("ago", 0.0),
             trigger=options.get("trigger"),
             errors=None if errors is None else tuple(errors),
@@ -143,170 +143,189 @@ class RunPlan:
         )
 
 
-def _timeline(words: Vocabulary, given: Timeline | None, options: RunOptions) -> tuple[tuple[float, str], ...]:
-    if given is None:
-        return words.timeline(
+def _build_timeline(
+    status_names: StatusNames, timeline: Timeline | None, options: RunOptions
+) -> tuple[tuple[float, str], ...]:
+    if timeline is None:
+        return status_names.build_timeline(
             options.get("outcome", "SUCCEEDED"),
-            options.get("waiting", DEFAULT_WAITING),
-            options.get("running", DEFAULT_RUNNING),
+            options.get("waiting", DEFAULT_WAITING_SECONDS),
+            options.get("running", DEFAULT_RUNNING_SECONDS),
         )
-    if shorthand := {"outcome", "waiting", "running"} & options.keys():
-        raise ValueError(f"Give a timeline or {', '.join(sorted(shorthand))}, not both.")
-    seconds = [moment for moment, _ in given]
+    if conflicting := {"outcome", "waiting", "running"} & options.keys():
+        raise ValueError(f"Pass either timeline or {', '.join(sorted(conflicting))}, not both.")
+    seconds = [after for after, _ in timeline]
     if not seconds or seconds != sorted(seconds):
-        raise ValueError("A timeline needs at least one entry, and its seconds must ascend.")
-    return tuple((float(moment), word) for moment, word in given)
+        raise ValueError("timeline needs at least one entry, and its seconds must be in ascending order.")
+    return tuple((float(after), status) for after, status in timeline)
 
 
-class Point(NamedTuple):
-    """A run took on this status at this epoch time.
+class StatusChange(NamedTuple):
+    """The status of a run from a point in time.
 
     :param at: epoch seconds.
-    :param status: the service's word from then on.
+    :param status: the new status, in the service's words.
     """
 
     at: float
     status: str
 
 
-class Owner(Protocol):
-    """What a run has to know of its flow."""
+class RunOwner(Protocol):
+    """The part of a flow that its runs use."""
 
     id: Any
-    world: World
-    words: Vocabulary
+    state: SandboxState
+    status_names: StatusNames
 
     def advance(self, now: float) -> None:
-        """Let happen what had to happen by now."""
+        """Apply everything that is due by now."""
 
 
 class SandboxRun:
-    """One run. Its status is not stored but follows from its timeline and the clock.
+    """One run. Its status is not stored but derived from its timeline and the clock.
 
-    Attributes: ``id``, ``flow_id``, ``created`` (epoch seconds, cut to milliseconds), ``trigger`` (the
-    service's word), ``canceled`` (True once a cancel request has reached it), ``attempt`` (from 1; a retry
-    or rerun that keeps the id adds one), ``restarted_at`` (epoch seconds of the last such, or None).
+    Attributes: ``id``, ``flow_id``, ``created`` (epoch seconds, rounded down to milliseconds), ``trigger`` (in the
+    service's words), ``canceled`` (whether a cancel request has reached it), ``attempt`` (starts at 1; incremented by
+    a retry or rerun with the same id), ``restarted_at`` (epoch seconds of the last such restart, or None).
 
     :param owner: the flow.
-    :param run_id: id of the run, in the service's own type.
+    :param run_id: id of the run, in the type that the service uses.
     :param created: epoch seconds.
-    :param trigger: what triggered it, in the service's word.
-    :param plan: how it will go.
+    :param trigger: what triggered it, in the service's words.
+    :param plan: how it proceeds.
     """
 
-    def __init__(self, owner: Owner, run_id: Any, created: float, trigger: str, plan: RunPlan) -> None:
+    def __init__(self, owner: RunOwner, run_id: Any, created: float, trigger: str, plan: RunPlan) -> None:
         self.id = run_id
         self.flow_id = owner.id
-        self.created = whole_milliseconds(created)
+        self.created = floor_to_milliseconds(created)
         self.trigger = trigger
         self.canceled = False
         self.attempt = 1
         self.restarted_at: float | None = None
         self.plan = plan
         self.owner = owner
-        self.words = owner.words
-        self._points = [Point(self.created + after, word) for after, word in plan.timeline]
-        self._held_by: SandboxRun | None = None
+        self.status_names = owner.status_names
+        self._status_changes = [StatusChange(self.created + after, status) for after, status in plan.timeline]
+        self._queued_after: SandboxRun | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.status_now()}>"
+        return f"<{type(self).__name__} {self.id} {self.status}>"
 
-    def status_now(self) -> str:
-        """Give the run's status at this moment, in the service's word."""
-        return self._look().status
+    @property
+    def status(self) -> str:
+        """The run's current status, in the service's words."""
+        return self._get_current_status_change().status
 
     @property
     def ended_at(self) -> float | None:
-        """Epoch seconds at which the run ended, or None while it has not."""
-        point = self._look()
-        return point.at if point.status in self.words.ended else None
+        """Time at which the run ended in epoch seconds, or None if it has not ended."""
+        change = self._get_current_status_change()
+        return change.at if change.status in self.status_names.ended else None
 
-    def _look(self) -> Point:
-        with self.owner.world.lock:
-            now = self.owner.world.clock()
+    def rerun(self, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> None:
+        """Run again with the same id, as a user may request in the service.
+
+        :param timeline: as for :meth:`SandboxFlow.add_run`, counted from now.
+        :param options: see :class:`RunOptions`.
+        :raises ValueError: the timeline is invalid.
+        """
+        plan = RunPlan.build(self.status_names, timeline, options)
+        with self.owner.state.lock:
+            self.restart(self.owner.state.clock(), plan)
+
+    def _get_current_status_change(self) -> StatusChange:
+        with self.owner.state.lock:
+            now = self.owner.state.clock()
             self.owner.advance(now)
-            return self.point(now)
+            return self.get_status_change(now)
 
-    # What follows is for the sandbox's own modules, which hold the lock and have brought the flow up to date.
+    # Internal to the sandbox: callers hold the lock and have advanced the flow
 
-    def points(self, now: float) -> list[Point]:
-        """List the statuses taken on until now, oldest first; at least the first one."""
-        return [point for point in self._points if point.at <= now] or self._points[:1]
+    def list_status_changes(self, now: float) -> list[StatusChange]:
+        """Return all statuses until now, oldest first; at least the initial one."""
+        return [change for change in self._status_changes if change.at <= now] or self._status_changes[:1]
 
-    def point(self, now: float) -> Point:
-        """Give the status at this moment and when it was taken on."""
-        return self.points(now)[-1]
+    def get_status_change(self, now: float) -> StatusChange:
+        """Return the current status and since when the run has had it."""
+        return self.list_status_changes(now)[-1]
 
-    def end(self, now: float) -> float | None:
-        """Give the epoch seconds at which the run ended, or None if it had not ended by now."""
-        point = self.point(now)
-        return point.at if point.status in self.words.ended else None
+    def get_ended_at(self, now: float) -> float | None:
+        """Return the time at which the run ended in epoch seconds, or None if it had not ended by now."""
+        change = self.get_status_change(now)
+        return change.at if change.status in self.status_names.ended else None
 
-    def visible(self, now: float) -> bool:
-        """Tell whether reads find the run by now."""
+    def is_visible(self, now: float) -> bool:
+        """Return whether API reads find the run by now."""
         return self.created + self.plan.visible_after <= now
 
-    def share_done(self, now: float) -> float:
-        """Give the share of its work, from 0 to 1, that the run has got through by now."""
-        point = self.point(now)
-        begin = next((at for at, word in self.points(now) if word == self.words.running), None)
-        if begin is None:
-            return 1.0 if point.status == self.words.succeeded else 0.0
-        ended = point.status in self.words.ended
-        if ended and not self.canceled:
-            share = 1.0
+    def get_progress(self, now: float) -> float:
+        """Return the fraction of its work, from 0 to 1, that the run has done by now."""
+        change = self.get_status_change(now)
+        names = self.status_names
+        started_at = next((at for at, status in self.list_status_changes(now) if status == names.running), None)
+        if started_at is None:
+            return 1.0 if change.status == names.succeeded else 0.0
+        has_ended = change.status in names.ended
+        if has_ended and not self.canceled:
+            progress = 1.0
         else:
-            elapsed = max((point.at if ended else now) - begin, 0.0)
-            span = self._planned_running()
-            share = elapsed / (elapsed + _OPEN_ENDED_HALF_TIME) if span is None else min(elapsed / span, 1.0)
-        fails = self.plan.timeline[-1][1] == self.words.failed
-        return share * FAILED_SHARE if fails else share
+            elapsed = max((change.at if has_ended else now) - started_at, 0.0)
+            duration = self._get_planned_running_seconds()
+            progress = (
+                elapsed / (elapsed + _OPEN_ENDED_HALF_TIME_SECONDS)
+                if duration is None
+                else min(elapsed / duration, 1.0)
+            )
+        fails = self.plan.timeline[-1][1] == names.failed
+        return progress * PROGRESS_AT_FAILURE if fails else progress
 
-    def _planned_running(self) -> float | None:
-        """Seconds the plan gives to running, or None if it never ends. Cancelling does not change it."""
-        for (begin, word), (end, _) in zip(self.plan.timeline, self.plan.timeline[1:], strict=False):
-            if word == self.words.running and end > begin:
+    def _get_planned_running_seconds(self) -> float | None:
+        """Return the planned running time, or None if the run never ends. Cancelling does not change it."""
+        for (begin, status), (end, _) in zip(self.plan.timeline, self.plan.timeline[1:], strict=False):
+            if status == self.status_names.running and end > begin:
                 return end - begin
         return None
 
-    def hold(self, until: SandboxRun) -> None:
-        """Keep the run waiting until another one has ended; its plan begins only then."""
-        self._held_by = until
-        self._points = [Point(self.created, self.words.waiting)]
+    def queue_after(self, other: SandboxRun) -> None:
+        """Keep the run waiting until another run has ended. Its plan starts only then."""
+        self._queued_after = other
+        self._status_changes = [StatusChange(self.created, self.status_names.waiting)]
 
-    def release(self, now: float) -> bool:
-        """Let a held run begin if the other one has ended.
+    def start_if_possible(self, now: float) -> bool:
+        """Start a queued run if its predecessor has ended.
 
-        :return: False if the run is still held.
+        :return: False if the run is still queued.
         """
-        if self._held_by is None:
+        if self._queued_after is None:
             return True
-        if (ended := self._held_by.end(now)) is None:
+        if (ended_at := self._queued_after.get_ended_at(now)) is None:
             return False
-        begin = max(ended, self.created)
-        waited = [Point(self.created, self.words.waiting)] if begin > self.created else []
-        self._points = waited + [Point(begin + after, word) for after, word in self.plan.timeline]
-        self._held_by = None
+        begin = max(ended_at, self.created)
+        waited = [StatusChange(self.created, self.status_names.waiting)] if begin > self.created else []
+        self._status_changes = waited + [StatusChange(begin + after, status) for after, status in self.plan.timeline]
+        self._queued_after = None
         return True
 
-    def cancel(self, now: float, takes: float = 0.0) -> None:
-        """Cut the timeline here and end it with the service's word for cancelled.
+    def cancel(self, now: float) -> None:
+        """Cut the timeline here and end it with the service's status for cancelled.
 
-        :param now: epoch seconds.
-        :param takes: seconds until the status changes.
-        :raises ValueError: when the service has no such word.
+        :raises ValueError: the service has no such status.
         """
-        if self.words.canceled is None:
+        if self.status_names.canceled is None:
             raise ValueError("This service has no status for a cancelled run.")
-        moment = whole_milliseconds(max(now + takes, self.created))
-        self._points = [*self.points(now), Point(moment, self.words.canceled)]
-        self._held_by = None
+        canceled_at = floor_to_milliseconds(max(now, self.created))
+        self._status_changes = [*self.list_status_changes(now), StatusChange(canceled_at, self.status_names.canceled)]
+        self._queued_after = None
         self.canceled = True
 
     def restart(self, now: float, plan: RunPlan) -> None:
-        """Let the same run go once more, by a new plan, while its past stays as it was."""
-        begin = whole_milliseconds(now)
-        self._points = self.points(now) + [Point(begin + after, word) for after, word in plan.timeline]
+        """Run again with the same id and a new plan. Earlier statuses stay in the history."""
+        begin = floor_to_milliseconds(now)
+        self._status_changes = self.list_status_changes(now) + [
+            StatusChange(begin + after, status) for after, status in plan.timeline
+        ]
         self.plan = plan
         self.canceled = False
         self.restarted_at = begin

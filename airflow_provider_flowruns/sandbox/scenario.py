@@ -1,4 +1,4 @@
-"""Some flows to play with: what ``python -m airflow_provider_flowruns.sandbox`` offers."""
+"""Example flows for ``python -m airflow_provider_flowruns.sandbox``."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TABLEFLOW_FLOW_ID = "InvoicesRead0001"
 TABLEFLOW_REVIEW_FLOW_ID = "InvoicesReview01"
 TABLEFLOW_FAILING_FLOW_ID = "InvoicesFailing1"
 
-HISTORY = 600.0
-"""So many seconds of scheduled runs are there from the start."""
+HISTORY_SECONDS = 600.0
+"""Age of the schedules at the start."""
 
 
 class SeededFlow(NamedTuple):
-    """One line of the table of flows.
+    """An example flow.
 
     :param service: name of the service.
     :param flow_id: id of the flow or workflow.
-    :param behaviour: what it does.
+    :param behaviour: description of its runs.
     """
 
     service: str
@@ -37,11 +37,11 @@ class SeededFlow(NamedTuple):
 
 
 def seed(sandbox: Sandbox) -> list[SeededFlow]:
-    """Put the flows of this scenario into a sandbox. Their ids are the constants of this module.
+    """Add the example flows to a sandbox. Their ids are the constants of this module.
 
-    :param sandbox: a sandbox without them.
-    :return: what was put in.
-    :raises ValueError: when they are in it already.
+    :param sandbox: the sandbox.
+    :return: the flows that were added.
+    :raises ValueError: the flows have already been added.
     """
     return [*_seed_portable(sandbox), *_seed_activepieces(sandbox), *_seed_tableflow(sandbox)]
 
@@ -49,7 +49,7 @@ def seed(sandbox: Sandbox) -> list[SeededFlow]:
 def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
     portable = sandbox.portable
     orders = portable.add_flow("Orders to warehouse", PORTABLE_FLOW_ID)
-    orders.schedule(every=20.0, waiting=1.0, running=5.0, ago=HISTORY)
+    orders.schedule(every=20.0, waiting=1.0, running=5.0, ago=HISTORY_SECONDS)
     orders.next_run(waiting=1.0, running=5.0, always=True)
     contacts = portable.add_flow("Contacts to warehouse", PORTABLE_FAILING_FLOW_ID)
     failing: RunOptions = {
@@ -59,15 +59,15 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
         "errors": ["Destination rejected table contacts: column email is too narrow"],
     }
     contacts.next_run(always=True, **failing)
-    scheduled: RunOptions = {**failing, "ago": HISTORY}
+    scheduled: RunOptions = {**failing, "ago": HISTORY_SECONDS}
     contacts.schedule(every=20.0, **scheduled)
     clicks = portable.add_flow("Clicks to warehouse", PORTABLE_SLOW_FLOW_ID)
     clicks.next_run(waiting=2.0, running=60.0, always=True)
     nightly = portable.add_workflow("Nightly", PORTABLE_WORKFLOW_ID)
-    nightly.schedule(every=30.0, waiting=1.0, running=8.0, ago=HISTORY)
+    nightly.schedule(every=30.0, waiting=1.0, running=8.0, ago=HISTORY_SECONDS)
     return [
-        SeededFlow("portable", PORTABLE_FLOW_ID, "runs every 20 s; a run takes 6 s and succeeds"),
-        SeededFlow("portable", PORTABLE_FAILING_FLOW_ID, "runs every 20 s; a run fails after 4 s"),
+        SeededFlow("portable", PORTABLE_FLOW_ID, "runs every 20 s; each run succeeds after 6 s"),
+        SeededFlow("portable", PORTABLE_FAILING_FLOW_ID, "runs every 20 s; each run fails after 4 s"),
         SeededFlow("portable", PORTABLE_SLOW_FLOW_ID, "succeeds after a minute"),
         SeededFlow("portable", PORTABLE_WORKFLOW_ID, "a workflow; runs every 30 s and succeeds"),
     ]
@@ -77,7 +77,7 @@ def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
     activepieces = sandbox.activepieces
     activepieces.project_id = ACTIVEPIECES_PROJECT_ID
     orders = activepieces.add_flow("Orders to warehouse", ACTIVEPIECES_FLOW_ID)
-    orders.schedule(every=20.0, waiting=0.5, running=5.0, ago=HISTORY)
+    orders.schedule(every=20.0, waiting=0.5, running=5.0, ago=HISTORY_SECONDS)
     orders.next_run(waiting=0.5, running=5.0, visible_after=0.5, always=True)
     contacts = activepieces.add_flow("Contacts", ACTIVEPIECES_FAILING_FLOW_ID)
     contacts.next_run(
@@ -91,7 +91,7 @@ def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
     pausing = [(0, "QUEUED"), (0.5, "RUNNING"), (2, "PAUSED"), (8, "QUEUED"), (8.5, "RUNNING"), (10, "SUCCEEDED")]
     approval.next_run(timeline=pausing, always=True)
     return [
-        SeededFlow("activepieces", ACTIVEPIECES_FLOW_ID, "runs every 20 s; a run takes 5 s and succeeds"),
+        SeededFlow("activepieces", ACTIVEPIECES_FLOW_ID, "runs every 20 s; each run succeeds after 5 s"),
         SeededFlow("activepieces", ACTIVEPIECES_FAILING_FLOW_ID, "fails after 3 s"),
         SeededFlow("activepieces", ACTIVEPIECES_PAUSING_FLOW_ID, "pauses for 6 s, then succeeds"),
     ]
@@ -101,13 +101,13 @@ def _seed_tableflow(sandbox: Sandbox) -> list[SeededFlow]:
     tableflow = sandbox.tableflow
     plain = tableflow.add_flow("Read invoices", TABLEFLOW_FLOW_ID)
     plain.next_run(running=5.0, waiting=0.0, always=True)
-    plain.add_run(ago=HISTORY, waiting=0.0, running=5.0)
+    plain.add_run(ago=HISTORY_SECONDS, waiting=0.0, running=5.0)
     review = tableflow.add_flow("Read invoices with review", TABLEFLOW_REVIEW_FLOW_ID)
     review.next_run(timeline=[(0, "processing"), (3, "review"), (10, "processing"), (12, "completed")], always=True)
     failing = tableflow.add_flow("Read torn invoices", TABLEFLOW_FAILING_FLOW_ID)
     failing.next_run(outcome="FAILED", waiting=0.0, running=3.0, always=True)
     return [
-        SeededFlow("tableflow", TABLEFLOW_FLOW_ID, "takes a file 'document' and succeeds after 5 s"),
-        SeededFlow("tableflow", TABLEFLOW_REVIEW_FLOW_ID, "takes a file 'document', is in review for 7 s, succeeds"),
-        SeededFlow("tableflow", TABLEFLOW_FAILING_FLOW_ID, "takes a file 'document' and fails after 3 s"),
+        SeededFlow("tableflow", TABLEFLOW_FLOW_ID, "accepts a file 'document', succeeds after 5 s"),
+        SeededFlow("tableflow", TABLEFLOW_REVIEW_FLOW_ID, "accepts a file 'document', is in review for 7 s, succeeds"),
+        SeededFlow("tableflow", TABLEFLOW_FAILING_FLOW_ID, "accepts a file 'document', fails after 3 s"),
     ]

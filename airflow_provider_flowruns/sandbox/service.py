@@ -1,4 +1,4 @@
-"""What the three services have in common: flows, runs, a token and a prefix of the sandbox's address."""
+"""Base class of the three services: flows, runs, a token and a path prefix."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from aiohttp import web
 
 from airflow_provider_flowruns.sandbox.flows import SandboxFlow
-from airflow_provider_flowruns.sandbox.runs import Vocabulary
-from airflow_provider_flowruns.sandbox.world import World
+from airflow_provider_flowruns.sandbox.state import SandboxState
 
 FlowT = TypeVar("FlowT", bound=SandboxFlow[Any])
 
@@ -19,84 +18,85 @@ FlowT = TypeVar("FlowT", bound=SandboxFlow[Any])
 class SandboxService(ABC, Generic[FlowT]):
     """One of the three services. Subclasses add its routes and its flows.
 
-    :param world: the sandbox's shared state.
+    :param state: the sandbox's shared state.
     """
 
     name: ClassVar[str]
-    words: ClassVar[Vocabulary]
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: SandboxState) -> None:
         self.token = f"sandbox-{self.name}-token"
-        self.world = world
+        self.state = state
         self._flows: dict[Any, FlowT] = {}
-        self._index: dict[Any, Any] = {}
+        self._runs_by_id: dict[Any, Any] = {}
 
     @property
     def url(self) -> str:
         """Base URL of the service.
 
-        :raises RuntimeError: when the sandbox is not running.
+        :raises RuntimeError: the sandbox is not running.
         """
-        return f"{self.world.url}/{self.name}"
+        return f"{self.state.url}/{self.name}"
 
     @property
     def flows(self) -> list[FlowT]:
         """The service's flows, in the order in which they were added."""
-        with self.world.lock:
+        with self.state.lock:
             return list(self._flows.values())
 
     def connection_json(self, verify: str | None = None) -> str:
-        """Write an Airflow connection as JSON, to be put in an ``AIRFLOW_CONN_...`` variable.
+        """Return the Airflow connection as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        :param verify: path of the certificate to trust, or None for plain HTTP.
-        :raises RuntimeError: when the sandbox is not running.
+        :param verify: path of the CA file to trust, or None for plain HTTP.
+        :raises RuntimeError: the sandbox is not running.
         """
-        extra = self.connection_extra()
+        extra = self.get_connection_extra()
         if verify is not None:
             extra["verify"] = verify
         connection = {"conn_type": self.name, "host": self.url, "password": self.token, "extra": extra}
         return json.dumps(connection)
 
-    def connection_extra(self) -> dict[str, Any]:
-        """Give the connection extras this service needs."""
+    def get_connection_extra(self) -> dict[str, Any]:
+        """Return the connection extras that this service needs."""
         return {}
 
-    # What follows is for the sandbox's own modules.
+    # Internal to the sandbox
 
     @abstractmethod
-    def routes(self) -> list[web.RouteDef]:
-        """List the routes, prefix included; the last one takes every other path below the prefix."""
+    def build_routes(self) -> list[web.RouteDef]:
+        """Return the routes, prefix included. The last one matches every other path below the prefix."""
 
-    def route(self, method: str, path: str, answer: Callable[[web.Request, float], web.Response]) -> web.RouteDef:
-        """Make a route whose answer is given at once, with the lock held.
+    def build_route(
+        self, method: str, path: str, handler: Callable[[web.Request, float], web.Response]
+    ) -> web.RouteDef:
+        """Build a route whose handler runs with the lock held.
 
         :param method: HTTP method, or ``*``.
         :param path: path below the service's prefix.
-        :param answer: takes the request and the time as epoch seconds.
+        :param handler: takes the request and the time in epoch seconds.
         """
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            with self.world.lock:
-                return answer(request, self.world.clock())
+            with self.state.lock:
+                return handler(request, self.state.clock())
 
         return web.route(method, f"/{self.name}{path}", handle)
 
-    def add(self, flow: FlowT) -> FlowT:
-        """Put a flow among the service's flows.
+    def store_flow(self, flow: FlowT) -> FlowT:
+        """Add a flow to the service's flows.
 
-        :raises ValueError: when there is one with this id already.
+        :raises ValueError: the id is already in use.
         """
-        with self.world.lock:
+        with self.state.lock:
             if flow.id in self._flows:
-                raise ValueError(f"There is a flow {flow.id!r} already.")
+                raise ValueError(f"The flow id {flow.id!r} is already in use.")
             self._flows[flow.id] = flow
         return flow
 
-    def forget(self, flow: FlowT) -> None:
-        """Take a flow out of the service's flows."""
+    def remove_flow(self, flow: FlowT) -> None:
+        """Remove a flow from the service's flows."""
         self._flows.pop(flow.id, None)
 
-    def bearer(self, request: web.Request) -> str | None:
-        """Give the token a request carries, or None if it carries none."""
+    def get_token(self, request: web.Request) -> str | None:
+        """Return the bearer token of a request, or None if it has none."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None

@@ -172,7 +172,7 @@ def test_a_run_that_does_not_show_its_call_is_found_by_its_time(
     deferrable: bool, sandbox: Sandbox, operator: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     flow = add_flow(sandbox, "activepieces")
-    flow.shows_call = False
+    flow.shows_trigger_output = False
     flow.add_run(outcome="FAILED", ago=60.0)
 
     end = run_task(operator("activepieces", flow, deferrable=deferrable), task_context())
@@ -186,7 +186,7 @@ def test_no_retry_repeats_a_start_whose_run_does_not_show_its_call(
     loses_response: bool, sandbox: Sandbox, operator: Make
 ) -> None:
     flow = add_flow(sandbox, "activepieces", running=6.0)
-    flow.shows_call = False
+    flow.shows_trigger_output = False
     if loses_response:
         sandbox.faults.add("accept_then_reset", method="POST", path="/webhooks/", times=1)
     store = StateStore()
@@ -203,7 +203,7 @@ def test_several_runs_that_do_not_show_their_call_are_all_waited_for(
     outcome: str, error: str | None, deferrable: bool, sandbox: Sandbox, operator: Make
 ) -> None:
     flow = add_flow(sandbox, "activepieces")
-    flow.shows_call = False
+    flow.shows_trigger_output = False
     other = flow.add_run(outcome=outcome, waiting=0.1, running=2.5)
     end = run_task(operator("activepieces", flow, deferrable=deferrable), task_context())
     assert end.error == error, end
@@ -217,10 +217,10 @@ def test_several_runs_that_do_not_show_their_call_are_all_waited_for(
 def test_a_value_is_found_wherever_the_trigger_hands_it_on(body: Any, sandbox: Sandbox, operator: Make) -> None:
     """A trigger may hand on a text, or put what it was called with somewhere else."""
     flow = add_flow(sandbox, "activepieces")
-    make_run = flow.new_run
+    create_run = flow.create_run
 
-    def new_run(*arguments: Any) -> Any:
-        run = make_run(*arguments)
+    def create_moved_run(*arguments: Any) -> Any:
+        run = create_run(*arguments)
 
         class Moved(type(run)):  # type: ignore[misc]
             def __setattr__(self, name: str, value: Any) -> None:
@@ -231,7 +231,7 @@ def test_a_value_is_found_wherever_the_trigger_hands_it_on(body: Any, sandbox: S
         run.__class__ = Moved
         return run
 
-    flow.new_run = new_run
+    flow.create_run = create_moved_run
     end = run_task(operator("activepieces", flow), task_context())
     assert (end.state, started(sandbox, flow)) == ("success", [end.xcom["run_id"]]), end
 

@@ -114,7 +114,7 @@ def no_project(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def old_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    sandbox.activepieces.filters_by_run_id = False
+    sandbox.activepieces.supports_run_id_filter = False
     others = sandbox.activepieces.add_flow("Others")
     for _ in range(30):
         others.add_run(outcome="FAILED")

@@ -14,10 +14,9 @@ import certifi
 import pytest
 import requests
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from airflow_provider_flowruns.client.network import resolve_proxy, resolve_trust
-from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 from airflow_provider_flowruns.services.errors import ConfigurationError
 from tests.unit.client.wire import (
     TOKEN,
@@ -223,12 +222,12 @@ def test_both_clients_go_the_same_way(web, monkeypatch, environment, proxies, is
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA file; its folder holds the key of a server with its certificate."""
-    return make_certificate(tmp_path_factory.mktemp("authority"))
+    return create_certificate(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def secure(authority: Path) -> Generator[str]:
-    with server(answering(STATUS), server_context(authority)) as address:
+    with server(answering(STATUS), create_server_context(authority)) as address:
         yield address
 
 
@@ -236,7 +235,7 @@ def secure(authority: Path) -> Generator[str]:
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_a_tunnel_through_a_proxy(secure, authority, user, has_tls) -> None:
     credentials = "jo:p%40ss%3Aw%C3%B6rd@" if user else ""
-    with RecordingProxy(user, server_context(authority) if has_tls else None) as proxy:
+    with RecordingProxy(user, create_server_context(authority) if has_tls else None) as proxy:
         address = f"{'https' if has_tls else 'http'}://{credentials}{proxy.address}"
         found = outcomes(
             lambda: settings(f"https://{secure}", verify=str(authority), proxies={"https": address}), times=2
@@ -247,7 +246,7 @@ def test_a_tunnel_through_a_proxy(secure, authority, user, has_tls) -> None:
 
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_a_proxy_that_forwards_is_authorised_by_every_request(web, authority, has_tls) -> None:
-    with RecordingProxy("jo:secret", server_context(authority) if has_tls else None) as proxy:
+    with RecordingProxy("jo:secret", create_server_context(authority) if has_tls else None) as proxy:
         address = f"{'https' if has_tls else 'http'}://jo:secret@{proxy.address}"
         found = outcomes(lambda: settings(f"http://{web}", verify=str(authority), proxies={"all": address}), times=3)
         assert kinds(found) == {None}, found
@@ -299,7 +298,7 @@ def test_the_credentials_of_a_proxy_go_to_the_proxy_only(authority, scheme, has_
         connection.sendall(STATUS)
 
     with (
-        server(serve, server_context(authority) if has_tls else None) as address,
+        server(serve, create_server_context(authority) if has_tls else None) as address,
         RecordingProxy("jo:secret") as http_proxy,
         socks_proxy("jo:secret") as (socks_address, _),
     ):
@@ -340,7 +339,7 @@ def places(authority: Path, tmp_path: Path) -> dict[str, str]:
     hashed, plain, empty = tmp_path / "hashed", tmp_path / "plain", tmp_path / "empty.pem"
     for folder in (hashed, plain):
         folder.mkdir()
-    (hashed / f"{subject_hash('Flow run sandbox')}.0").write_bytes(authority.read_bytes())
+    (hashed / f"{subject_hash(authority)}.0").write_bytes(authority.read_bytes())
     (plain / "ca.pem").write_bytes(authority.read_bytes())
     empty.write_bytes(b"")
     (tmp_path / "text.pem").write_text("This is no certificate.")
@@ -358,9 +357,10 @@ def places(authority: Path, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def subject_hash(common_name: str) -> str:
-    """Return what OpenSSL finds a certificate in a folder by: a hash of its subject, in small letters."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name.lower())]).public_bytes()
+def subject_hash(ca_file: Path) -> str:
+    """Return the file name by which OpenSSL finds a certificate in a folder: a hash of its lower-case subject."""
+    subject = x509.load_pem_x509_certificate(ca_file.read_bytes()).subject
+    name = x509.Name([x509.NameAttribute(part.oid, str(part.value).lower()) for part in subject]).public_bytes()
     return f"{int.from_bytes(hashlib.sha1(name[2:], usedforsecurity=False).digest()[:4], 'little'):08x}"
 
 

@@ -23,7 +23,7 @@ from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.client.policy import ONCE
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.sync import SyncClient
-from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 from airflow_provider_flowruns.services import errors
 from airflow_provider_flowruns.services.model import Call, Part, Request
 from tests.unit.client.wire import (
@@ -108,8 +108,8 @@ def test_a_server_that_drips_is_left_at_the_deadline(name, has_tls, tmp_path) ->
         drip(connection, DRIPS[name]())
         connection.recv(1)  # until the client leaves
 
-    authority = make_certificate(tmp_path) if has_tls else None
-    with server(serve, server_context(authority) if authority else None) as address:
+    authority = create_certificate(tmp_path) if has_tls else None
+    with server(serve, create_server_context(authority) if authority else None) as address:
         base = f"{'https' if has_tls else 'http'}://{address}"
         verify = str(authority) if authority else None
         found = outcomes(lambda: settings(base, timeout=0.6, verify=verify), ECHO)
@@ -160,7 +160,7 @@ def drip_until_left(connection: socket.socket, start: bytes) -> None:
 
 
 def outcomes_over_tls(serve: Callable[[socket.socket], None], tmp_path: Path) -> dict[str, Outcome]:
-    authority = make_certificate(tmp_path)
+    authority = create_certificate(tmp_path)
     with server(serve) as address:
         return outcomes(lambda: settings(f"https://{address}", timeout=0.6, verify=str(authority)), ECHO)
 
@@ -370,8 +370,8 @@ def test_a_server_that_speaks_no_tls_proves_that_nothing_was_sent(tmp_path) -> N
 
 
 def test_a_server_that_speaks_tls_only_gives_no_answer(tmp_path) -> None:
-    authority = make_certificate(tmp_path)
-    with server(answering(ok(BODY)), server_context(authority)) as address:
+    authority = create_certificate(tmp_path)
+    with server(answering(ok(BODY)), create_server_context(authority)) as address:
         found = outcomes(lambda: settings(f"http://{address}"), ECHO)
     assert only(found).error == "ConnectionFailed"
 

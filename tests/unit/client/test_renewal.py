@@ -15,7 +15,7 @@ from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.client.policy import ONCE
 from airflow_provider_flowruns.client.settings import Settings, settings_from
-from airflow_provider_flowruns.sandbox.tls import make_certificate, server_context
+from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 from airflow_provider_flowruns.services.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -174,11 +174,11 @@ def test_a_new_token_uses_the_connections_that_are_there() -> None:
 
 @pytest.mark.parametrize("change", ["host", "proxies", "verify", "timeout"])
 def test_what_was_changed_with_the_token_counts(change: str, tmp_path: Path) -> None:
-    authority = make_certificate(tmp_path)
+    authority = create_certificate(tmp_path)
     old, new = Web("old"), Web("new")
     with (
         server(old) as old_address,
-        server(new, server_context(authority) if change == "verify" else None) as new_address,
+        server(new, create_server_context(authority) if change == "verify" else None) as new_address,
         RecordingProxy() as proxy,
     ):
         airflow = Airflow(f"http://{old_address}", "old")

@@ -64,7 +64,6 @@ def listed(pieces, project):
         ("error-bad-jwt-flows-list", "/flows?projectId=<project>", "wrong"),
         ("error-bad-jwt-other-route-projects", "/projects", "wrong"),
         ("error-bad-api-key-other-route-projects", "/projects", "sk-0000000000000000"),
-        ("error-superseded-session-list", "/flow-runs?projectId=<project>", "superseded"),
         ("error-unknown-run", f"/flow-runs/{UNKNOWN}", "good"),
         ("error-unknown-flow", "/flows/CCCCCCCCCCCCCCCCCCCCC", "good"),
         ("error-unknown-project", "/flow-runs?projectId=BBBBBBBBBBBBBBBBBBBBB", "good"),
@@ -74,16 +73,14 @@ def listed(pieces, project):
         ("error-limit-text", "/flow-runs?projectId=<project>&limit=abc", "good"),
         ("error-bad-status-filter", "/flow-runs?projectId=<project>&status=NOPE", "good"),
         ("runs-list-filter-comma", "/flow-runs?projectId=<project>&status=FAILED,TIMEOUT", "good"),
-        ("edge-limit-minus-2", "/flow-runs?projectId=<project>&limit=-2", "good"),
         ("error-createdAfter-garbage", "/flow-runs?projectId=<project>&createdAfter=garbage", "good"),
         ("error-cursor-wrong-payload", "/flow-runs?projectId=<project>&cursor=bmV4dF9hYmM=", "good"),
     ],
 )
 def test_errors_are_those_of_the_real_server(sandbox, pieces, project, flow, name, path, token):
     run = flow.add_run(ago=60)
-    tokens = {"good": sandbox.activepieces.token, "superseded": sandbox.activepieces.token_superseded}
     path = path.replace("<run>", run.id).replace("<project>", project["projectId"])
-    answer = pieces("GET", path, token=tokens.get(token, token))
+    answer = pieces("GET", path, token=sandbox.activepieces.token if token == "good" else token)
     assert answer.status_code == recorded(name)["status"]
     assert answer.json() == recorded(name)["body"]
 
@@ -122,8 +119,6 @@ def test_flows_are_paged(sandbox, pieces, project):
         cursor = body["next"]
     assert cursor is None
     assert seen == [flow.id for flow in reversed(flows)]
-    back = pieces("GET", "/flows", params={**project, "limit": 2, "cursor": body["previous"]}).json()
-    assert [row["id"] for row in back["data"]] == seen[2:4]
     disabled = pieces("GET", "/flows", params={**project, "status": "DISABLED"}).json()
     assert [row["id"] for row in disabled["data"]] == [flows[2].id]
     assert pieces("GET", "/flows", params={**project, "cursor": "bmV4dF9hYmM="}).status_code == 500
@@ -187,22 +182,6 @@ def test_a_failed_step_has_a_message_unless_told_otherwise(pieces, flow):
     assert pieces("GET", f"/flow-runs/{silent.id}").json()["failedStep"] is None
 
 
-def test_servers_before_0_80_show_no_nulls(sandbox, pieces, project, flow):
-    sandbox.activepieces.nulls = "empty"
-    outcomes = {"run-get-succeeded": "SUCCEEDED", "run-get-failed": "FAILED", "run-get-paused": "PAUSED"}
-    for name, outcome in outcomes.items():
-        run = flow.add_run(outcome=outcome, ago=60)
-        body, real = pieces("GET", f"/flow-runs/{run.id}").json(), recorded(f"v0.79.2/{name}")["body"]
-        assert body.keys() == real.keys()
-        assert body["failedStep"].keys() == real["failedStep"].keys()
-        for key in ("parentRunId", "triggeredBy", "stepNameToTest", "archivedAt", "finishTime"):
-            assert bool(body[key]) == bool(real[key]), key
-            assert type(body[key]) is type(real[key]), key
-    rows = pieces("GET", "/flow-runs", params=project).json()["data"]
-    assert rows[0].keys() == recorded("v0.79.2/runs-list")["body"]["data"][0].keys()
-    assert rows[0]["flowVersion"] == {"displayName": "Orders sync"}
-
-
 def test_a_run_can_be_invisible_at_first(pieces, flow, listed, clock):
     run = flow.add_run(visible_after=2)
     assert pieces("GET", f"/flow-runs/{run.id}").status_code == 404
@@ -226,7 +205,7 @@ def test_a_soft_failure_can_undo_itself(pieces, flow, clock):
     seen = []
     for _ in range(3):
         clock.move(4)
-        seen.append((run.status_now(), run.ended_at is None))
+        seen.append((run.status, run.ended_at is None))
     assert seen == [("INTERNAL_ERROR", False), ("RUNNING", True), ("SUCCEEDED", False)]
 
 
@@ -254,42 +233,30 @@ def test_lists_are_filtered(sandbox, flow, listed):
     assert listed(flowRunIds=[good.id, queued.id, UNKNOWN]) == [queued.id, good.id]
     assert listed(tags="a") == [good.id, failed.id]
     assert listed(tags=["a", "b"]) == [failed.id]
-    assert listed(failedStepName="step_1") == [failed.id]
     assert listed(status="TIMEOUT") == []
     assert listed(misspelt=flow.id) == listed()
-    sandbox.activepieces.filters_by_run_id = False
+    sandbox.activepieces.supports_run_id_filter = False
     assert listed(flowRunIds=[good.id]) == listed()
 
 
-def test_the_window_is_inclusive_and_takes_words(pieces, project, flow, listed):
+def test_the_time_window_is_inclusive(pieces, project, flow, listed):
     runs = [flow.add_run(ago=100 - number) for number in range(3)]
     times = [pieces("GET", f"/flow-runs/{run.id}").json()["created"] for run in runs]
     newest_first = [run.id for run in reversed(runs)]
     assert listed(createdAfter=times[1]) == newest_first[:2]
     assert listed(createdBefore=times[1]) == newest_first[1:]
     assert listed(createdAfter=times[1], createdBefore=times[1]) == [runs[1].id]
-    assert listed(createdAfter="yesterday", createdBefore="tomorrow") == newest_first
     assert listed(createdBefore="2020-01-01") == []
 
 
-def test_testing_and_archived_runs_are_reached_by_id_only(pieces, project, flow, listed):
+def test_testing_and_archived_runs_are_reached_by_id_only(pieces, flow, listed, clock):
     testing = flow.add_run(environment="TESTING", ago=60)
     archived = flow.add_run(ago=50)
-    body = {**project, "flowRunIds": [archived.id]}
-    answer = pieces("POST", "/flow-runs/archive", json=body)
-    assert (answer.status_code, answer.content) == (200, b"")
+    archived.archived_at = clock()
     assert listed() == []
-    assert listed(includeArchived="true") == [archived.id]
     for run in (testing, archived):
         assert pieces("GET", f"/flow-runs/{run.id}").status_code == 200
     assert pieces("GET", f"/flow-runs/{archived.id}").json()["archivedAt"] is not None
-
-
-def test_runs_are_counted_by_status(pieces, project, flow):
-    for outcome in ("SUCCEEDED", "FAILED", "SUCCEEDED"):
-        flow.add_run(outcome=outcome, ago=60)
-    data = pieces("GET", "/flow-runs/count-by-status", params=project).json()["data"]
-    assert sorted((row["status"], row["count"]) for row in data) == [("FAILED", 1), ("SUCCEEDED", 2)]
 
 
 # Retry
@@ -335,7 +302,7 @@ def test_a_bad_retry_is_refused(pieces, project, flow):
     for body in ({**good, "strategy": "SOMEHOW"}, {"strategy": "FROM_FAILED_STEP"}, [], None):
         answer = pieces("POST", path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "FST_ERR_VALIDATION")
-    assert run.status_now() == "FAILED"
+    assert run.status == "FAILED"
 
 
 # Cancel
@@ -353,7 +320,7 @@ def three(sandbox, flow):
 def test_a_cancel_reaches_what_does_not_run(sandbox, pieces, project, flow, three):
     answer = pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [run.id for run in three]})
     assert (answer.status_code, answer.content) == (200, b"")
-    assert [run.status_now() for run in three] == ["CANCELED", "CANCELED", "RUNNING"]
+    assert [run.status for run in three] == ["CANCELED", "CANCELED", "RUNNING"]
     assert [run.canceled for run in three] == [True, True, False]
     assert [event.run_id for event in sandbox.ledger.canceled] == [three[0].id, three[1].id]
     bodies = [pieces("GET", f"/flow-runs/{run.id}").json() for run in three[:2]]
@@ -363,22 +330,14 @@ def test_a_cancel_reaches_what_does_not_run(sandbox, pieces, project, flow, thre
 
 def test_a_cancel_of_one_leaves_the_others(pieces, project, three):
     pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [three[0].id]})
-    assert [run.status_now() for run in three] == ["CANCELED", "PAUSED", "RUNNING"]
+    assert [run.status for run in three] == ["CANCELED", "PAUSED", "RUNNING"]
 
 
 @pytest.mark.parametrize("body", [{}, {"flowRunIds": []}])
 def test_an_empty_list_cancels_the_whole_project(sandbox, pieces, project, three, body):
     elsewhere = sandbox.activepieces.add_flow().add_run(outcome="WAITING")
     pieces("POST", "/flow-runs/cancel", json={**project, **body})
-    assert [run.status_now() for run in [*three, elsewhere]] == ["CANCELED", "CANCELED", "RUNNING", "CANCELED"]
-
-
-def test_the_status_can_change_later_than_the_answer(sandbox, pieces, project, three, clock):
-    sandbox.activepieces.cancel_takes = 2
-    pieces("POST", "/flow-runs/cancel", json={**project, "flowRunIds": [three[0].id]})
-    assert three[0].status_now() == "QUEUED"
-    clock.move(2)
-    assert three[0].status_now() == "CANCELED"
+    assert [run.status for run in [*three, elsewhere]] == ["CANCELED", "CANCELED", "RUNNING", "CANCELED"]
 
 
 def test_a_bad_cancel_is_refused(pieces, project, three):
@@ -386,7 +345,7 @@ def test_a_bad_cancel_is_refused(pieces, project, three):
         assert pieces("POST", "/flow-runs/cancel", json=body).status_code == 400
     assert pieces("POST", "/flow-runs/cancel", json=project, token=None).status_code == 403
     assert pieces("POST", "/flow-runs/cancel", json={"projectId": UNKNOWN}).status_code == 404
-    assert three[0].status_now() == "QUEUED"
+    assert three[0].status == "QUEUED"
 
 
 # Webhooks
@@ -399,10 +358,10 @@ def test_a_webhook_starts_a_run_without_naming_it(sandbox, pieces, flow, clock):
     (run,) = flow.runs
     assert len(answer.headers["x-webhook-id"]) == 21
     assert answer.headers["x-webhook-id"] != run.id
-    assert run.status_now() == "QUEUED"
+    assert run.status == "QUEUED"
     assert [event[:3] for event in sandbox.ledger.started] == [("activepieces", flow.id, run.id)]
     clock.move(3)
-    assert run.status_now() == "FAILED"
+    assert run.status == "FAILED"
 
 
 def test_a_webhook_keeps_headers_and_body(pieces, flow, clock):
@@ -425,20 +384,7 @@ def test_a_webhook_takes_text_and_nothing(pieces, flow):
     assert pieces("POST", f"/webhooks/{flow.id}", **broken).status_code == 400
 
 
-def test_a_webhook_can_name_the_parent_run(pieces, flow):
-    headers = {"ap-parent-run-id": UNKNOWN, "ap-fail-parent-on-failure": "true"}
-    pieces("POST", f"/webhooks/{flow.id}", headers=headers)
-    body = pieces("GET", f"/flow-runs/{flow.runs[0].id}").json()
-    assert (body["parentRunId"], body["failParentOnFailure"]) == (UNKNOWN, True)
-
-
-def test_a_draft_webhook_makes_a_testing_run(pieces, flow, listed):
-    assert pieces("POST", f"/webhooks/{flow.id}/draft", json={}).status_code == 200
-    assert flow.runs[0].environment == "TESTING"
-    assert listed() == []
-
-
-def test_webhooks_that_start_nothing(sandbox, pieces, flow):
+def test_webhooks_that_start_nothing(pieces, flow):
     unknown = pieces("POST", f"/webhooks/{UNKNOWN}", json={})
     assert (unknown.status_code, unknown.json()) == (410, {})
     assert "x-webhook-id" in unknown.headers
@@ -448,35 +394,7 @@ def test_webhooks_that_start_nothing(sandbox, pieces, flow):
     assert "x-webhook-id" in disabled.headers
     malformed = pieces("POST", "/webhooks/nope", json={})
     assert (malformed.status_code, malformed.json()) == (400, recorded("webhook-malformed-flow-id")["body"])
-    flow.enabled = True
-    sandbox.activepieces.payload_limit = 10
-    large = pieces("POST", f"/webhooks/{flow.id}", data=b"x" * 11)
-    assert (large.status_code, large.json()) == (413, {"message": "Payload too large"})
     assert flow.runs == []
-
-
-def test_a_sync_webhook_gives_the_flows_reply(pieces, flow):
-    flow.next_run(timeline=[(0, "SUCCEEDED")])
-    flow.reply({"hello": "caller"}, status=201, headers={"x-custom": "yes"})
-    answer = pieces("POST", f"/webhooks/{flow.id}/sync", json={})
-    assert (answer.status_code, answer.json()) == (201, {"hello": "caller"})
-    assert answer.headers["x-custom"] == "yes"
-    assert "x-webhook-id" in answer.headers
-
-
-@pytest.mark.parametrize(("status", "replies"), [("SUCCEEDED", False), ("FAILED", True)])
-def test_a_sync_webhook_without_reply_runs_into_its_timeout(sandbox, pieces, flow, status, replies):
-    sandbox.activepieces.webhook_timeout = 0.05
-    flow.next_run(timeline=[(0, status)])
-    if replies:
-        flow.reply({"never": "sent"})
-    answer = pieces("POST", f"/webhooks/{flow.id}/sync", json={})
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert len(flow.runs) == 1
-
-
-def test_a_sync_webhook_of_an_unknown_flow(pieces):
-    assert pieces("POST", f"/webhooks/{UNKNOWN}/sync", json={}).status_code == 410
 
 
 def test_scheduled_runs_fail_their_parent(pieces, flow, listed, clock):

@@ -37,13 +37,13 @@ def test_outcomes_in_the_services_words(sandbox, clock, service, outcome, words)
     seen = []
     for seconds in (0.5, 1, 5):
         clock.move(seconds)
-        seen.append(run.status_now())
+        seen.append(run.status)
     assert seen == words
     assert (run.ended_at is not None) == (outcome in {"SUCCEEDED", "FAILED", "CANCELED"})
 
 
 def test_no_waiting_leaves_the_waiting_word_out(flow):
-    assert flow.add_run(waiting=0).status_now() == "RUNNING"
+    assert flow.add_run(waiting=0).status == "RUNNING"
 
 
 def test_a_word_the_service_has_not(flow):
@@ -87,7 +87,7 @@ def test_next_runs_are_a_queue_with_a_sticky_end(sandbox, call, flow, clock):
     for _ in range(4):
         call("portable", "POST", f"/v2/flows/{flow.id}/run")
         clock.move(10)
-    assert [run.status_now() for run in flow.runs] == ["FAILED", "NONE", "RUNNING", "PENDING"]
+    assert [run.status for run in flow.runs] == ["FAILED", "NONE", "RUNNING", "PENDING"]
     assert [run.trigger for run in flow.runs] == ["API", "MANUAL", "API", "API"]
 
 
@@ -110,18 +110,18 @@ def test_a_schedule_makes_up_for_a_bounded_number_of_runs(flow, clock):
     flow.schedule(every=1, waiting=0, running=0.1)
     clock.move(1_000_000)
     runs = flow.runs
-    assert len(runs) == flows.MAX_CATCH_UP
+    assert len(runs) == flows.MAX_SCHEDULED_RUNS_PER_UPDATE
     assert runs[-1].created == clock.now
     clock.move(1)
-    assert len(flow.runs) == flows.MAX_CATCH_UP + 1
+    assert len(flow.runs) == flows.MAX_SCHEDULED_RUNS_PER_UPDATE + 1
 
 
 def test_a_flow_keeps_a_bounded_number_of_runs(sandbox, monkeypatch):
-    monkeypatch.setattr(flows, "MAX_RUNS", 3)
+    monkeypatch.setattr(flows, "MAX_RUNS_PER_FLOW", 3)
     flow = sandbox.tableflow.add_flow()
     runs = [flow.add_run(ago=10 - number) for number in range(5)]
     assert flow.runs == runs[2:]
-    assert set(sandbox.tableflow.run_index) == {run.id for run in runs[2:]}
+    assert set(sandbox.tableflow.runs_by_id) == {run.id for run in runs[2:]}
 
 
 def test_a_look_at_a_run_brings_its_flow_up_to_date(sandbox, call, flow, clock):
@@ -129,7 +129,7 @@ def test_a_look_at_a_run_brings_its_flow_up_to_date(sandbox, call, flow, clock):
     call("portable", "POST", f"/v2/flows/{flow.id}/run")
     second = flow.runs[1]
     clock.move(10.5)
-    assert (first.status_now(), second.status_now()) == ("SUCCEEDED", "RUNNING")
+    assert (first.status, second.status) == ("SUCCEEDED", "RUNNING")
     assert second.ended_at is None
     clock.move(1)
     assert second.ended_at == first.ended_at + 1
@@ -138,10 +138,10 @@ def test_a_look_at_a_run_brings_its_flow_up_to_date(sandbox, call, flow, clock):
 def test_long_queues_do_not_exhaust_the_stack(sandbox, flow, clock):
     flow.add_run(outcome="RUNNING", waiting=0)
     for _ in range(1100):
-        flow.run_from_api(clock())
-    assert flow.runs[-1].status_now() == "PENDING"
+        flow.start_run(clock())
+    assert flow.runs[-1].status == "PENDING"
     flow.cancel(clock())
-    assert {run.status_now() for run in flow.runs} == {"NONE"}
+    assert {run.status for run in flow.runs} == {"NONE"}
 
 
 def test_rows_stay_where_they_were_when_a_run_is_cancelled(flow, clock):
@@ -149,7 +149,7 @@ def test_rows_stay_where_they_were_when_a_run_is_cancelled(flow, clock):
     clock.move(50)
     flow.cancel(clock())
     clock.move(50)
-    assert run.resources(clock())[0]["extracted"] == 50
+    assert run.list_resources(clock())[0]["extracted"] == 50
 
 
 def test_rows_of_an_endless_run_grow_for_ever(flow, clock):
@@ -157,7 +157,7 @@ def test_rows_of_an_endless_run_grow_for_ever(flow, clock):
     figures = []
     for _ in range(5):
         clock.move(30)
-        figures.append(run.resources(clock())[0]["extracted"])
+        figures.append(run.list_resources(clock())[0]["extracted"])
     assert figures == sorted(set(figures))
     assert figures[-1] < 1200
 

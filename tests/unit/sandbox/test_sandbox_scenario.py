@@ -68,9 +68,9 @@ def test_the_pausing_flow_pauses(seeded, call, clock):
     call("activepieces", "POST", f"/api/v1/webhooks/{scenario.ACTIVEPIECES_PAUSING_FLOW_ID}", json={})
     run = seeded.activepieces.flows[-1].runs[-1]
     clock.move(5)
-    assert run.status_now() == "PAUSED"
+    assert run.status == "PAUSED"
     clock.move(10)
-    assert run.status_now() == "SUCCEEDED"
+    assert run.status == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

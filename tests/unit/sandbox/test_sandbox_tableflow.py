@@ -199,7 +199,7 @@ def test_a_rerun_keeps_the_id(tableflow, flow, clock):
     row = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
     assert (row["status"], row["current_attempt"], row["error"]) == ("processing", 2, None)
     clock.move(10)
-    assert run.status_now() == "completed"
+    assert run.status == "completed"
 
 
 def test_a_made_up_word_is_passed_on(tableflow, flow):

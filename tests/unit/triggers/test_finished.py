@@ -186,8 +186,7 @@ def test_a_run_that_goes_once_more_under_its_id_is_told_again(sandbox: Sandbox) 
         await watchers.looks(2)
         run = flow.add_run(outcome="FAILED", **RUNNING)
         await watchers.until_told(run)
-        with sandbox.world.lock:
-            run.restart(sandbox.world.clock(), run.plan)
+        run.rerun(run.plan.timeline)
         await watchers.until(lambda: len(watchers.told) == 2)
         await watchers.looks(3)
 
