@@ -15,8 +15,10 @@ RUN_URL = "run_url"
 
 class FlowRunLink(BaseOperatorLink):
     """
-    Button on a task that opens its run: on Activepieces the run's own page, on Portable and TableFlow, which document
-    no address of a run, the service's app.
+    Button on a task that opens its run.
+
+    On Activepieces it opens the run's own page; on Portable and TableFlow, which document no address of a run, the
+    service's app.
 
     The address is XCom ``run_url``, which the task pushes as soon as it knows its run; drawing the button reads that
     and looks up no connection.

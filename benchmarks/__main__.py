@@ -40,6 +40,7 @@ MEASUREMENTS: tuple[Callable[[bool], list[Section]], ...] = (
 
 
 def main() -> None:
+    """Measure what the command line asks for, and write the page unless it is only tried out."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few waits, once; writes nothing")
     quick: bool = parser.parse_args().quick

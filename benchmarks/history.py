@@ -76,7 +76,7 @@ def bare(url: str, ca_file: str, path: str) -> dict[str, float]:
 
     from benchmarks.history_server import FLOW_ID
 
-    with requests.Session() as session, Path(path).open("w") as file:
+    with requests.Session() as session, Path(path).open("w", encoding="utf-8") as file:
         session.headers["Authorization"] = "Bearer a-made-up-token"
         start = _Start()
         offset = 0
@@ -134,7 +134,7 @@ def _peak() -> float:
 
 def _memory() -> float:
     """Return the resident size now, in MB: the peak may lie behind, at an import."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 1024 / 1024
 
 
@@ -159,6 +159,7 @@ def holds(figures: dict[str, Any]) -> bool:
 
 
 def main() -> None:
+    """Measure, or be one of the measured processes when the command line names it."""
     if len(sys.argv) > 1:
         name, *arguments = sys.argv[1:]
         print(json.dumps({"bare": bare, "operator": operator}[name](*arguments)))

@@ -21,6 +21,7 @@ def peak() -> float:
 
 
 def main() -> None:
+    """Measure one upload and print its figures."""
     os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="flowruns-bench-"))
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 

@@ -61,7 +61,7 @@ def _modules_below(name: str) -> list[str]:
 
 
 def _defines_a_class(path: Path) -> bool:
-    nodes = ast.parse(path.read_text()).body
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
     return any(isinstance(node, ast.ClassDef) and not node.name.startswith("_") for node in nodes)
 
 

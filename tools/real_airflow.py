@@ -97,7 +97,7 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
 
     @property
     def database(self) -> Path:
-        """Return the sqlite database file."""
+        """The sqlite database file."""
         return self.home / "airflow.db"
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

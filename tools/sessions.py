@@ -97,7 +97,7 @@ class Session:
 
     @property
     def id(self) -> int:
-        """Return the session's id, which is its leader's process id."""
+        """The session's id, which is its leader's process id."""
         return self._leader.pid
 
     @property

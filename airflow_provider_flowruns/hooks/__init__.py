@@ -1,0 +1,1 @@
+"""Connections to the services, one hook a vendor."""

@@ -1,0 +1,1 @@
+"""Notifiers, which start a flow from the callback of a task or DAG."""

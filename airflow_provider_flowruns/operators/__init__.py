@@ -1,0 +1,1 @@
+"""Operators that start runs, wait for them and read what they did."""

@@ -50,7 +50,9 @@ AUTHENTICATION_MESSAGE = "Cannot read properties of undefined (reading 'type')"
 
 
 class ActivepiecesFlow(SandboxFlow[ActivepiecesRun]):
-    """A flow of Activepieces. These settings can be changed at any time:
+    """A flow of Activepieces.
+
+    These settings can be changed at any time:
 
     * ``enabled``: whether the flow is enabled; the webhook of a disabled flow responds with 404. Default: True.
     * ``shows_trigger_output``: whether runs show the request that their webhook received. Default: True.

@@ -1,0 +1,1 @@
+"""Triggers: deferred waits, and asset watchers."""

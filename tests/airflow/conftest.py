@@ -62,8 +62,10 @@ def held_sandbox(held_clock: SteppedClock) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def connections(sandbox: Sandbox, live_sandbox: Sandbox, held_sandbox: Sandbox) -> dict[str, str]:
     """
-    Connections that work (``..._default``), have a wrong token (``..._wrong``) and have none (``..._missing``), and
-    those of the other sandboxes (``..._live`` and ``..._held``).
+    Connections in all states.
+
+    They work (``..._default``), have a wrong token (``..._wrong``) or none (``..._missing``), or lead to the other
+    sandboxes (``..._live`` and ``..._held``).
     """
     connections = sandbox.connections()
     others = {

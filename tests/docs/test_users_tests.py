@@ -47,6 +47,6 @@ def test_they_fail_with_dags_that_do_otherwise(tmp_path) -> None:
 
 
 def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")

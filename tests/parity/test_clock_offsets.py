@@ -91,7 +91,7 @@ def test_the_offset_is_warned_about_once_and_no_run_is_called_old_for_it(
 
         info = error = warning
 
-    monkeypatch.setattr("airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger.logger", lambda: Log())
+    monkeypatch.setattr("airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger.logger", Log)
     monkeypatch.setattr(FlowRunSensor, "log", Log(), raising=False)
     kind = KINDS[0]
     flow = kind.add_flow(sandbox)

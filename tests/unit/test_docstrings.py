@@ -36,7 +36,7 @@ def is_public(name: str) -> bool:
 
 
 def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 MODULES = {

@@ -60,7 +60,7 @@ def test_what_neither_sends_nor_stores_loads_no_http_client(layer) -> None:
 def imported(path: Path) -> set[str]:
     """Return what a source file imports, wherever in it, under ``if TYPE_CHECKING`` too."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

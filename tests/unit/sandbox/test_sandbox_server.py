@@ -233,4 +233,4 @@ def test_it_imports_nothing_of_airflow_or_of_the_rest_of_the_package():
 
 def test_importing_it_does_not_load_trustme():
     check = f"import sys, {PACKAGE}.sandbox; sys.exit('trustme' in sys.modules or 'airflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], timeout=30).returncode == 0
+    assert subprocess.run([sys.executable, "-c", check], timeout=30, check=False).returncode == 0
