@@ -37,10 +37,11 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandb
 	$(BIN)/python -m tools.demo
 
 # Most tests wait for something, so more of them run at a time than there are cores. Those in Airflow run in two
-# installations at a time, a whole file in each: they mostly wait for its scheduler.
+# installations at a time, a whole file in each: they mostly wait for its scheduler. Coverage is that of the first line:
+# what only a real Airflow runs is not counted.
 .PHONY: test
 test: lint types ## Lint, types and all tests on the newest Airflow; test-matrix has the others
-	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal
+	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal --cov
 	$(BIN)/pytest tests/airflow -n 2 --dist loadfile
 
 .PHONY: test-matrix

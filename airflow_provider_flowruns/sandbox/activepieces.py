@@ -57,6 +57,9 @@ class ActivepiecesFlow(SandboxFlow[ActivepiecesRun]):
     * ``enabled``: whether the flow is enabled; the webhook of a disabled flow responds with 404. Default: True.
     * ``shows_trigger_output``: whether runs show the request that their webhook received. Default: True.
 
+    :param service: the service that has the flow.
+    :param flow_id: its id.
+    :param name: its name.
     :param created: epoch seconds at which the flow was created.
     """
 

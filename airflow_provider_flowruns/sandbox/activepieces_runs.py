@@ -65,6 +65,10 @@ class ActivepiecesRun(SandboxRun):
     headers, body and query of the request).
 
     :param flow: the flow to which it belongs.
+    :param run_id: its id.
+    :param created: epoch seconds at which it was created.
+    :param trigger: what started it, in the service's words.
+    :param plan: how it proceeds.
     """
 
     def __init__(self, flow: ActivepiecesRunOwner, run_id: str, created: float, trigger: str, plan: RunPlan) -> None:

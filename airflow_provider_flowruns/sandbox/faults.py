@@ -124,6 +124,8 @@ class Faults:
         delay, and not at all if the client disconnects before that; with ``processed=True`` it is processed before
         the delay.
 
+        The keyword arguments besides those below are the options of the kind.
+
         :param kind: one of the above.
         :param service: affect only requests to this service.
         :param method: affect only requests with this HTTP method.
@@ -132,7 +134,6 @@ class Faults:
         :param times: maximum number of affected requests; None for all.
         :param after: number of matching requests that pass unaffected first.
         :param share: fraction of the matching requests that are affected, chosen pseudo-randomly with a fixed seed.
-        :param options: the options of the kind.
         :return: the fault, with ``hits`` and ``remove()``.
         :raises ValueError: the kind is unknown.
         :raises TypeError: an option is unknown or missing.

@@ -76,10 +76,9 @@ class SandboxFlow(ABC, Generic[RunT]):
             return list(self._runs)
 
     def add_run(self, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> RunT:
-        """Add a run that was not started through the API.
+        """Add a run that was not started through the API. Its options are those of :class:`RunOptions`.
 
         :param timeline: pairs of (seconds after creation, status name of the service) in ascending order.
-        :param options: see :class:`RunOptions`.
         :return: the run.
         :raises ValueError: the timeline is invalid.
         """
@@ -94,9 +93,10 @@ class SandboxFlow(ABC, Generic[RunT]):
     ) -> None:
         """Define how the next run that is started through the API proceeds. Each call adds one run to a queue.
 
+        The options are those of :class:`RunOptions`.
+
         :param timeline: as for :meth:`add_run`.
         :param always: use this for every run after the queue is empty, instead of for one run.
-        :param options: see :class:`RunOptions`.
         :raises ValueError: the timeline is invalid.
         """
         plan = self._build_plan(timeline, options)
@@ -109,9 +109,10 @@ class SandboxFlow(ABC, Generic[RunT]):
     def schedule(self, every: float, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> None:
         """Create runs on a schedule. A second call replaces the schedule.
 
+        The options are those of :class:`RunOptions`; ``ago`` is the age of the schedule in seconds.
+
         :param every: seconds between two runs, and before the first one.
         :param timeline: as for :meth:`add_run`.
-        :param options: see :class:`RunOptions`; ``ago`` is the age of the schedule in seconds.
         :raises ValueError: ``every`` is not positive, or the timeline is invalid.
         """
         if every <= 0:

@@ -150,6 +150,7 @@ class Ledger:
     def record_arrival(self, request: RecordedRequest) -> int:
         """Record a request that has just arrived.
 
+        :param request: the request.
         :return: the key for :meth:`record_response`.
         """
         with self._lock:
@@ -164,6 +165,7 @@ class Ledger:
         """Replace the record of a request with its final version, unless it has been removed.
 
         :param key: the result of :meth:`record_arrival`.
+        :param request: the request.
         """
         with self._lock:
             if key in self._requests:

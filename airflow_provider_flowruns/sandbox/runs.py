@@ -227,8 +227,9 @@ class SandboxRun:
     def rerun(self, timeline: Timeline | None = None, **options: Unpack[RunOptions]) -> None:
         """Run again with the same id, as a user may request in the service.
 
+        The options are those of :class:`RunOptions`.
+
         :param timeline: as for :meth:`SandboxFlow.add_run`, counted from now.
-        :param options: see :class:`RunOptions`.
         :raises ValueError: the timeline is invalid.
         """
         plan = RunPlan.build(self.status_names, timeline, options)
@@ -296,6 +297,7 @@ class SandboxRun:
     def start_if_possible(self, now: float) -> bool:
         """Start a queued run if its predecessor has ended.
 
+        :param now: epoch seconds.
         :return: False if the run is still queued.
         """
         if self._queued_after is None:
@@ -311,6 +313,7 @@ class SandboxRun:
     def cancel(self, now: float) -> None:
         """Cut the timeline here and end it with the service's status for cancelled.
 
+        :param now: epoch seconds.
         :raises ValueError: the service has no such status.
         """
         if self.status_names.canceled is None:

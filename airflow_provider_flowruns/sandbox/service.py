@@ -84,6 +84,7 @@ class SandboxService(ABC, Generic[FlowT]):
     def store_flow(self, flow: FlowT) -> FlowT:
         """Add a flow to the service's flows.
 
+        :param flow: the flow, whose id is new.
         :raises ValueError: the id is already in use.
         """
         with self.state.lock:

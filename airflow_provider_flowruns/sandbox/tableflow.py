@@ -132,6 +132,9 @@ class TableFlowRun(SandboxRun):
 class TableFlowFlow(SandboxFlow[TableFlowRun]):
     """A document flow of TableFlow.
 
+    :param service: the service that has the flow.
+    :param flow_id: its id.
+    :param name: its name.
     :param file_fields: the flow's file fields, in the format of the API.
     """
 
