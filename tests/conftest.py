@@ -1,4 +1,4 @@
-"""Settings every test runs under; they must stand before Airflow is imported."""
+"""Settings for all tests. They must be set before Airflow is imported."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def sandbox(flowruns_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresServer]:
-    """Return a PostgreSQL server of these tests' own; without an installation they are skipped."""
-    from tools.postgresql import NOT_INSTALLED, PostgresServer, find_programs
+    """Return a private PostgreSQL server. Tests that use it are skipped if PostgreSQL is not installed."""
+    from tools.postgresql import NOT_INSTALLED, PostgresServer, find_server_programs
 
-    if find_programs() is None:
+    if find_server_programs() is None:
         pytest.skip(NOT_INSTALLED)
     with PostgresServer() as server:
         yield server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why tests were skipped, a line for each reason: it must not go unnoticed that something is not installed."""
+    """Print one line for each reason why tests were skipped, so that a missing installation is noticed."""
     skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
     for reason, number in skipped.items():
         terminalreporter.write_line(f"{number} skipped: {reason.removeprefix('Skipped: ')}", yellow=True)

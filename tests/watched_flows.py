@@ -1,4 +1,4 @@
-"""Flows whose ends start DAGs in a real Airflow: what their watchers asked, and what Airflow made of it."""
+"""Flows whose completed runs start DAGs in a real Airflow: the watchers' polls, and Airflow's events and DAG runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ Flow = SandboxFlow[Any]
 
 
 class WatchedFlows:
-    """
-    The watched flows of a sandbox.
+    """The watched flows of a sandbox.
 
-    :param airflow: has a DAG file with their watchers; its DAGs return the ids of the runs that they are started with
-        as the result of a task ``run_ids``.
-    :param sandbox: where the flows are made.
-    :param flow_ids: ids of the flows; each gets a run that has ended before anybody looks.
+    :param airflow: an Airflow whose DAGs watch the flows; each has a task ``run_ids`` that returns the ids of the
+        runs that started the DAG run.
+    :param sandbox: the sandbox in which the flows are created.
+    :param flow_ids: ids of the flows; each flow gets a run that has already ended.
     """
 
     def __init__(self, airflow: RealAirflow, sandbox: Sandbox, flow_ids: Iterable[int]) -> None:
@@ -31,62 +30,64 @@ class WatchedFlows:
         for flow in self.flows:
             flow.add_run(ago=300)
 
-    def looks(self) -> list[RecordedRequest]:
-        """Return the requests of the watchers."""
+    def list_polls(self) -> list[RecordedRequest]:
+        """Return the watchers' requests."""
         ids = "|".join(str(flow.id) for flow in self.flows)
-        return [look for look in self.sandbox.ledger.requests if re.search(rf"/flows/({ids})/run$", look.path)]
+        return [request for request in self.sandbox.ledger.requests if re.search(rf"/flows/({ids})/run$", request.path)]
 
-    def wait_rounds(self, count: int, flows: Sequence[Flow] | None = None) -> None:
-        """Wait until flows, all of them if none are given, were looked at so many times more."""
-        before = len(self.looks())
-        wanted = [f"/flows/{flow.id}/run" for flow in (self.flows if flows is None else flows)]
+    def wait_for_polls(self, count: int, flows: Sequence[Flow] | None = None) -> None:
+        """Wait until these flows (by default all) have been polled this number of times."""
+        before = len(self.list_polls())
+        paths = [f"/flows/{flow.id}/run" for flow in (self.flows if flows is None else flows)]
 
-        def done() -> bool:
-            looks = Counter(look.path for look in self.looks()[before:] if look.status == 200)
-            return all(sum(looks[path] for path in looks if path.endswith(ending)) >= count for ending in wanted)
+        def are_polled() -> bool:
+            polls = Counter(poll.path for poll in self.list_polls()[before:] if poll.status == 200)
+            return all(sum(polls[path] for path in polls if path.endswith(suffix)) >= count for suffix in paths)
 
-        self.airflow.wait_for(f"{count} rounds", done, 240)
+        self.airflow.wait_for(f"{count} polls of each flow", are_polled, 240)
 
-    def told(self, prefix: str = "") -> Counter[str]:
-        """Return how many events Airflow has of each run, of the assets whose names begin in this way."""
-        # From its database: its API for asset events fails while a DAG run is queued.
-        rows = self.airflow.rows("select name, asset_event.extra from asset_event join asset on asset.id = asset_id")
-        # Other tests' tasks have assets of their own, whose events say something else.
-        of_watchers = [_load(extra).get("payload") for name, extra in rows if name.startswith(prefix)]
-        return Counter(payload["run_id"] for payload in of_watchers if payload)
+    def count_events(self, prefix: str = "") -> Counter[str]:
+        """Return the number of events per run, for the assets whose names start with a prefix."""
+        # From the database: the API for asset events fails while a DAG run is queued.
+        rows = self.airflow.fetch_rows(
+            "select name, asset_event.extra from asset_event join asset on asset.id = asset_id"
+        )
+        # The events of other tests' assets have a different content.
+        payloads = [_load(extra).get("payload") for name, extra in rows if name.startswith(prefix)]
+        return Counter(payload["run_id"] for payload in payloads if payload)
 
-    def wait_told(self, runs: Sequence[Any], prefix: str = "") -> None:
-        """Wait until Airflow has an event of each of these runs."""
+    def wait_for_events(self, runs: Sequence[Any], prefix: str = "") -> None:
+        """Wait until Airflow has an event for each of these runs."""
         wanted = {str(run.id) for run in runs}
-        self.airflow.wait_for(f"{len(wanted)} events", lambda: wanted <= self.told(prefix).keys(), 300)
+        self.airflow.wait_for(f"{len(wanted)} events", lambda: wanted <= self.count_events(prefix).keys(), 300)
 
-    def wait_kept(self, runs: Sequence[Any]) -> None:
-        """Wait until the watchers have put down that they told of these runs."""
+    def wait_for_cursors(self, runs: Sequence[Any]) -> None:
+        """Wait until the watchers' stored cursors contain these runs."""
         wanted = {str(run.id) for run in runs}
 
-        def kept() -> bool:
-            rows = self.airflow.rows("select value from asset_state_store")
+        def are_stored() -> bool:
+            rows = self.airflow.fetch_rows("select value from asset_state_store")
             return wanted <= {run_id for (value,) in rows for run_id in json.loads(json.loads(value))["ended"]}
 
-        self.airflow.wait_for("the watchers' cursors", kept, 180)
+        self.airflow.wait_for("the watchers' cursors", are_stored, 180)
 
-    def handed_over(self, dag_id: str) -> list[list[str]]:
-        """Return the ids of the runs that each DAG run which has ended was started with, the earliest DAG run first."""
+    def list_received_run_ids(self, dag_id: str) -> list[list[str]]:
+        """Return the ids of the runs that started each successful DAG run, oldest DAG run first."""
         runs = self.airflow.get(f"/api/v2/dags/{dag_id}/dagRuns", limit=1000, order_by="run_after")["dag_runs"]
-        done = [run["dag_run_id"] for run in runs if run["state"] == "success"]
-        return [self.airflow.xcom(dag_id, done_id, "run_ids") for done_id in done]
+        dag_run_ids = [run["dag_run_id"] for run in runs if run["state"] == "success"]
+        return [self.airflow.get_xcom(dag_id, dag_run_id, "run_ids") for dag_run_id in dag_run_ids]
 
-    def wait_handed_over(self, dag_id: str, runs: Sequence[Any]) -> list[list[str]]:
-        """Wait until each of these runs was handed to a DAG run; no other run ends meanwhile."""
+    def wait_for_received_run_ids(self, dag_id: str, runs: Sequence[Any]) -> list[list[str]]:
+        """Wait until each of these runs has started a DAG run, and return the result of all DAG runs."""
         wanted = {str(run.id) for run in runs}
         self.airflow.wait_for(
             f"{len(wanted)} runs in {dag_id}",
-            lambda: wanted <= {run_id for some in self.handed_over(dag_id) for run_id in some},
+            lambda: wanted <= {run_id for run_ids in self.list_received_run_ids(dag_id) for run_id in run_ids},
             300,
         )
-        return self.handed_over(dag_id)
+        return self.list_received_run_ids(dag_id)
 
 
 def _load(value: Any) -> Any:
-    """Read a JSON column: PostgreSQL's driver has done so already."""
+    """Parse a JSON column, unless PostgreSQL's driver has already parsed it."""
     return json.loads(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What the demo and the tests ask a running Airflow, by its public REST API."""
+"""Client of Airflow's public REST API for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from urllib.parse import quote
 
 import httpx
 
-FINISHED_RUN = frozenset({"success", "failed"})
-FINISHED_TASK = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+FINISHED_RUN_STATES = frozenset({"success", "failed"})
+FINISHED_TASK_STATES = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 POLL_SECONDS = 0.2
-PAGE = 100
+PAGE_SIZE = 100
 
 INTERNAL_ERROR, CONFLICT = 500, 409
 DATABASE_BUSY = "Database error"
-BUSY_TRIES, BUSY_SECONDS = 40, 0.5
+MAX_ATTEMPTS, RETRY_SECONDS = 40, 0.5
 
 
-class AirflowBroken(Exception):
-    """Airflow, a DAG file or a task is not in the state that was asked for."""
+class AirflowError(Exception):
+    """Airflow, a DAG file or a task is not in the expected state."""
 
 
 @dataclass(frozen=True)
 class TaskInstance:
-    """What a caller wants to know about one task of a DAG run."""
+    """One task instance of a DAG run."""
 
     task_id: str
     map_index: int
     state: str | None
     try_number: int
-    seconds: float | None
+    duration: float | None
 
 
 class AirflowApi:
-    """One Airflow, seen through its REST API.
+    """Client of one Airflow's REST API.
 
     :param url: scheme, host and port of its api-server.
     """
@@ -47,24 +47,24 @@ class AirflowApi:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # trust_env=False: a proxy configured for the outside world must not be asked for 127.0.0.1.
+        # trust_env=False: requests to 127.0.0.1 must not go through a proxy from the environment.
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def log_in(self) -> None:
-        """Get a token for all later requests; everybody is an admin."""
+        """Get a token for all further requests. Every user is an admin."""
         token = self._call("GET", "/auth/token")["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def warm_up(self) -> None:
-        """Have the API built that tasks talk to.
+        """Initialize the API that tasks use.
 
-        That happens at its first request and takes seconds: longer than a task waits for its first answer when all
-        cores are busy.
+        Airflow does this at the first request. It takes seconds, which is longer than a task waits for its first
+        response on a busy machine.
         """
         self.get("/execution/health")
 
-    def health(self) -> dict[str, Any]:
-        """Return what Airflow says of each of its components; ``status`` is ``healthy`` or not."""
+    def get_health(self) -> dict[str, Any]:
+        """Return the health of each component; its ``status`` is ``healthy`` if it is running."""
         return dict(self.get(f"{self.root}/monitor/health"))
 
     def close(self) -> None:
@@ -72,172 +72,188 @@ class AirflowApi:
         self._http.close()
 
     def get(self, path: str, **params: Any) -> Any:
-        """Return the answer of any endpoint that has no method here."""
+        """Return the response of an endpoint that has no method here."""
         return self._call("GET", path, params=params)
 
     # DAG runs
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> str:
-        """Start a DAG run and return its id; ``conf`` overrides the DAG's params."""
-        # An id of our own, so that a repeated request cannot make a second DAG run.
+        """Start a DAG run and return its id. ``conf`` overrides the DAG's params."""
+        # With an explicit id, a repeated request cannot create a second DAG run.
         run_id = f"manual__{uuid.uuid4()}"
-        body = self._trigger_body(run_id, conf, logical_date)
-        self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, done_if=CONFLICT)
+        body = self._build_trigger_body(run_id, conf, logical_date)
+        self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body, accept_status=CONFLICT)
         return run_id
 
-    def pause(self, dag_id: str, is_paused: bool = True) -> None:
-        """Pause or unpause a DAG, as a user would."""
+    def set_paused(self, dag_id: str, is_paused: bool = True) -> None:
+        """Pause or unpause a DAG."""
         self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": is_paused})
 
     def add_asset_event(self, asset_name: str) -> None:
-        """Add an event of an asset, as its outside producer does."""
-        [asset] = [one for one in self.get(f"{self.root}/assets", limit=PAGE)["assets"] if one["name"] == asset_name]
+        """Add an asset event, as an external producer does."""
+        [asset] = [
+            asset for asset in self.get(f"{self.root}/assets", limit=PAGE_SIZE)["assets"] if asset["name"] == asset_name
+        ]
         self._call("POST", f"{self.root}/assets/events", json={"asset_id": asset["id"]})
 
-    def run_state(self, dag_id: str, run_id: str) -> str:
+    def get_run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
-        return str(self._call("GET", self._run_path(dag_id, run_id))["state"])
+        return str(self._call("GET", self._build_run_path(dag_id, run_id))["state"])
 
-    def wait_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120) -> str:
         """Wait until a DAG run has ended and return its state."""
-        self.wait_for(f"the end of {dag_id} {run_id}", lambda: self.run_state(dag_id, run_id) in FINISHED_RUN, timeout)
-        return self.run_state(dag_id, run_id)
+        self.wait_for(
+            f"the end of {dag_id} {run_id}", lambda: self.get_run_state(dag_id, run_id) in FINISHED_RUN_STATES, timeout
+        )
+        return self.get_run_state(dag_id, run_id)
 
     # Tasks
 
-    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+    def list_task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """Return the task instances of a DAG run, in the order in which they started."""
-        found = self._call(
-            "GET", f"{self._run_path(dag_id, run_id)}/taskInstances", params={"limit": PAGE, "order_by": "start_date"}
+        rows = self._call(
+            "GET",
+            f"{self._build_run_path(dag_id, run_id)}/taskInstances",
+            params={"limit": PAGE_SIZE, "order_by": "start_date"},
         )["task_instances"]
         return [
-            TaskInstance(item["task_id"], item["map_index"], item["state"], item["try_number"], item["duration"])
-            for item in found
+            TaskInstance(row["task_id"], row["map_index"], row["state"], row["try_number"], row["duration"])
+            for row in rows
         ]
 
-    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
+    def get_task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
         """Return one task instance of a DAG run."""
-        for item in self.task_instances(dag_id, run_id):
-            if (item.task_id, item.map_index) == (task_id, map_index):
-                return item
-        raise AirflowBroken(f"{dag_id} has no task {task_id} with map index {map_index}.")
+        for task in self.list_task_instances(dag_id, run_id):
+            if (task.task_id, task.map_index) == (task_id, map_index):
+                return task
+        raise AirflowError(f"{dag_id} has no task {task_id} with map index {map_index}.")
 
-    def wait_task(
+    def wait_for_task(
         self, dag_id: str, run_id: str, task_id: str, states: Iterable[str], timeout: float = 120
     ) -> TaskInstance:
         """Wait until a task is in one of these states and return it."""
         wanted = frozenset(states)
         self.wait_for(
             f"{dag_id}.{task_id} in {sorted(wanted)}",
-            lambda: self.task_instance(dag_id, run_id, task_id).state in wanted,
+            lambda: self.get_task_instance(dag_id, run_id, task_id).state in wanted,
             timeout,
         )
-        return self.task_instance(dag_id, run_id, task_id)
+        return self.get_task_instance(dag_id, run_id, task_id)
 
-    def set_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task as a user would: ``success``, ``failed`` or ``skipped``."""
-        self._call("PATCH", self._task_path(dag_id, run_id, task_id), json={"new_state": state})
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task as ``success``, ``failed`` or ``skipped``, as a user does in the UI."""
+        self._call("PATCH", self._build_task_path(dag_id, run_id, task_id), json={"new_state": state})
 
-    def clear(self, dag_id: str, run_id: str, task_ids: Iterable[str]) -> None:
-        """Clear tasks, as a user would, so that they run again."""
+    def clear_tasks(self, dag_id: str, run_id: str, task_ids: Iterable[str]) -> None:
+        """Clear tasks so that they run again, as a user does in the UI."""
         body = {"dag_run_id": run_id, "task_ids": list(task_ids), "dry_run": False, "only_failed": False}
         self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 
-    # What a task left behind
+    # Results of a task
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+    def get_xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """Return one XCom value of a task."""
-        path = f"{self._task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key, safe='')}"
+        path = f"{self._build_task_path(dag_id, run_id, task_id)}/xcomEntries/{quote(key, safe='')}"
         return self._call("GET", path, params={"map_index": map_index, "stringify": False})["value"]
 
-    def xcoms(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+    def get_xcoms(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return all XCom values of a task by key."""
-        path = f"{self._task_path(dag_id, run_id, task_id)}/xcomEntries"
-        entries = self._call("GET", path, params={"map_index": map_index, "limit": PAGE})["xcom_entries"]
-        return {entry["key"]: self.xcom(dag_id, run_id, task_id, entry["key"], map_index) for entry in entries}
+        path = f"{self._build_task_path(dag_id, run_id, task_id)}/xcomEntries"
+        entries = self._call("GET", path, params={"map_index": map_index, "limit": PAGE_SIZE})["xcom_entries"]
+        return {entry["key"]: self.get_xcom(dag_id, run_id, task_id, entry["key"], map_index) for entry in entries}
 
-    def links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
-        """Return a task's links by name, None for one that leads nowhere yet."""
-        path = f"{self._task_path(dag_id, run_id, task_id)}/links"
+    def get_links(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """Return a task's links by name, None for a link that has no URL yet."""
+        path = f"{self._build_task_path(dag_id, run_id, task_id)}/links"
         return dict(self._call("GET", path, params={"map_index": map_index})["extra_links"])
 
-    def asset_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return what the asset events of a DAG run's tasks say, their ``extra``."""
-        asked = {"source_dag_id": dag_id, "source_run_id": run_id, "limit": PAGE}
-        return [event["extra"] for event in self.get(f"{self.root}/assets/events", **asked)["asset_events"]]
+    def list_asset_events(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the ``extra`` of the asset events of a DAG run's tasks."""
+        query = {"source_dag_id": dag_id, "source_run_id": run_id, "limit": PAGE_SIZE}
+        return [event["extra"] for event in self.get(f"{self.root}/assets/events", **query)["asset_events"]]
 
-    def rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        """Return a task's templated arguments as they were rendered."""
-        path = self._task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
+    def get_rendered_fields(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return a task's rendered template fields."""
+        path = self._build_task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
         return dict(self._call("GET", path)["rendered_fields"])
 
-    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+    def get_get_log_entries(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1
+    ) -> str:
         """Return the log of one try of a task as text."""
-        return "\n".join(_log_line(entry) for entry in self._log(dag_id, run_id, task_id, try_number, map_index))
+        return "\n".join(
+            _format_log_entry(entry) for entry in self._get_log_entries(dag_id, run_id, task_id, try_number, map_index)
+        )
 
-    def wait_log(
+    def wait_for_log(
         self, dag_id: str, run_id: str, task_id: str, text: str, try_number: int = 1, timeout: float = 120
     ) -> None:
-        """Wait until a task's log contains a text; a task that ends without it raises."""
+        """Wait until a task's log contains a text. Raise if the task ends without it."""
 
-        def logged() -> bool:
-            task = self.task_instance(dag_id, run_id, task_id)  # before its log, so that an ended one has it all
-            log = self.log(dag_id, run_id, task_id, try_number) if task.try_number >= try_number else ""
-            if task.state in FINISHED_TASK and text not in log:
-                raise AirflowBroken(f"{dag_id}.{task_id} ended without {text!r} in its log:\n{log[-2000:]}")
+        def is_logged() -> bool:
+            task = self.get_task_instance(
+                dag_id, run_id, task_id
+            )  # before its log, so that the log of an ended task is complete
+            log = self.get_log(dag_id, run_id, task_id, try_number) if task.try_number >= try_number else ""
+            if task.state in FINISHED_TASK_STATES and text not in log:
+                raise AirflowError(f"{dag_id}.{task_id} ended without {text!r} in its log:\n{log[-2000:]}")
             return text in log
 
-        self.wait_for(f"{text!r} in the log of {dag_id}.{task_id}", logged, timeout)
+        self.wait_for(f"{text!r} in the log of {dag_id}.{task_id}", is_logged, timeout)
 
-    def log_seconds(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> float | None:
-        """Return the time from the first to the last log line of a try: all of it, where Airflow counts one poke."""
-        log = self._log(dag_id, run_id, task_id, try_number, map_index=-1)
+    def get_log_duration(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> float | None:
+        """Return the seconds between a try's first and last log line. Airflow's duration covers only one poke."""
+        log = self._get_log_entries(dag_id, run_id, task_id, try_number, map_index=-1)
         times = [datetime.fromisoformat(entry["timestamp"]) for entry in log if entry.get("timestamp")]
         return (max(times) - min(times)).total_seconds() if times else None
 
     # Waiting
 
     def wait_for(self, what: str, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait until a condition holds; ``what`` says in an error what was waited for."""
+        """Wait until a condition holds; ``what`` describes it in the error message."""
         deadline = time.monotonic() + timeout
         while not condition():
             self.check_alive()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"Waited {timeout:g} s for {what}.")
+                raise TimeoutError(f"Timed out after {timeout:g} s waiting for {what}.")
             time.sleep(POLL_SECONDS)
 
     def check_alive(self) -> None:
-        """Raise if there is no point in waiting on; called at every turn of a wait."""
+        """Raise if waiting is pointless. Called repeatedly while waiting."""
 
-    # Inside
+    # Internals
 
-    def _trigger_body(self, run_id: str, conf: Mapping[str, Any] | None, logical_date: str | None) -> dict[str, Any]:
+    def _build_trigger_body(
+        self, run_id: str, conf: Mapping[str, Any] | None, logical_date: str | None
+    ) -> dict[str, Any]:
         return {"dag_run_id": run_id, "conf": dict(conf or {}), "logical_date": logical_date}
 
-    def _run_path(self, dag_id: str, run_id: str) -> str:
+    def _build_run_path(self, dag_id: str, run_id: str) -> str:
         return f"{self.root}/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"
 
-    def _task_path(self, dag_id: str, run_id: str, task_id: str) -> str:
-        return f"{self._run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"
+    def _build_task_path(self, dag_id: str, run_id: str, task_id: str) -> str:
+        return f"{self._build_run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}"
 
-    def _log(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[dict[str, Any]]:
-        path = f"{self._task_path(dag_id, run_id, task_id)}/logs/{try_number}"
-        answer = self._call("GET", path, params={"map_index": map_index, "full_content": True})
-        return list(answer["content"])
+    def _get_log_entries(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int
+    ) -> list[dict[str, Any]]:
+        path = f"{self._build_task_path(dag_id, run_id, task_id)}/logs/{try_number}"
+        response = self._call("GET", path, params={"map_index": map_index, "full_content": True})
+        return list(response["content"])
 
-    def _call(self, method: str, path: str, *, done_if: int | None = None, **arguments: Any) -> Any:
-        """Ask Airflow; every request here may be repeated, and is while the sqlite database is too busy to answer."""
-        for _ in range(BUSY_TRIES):
-            answer = self._http.request(method, path, headers={"Accept": "application/json"}, **arguments)
-            if answer.status_code != INTERNAL_ERROR or DATABASE_BUSY not in answer.text:
+    def _call(self, method: str, path: str, *, accept_status: int | None = None, **arguments: Any) -> Any:
+        """Send a request, and repeat it while the sqlite database is too busy. All requests here are repeatable."""
+        for _ in range(MAX_ATTEMPTS):
+            response = self._http.request(method, path, headers={"Accept": "application/json"}, **arguments)
+            if response.status_code != INTERNAL_ERROR or DATABASE_BUSY not in response.text:
                 break
-            time.sleep(BUSY_SECONDS)
-        if answer.is_error and answer.status_code != done_if:
-            raise AirflowBroken(f"{method} {path} answered {answer.status_code}: {answer.text[:2000]}")
-        return answer.json()
+            time.sleep(RETRY_SECONDS)
+        if response.is_error and response.status_code != accept_status:
+            raise AirflowError(f"{method} {path} returned {response.status_code}: {response.text[:2000]}")
+        return response.json()
 
 
-def _log_line(entry: Mapping[str, Any]) -> str:
-    """Write one structured log entry as text: level, message, and the exceptions it carries."""
+def _format_log_entry(entry: Mapping[str, Any]) -> str:
+    """Format a structured log entry as text: level, message and exceptions."""
     exceptions = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
     return "\n".join([f"{entry.get('level', '')} {entry['event']}".strip(), *exceptions])

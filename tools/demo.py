@@ -1,6 +1,6 @@
-"""Run the example DAGs in a real Airflow against the sandbox, show what came of it, and check it all.
+"""Run the example DAGs in a real Airflow against the sandbox, show the results, and check them.
 
-Run it with ``make demo``. The status is 0 when everything is as it should be.
+Run it with ``make demo``. The exit status is 0 if all checks pass.
 """
 
 from __future__ import annotations
@@ -28,62 +28,62 @@ from airflow_provider_flowruns.sandbox.scenario import (
     TABLEFLOW_FLOW_ID,
     seed,
 )
-from tools.airflow_api import AirflowBroken, TaskInstance
-from tools.leaks import find_leaks
+from tools.airflow_api import AirflowError, TaskInstance
 from tools.real_airflow import RealAirflow
-from tools.stage import SteppedClock
+from tools.secret_scan import find_secrets
+from tools.stepped_clock import SteppedClock
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "example_dags"
 HOME = CHECKOUT / ".demo" / "airflow"
 
-DONE = "success"
+SUCCESS = "success"
 EXPECTED: dict[str, dict[str, str]] = {
-    "portable_wait_and_history": {"loaded": DONE, "attempts": DONE, "judge": DONE},
+    "portable_wait_and_history": {"loaded": SUCCESS, "attempts": SUCCESS, "judge": SUCCESS},
     "portable_history": {
-        "newest": DONE,
-        "ended": DONE,
-        "attempts": DONE,
-        "count_by_disposition": DONE,
-        "archive": DONE,
-        "rows_loaded": DONE,
+        "newest": SUCCESS,
+        "ended": SUCCESS,
+        "attempts": SUCCESS,
+        "count_by_disposition": SUCCESS,
+        "archive": SUCCESS,
+        "rows_loaded": SUCCESS,
     },
     "portable_failed_run": {"contacts_loaded": "failed", "build_report": "upstream_failed"},
-    "activepieces_wait": {"newest": DONE, "ended": DONE, "run": DONE},
-    "tableflow_wait": {"newest": DONE, "ended": DONE, "run": DONE},
-    "portable_run_flow": {"load": DONE, "rows_loaded": DONE},
-    "activepieces_run_flow": {"notify": DONE, "seconds_taken": DONE},
-    "tableflow_run_flow": {"fetch_invoice": DONE, "read_invoice": DONE, "run_id_of": DONE},
-    "portable_finished_asset": {"runs_that_ended": DONE},
-    "three_services": {"nightly_load": DONE, "orders_synced": DONE, "invoices_read": DONE, "report": DONE},
+    "activepieces_wait": {"newest": SUCCESS, "ended": SUCCESS, "run": SUCCESS},
+    "tableflow_wait": {"newest": SUCCESS, "ended": SUCCESS, "run": SUCCESS},
+    "portable_run_flow": {"load": SUCCESS, "rows_loaded": SUCCESS},
+    "activepieces_run_flow": {"notify": SUCCESS, "seconds_taken": SUCCESS},
+    "tableflow_run_flow": {"fetch_invoice": SUCCESS, "read_invoice": SUCCESS, "run_id_of": SUCCESS},
+    "portable_finished_asset": {"runs_that_ended": SUCCESS},
+    "three_services": {"nightly_load": SUCCESS, "orders_synced": SUCCESS, "invoices_read": SUCCESS, "report": SUCCESS},
 }
-# Nobody triggers this one: its watcher does, at the end of a run.
-WATCHING = "portable_finished_asset"
-FAILING = ("portable_failed_run", "contacts_loaded")
-JUDGE = ("portable_wait_and_history", "judge")
+# Not triggered by the demo, but by its watcher at the end of a run.
+WATCHER_DAG = "portable_finished_asset"
+FAILING_TASK = ("portable_failed_run", "contacts_loaded")
+JUDGE_TASK = ("portable_wait_and_history", "judge")
 
-# The DAG that starts a run, and how it starts and waits.
-STARTING = {
+# DAGs that start a run, with the task that starts it and the flow.
+STARTING_DAGS = {
     "portable_run_flow": ("load", PORTABLE_SLOW_FLOW_ID),
     "activepieces_run_flow": ("notify", ACTIVEPIECES_PAUSING_FLOW_ID),
     "tableflow_run_flow": ("read_invoice", TABLEFLOW_FLOW_ID),
 }
 
-WAITING_WITH_PENDING = [
+PENDING_TASKS = [
     ("portable_wait_and_history", "loaded"),
     ("portable_history", "ended"),
-    FAILING,
+    FAILING_TASK,
     ("activepieces_wait", "ended"),
     ("three_services", "nightly_load"),
     ("three_services", "orders_synced"),
     ("portable_run_flow", "load"),
 ]
-# Activepieces does not show what a queued run was called with, so it may be the task's own.
-QUEUED = ("activepieces_run_flow", "notify")
-# TableFlow has no word for a run that has not begun.
+# Activepieces does not show the trigger output of a queued run, so any of them may be the run of this task.
+QUEUED_TASK = ("activepieces_run_flow", "notify")
+# TableFlow has no status for a run that has not started.
 WAITING_TASKS = [
-    *WAITING_WITH_PENDING,
-    QUEUED,
+    *PENDING_TASKS,
+    QUEUED_TASK,
     ("tableflow_wait", "ended"),
     ("three_services", "invoices_read"),
     ("tableflow_run_flow", "read_invoice"),
@@ -101,32 +101,32 @@ VENDOR_ERROR = "Destination rejected table contacts: column email is too narrow"
 ROWS_LOADED = 1500
 SUCCESS_RATE = 0.95
 
-# Seconds on the sandbox's clock. Scheduled runs come every 20 and 30 s: all of the demo happens between two of them.
-BEHIND = 30.0
-HISTORY_ENDS = 10.0
-WAITING, RUNNING = 2.0, 6.0
-INTO_RUNNING, TO_THE_END = 3.0, 6.0
+# Seconds on the sandbox's clock. Runs are scheduled every 20 and 30 s; the whole demo takes place between two of them.
+BEHIND_SECONDS = 30.0
+HISTORY_SECONDS = 10.0
+WAITING_SECONDS, RUNNING_SECONDS = 2.0, 6.0
+SECONDS_TO_RUNNING, SECONDS_TO_END = 3.0, 6.0
 
 POLL_SECONDS = 3.0
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 @dataclass
 class Checks:
-    """What should hold, and whether it does."""
+    """The results of all checks."""
 
     lines: list[str] = field(default_factory=list)
     failed: int = 0
 
-    def that(self, holds: bool, claim: str, found: object = "") -> None:
-        """Note down one claim, and what was found where it does not hold."""
-        self.failed += not holds
-        self.lines.append(f"  ok      {claim}" if holds else f"  NOT OK  {claim}: {found}")
+    def check(self, passed: bool, description: str, found: object = "") -> None:
+        """Record one check, and what was found instead if it failed."""
+        self.failed += not passed
+        self.lines.append(f"  ok      {description}" if passed else f"  NOT OK  {description}: {found}")
 
 
 @dataclass
-class Scene:
-    """Everything the acts of the demo work with."""
+class Demo:
+    """The state of the demo."""
 
     sandbox: Sandbox
     clock: SteppedClock
@@ -135,9 +135,9 @@ class Scene:
     runs: dict[str, str] = field(default_factory=dict)
     watched_run_id: str = ""
 
-    def log(self, dag_id: str, task_id: str) -> str:
+    def get_log(self, dag_id: str, task_id: str) -> str:
         """Return a task's log."""
-        return self.airflow.log(dag_id, self.runs[dag_id], task_id)
+        return self.airflow.get_log(dag_id, self.runs[dag_id], task_id)
 
 
 def main() -> int:
@@ -145,231 +145,240 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     checks = Checks()
     shutil.rmtree(HOME, ignore_errors=True)
-    clock = SteppedClock(BEHIND)
+    clock = SteppedClock(BEHIND_SECONDS)
     with Sandbox(clock=clock) as sandbox:
         prepare_history(sandbox, clock)
-        say("sandbox", f"three APIs at {sandbox.url}, no account needed")
+        report_progress("sandbox", f"three APIs at {sandbox.url}, no account needed")
         with RealAirflow(EXAMPLES, env=sandbox.connections(), home=HOME, poke_interval=POLL_SECONDS) as airflow:
-            scene = Scene(sandbox, clock, airflow, checks)
-            wait_ready(scene)
-            start_runs(scene)
-            play_runs(scene)
-            wait_watcher(scene)
-            wait_dags(scene)
-            check_tasks(scene)
-            check_endpoints(scene)
-        check_secrets(scene)
-    return report(checks)
+            demo = Demo(sandbox, clock, airflow, checks)
+            wait_until_ready(demo)
+            start_runs(demo)
+            advance_runs(demo)
+            wait_for_watcher(demo)
+            wait_for_dag_runs(demo)
+            check_tasks(demo)
+            check_endpoints(demo)
+        check_secrets(demo)
+    return report_results(checks)
 
 
 def prepare_history(sandbox: Sandbox, clock: SteppedClock) -> None:
-    """Fill the sandbox with flows and what they did so far: all succeeded but one."""
+    """Add flows and their history to the sandbox: all runs succeeded except one."""
     seed(sandbox)
-    flow_of(sandbox.portable.flows, PORTABLE_FLOW_ID).add_run(outcome="FAILED", ago=90)
-    clock.advance(HISTORY_ENDS)
+    find_flow(sandbox.portable.flows, PORTABLE_FLOW_ID).add_run(outcome="FAILED", ago=90)
+    clock.advance(HISTORY_SECONDS)
 
 
-def wait_ready(scene: Scene) -> None:
-    """Wait until Airflow knows the example DAGs."""
-    began = time.monotonic()
-    scene.airflow.wait_ready(EXPECTED)
-    say("Airflow", f"ready after {time.monotonic() - began:.0f} s; its logs are in {HOME.relative_to(CHECKOUT)}")
-
-
-def start_runs(scene: Scene) -> None:
-    """Let a run begin at every flow, and trigger the DAGs that wait for them."""
-    portable, activepieces, tableflow = scene.sandbox.services
-    watched_run = flow_of(portable.flows, PORTABLE_FLOW_ID).add_run(waiting=WAITING, running=RUNNING)
-    scene.watched_run_id = str(watched_run.id)
-    flow_of(scene.sandbox.portable.workflows, PORTABLE_WORKFLOW_ID).add_run(waiting=WAITING, running=RUNNING)
-    flow_of(portable.flows, PORTABLE_FAILING_FLOW_ID).add_run(
-        outcome="FAILED", waiting=WAITING, running=RUNNING, errors=[VENDOR_ERROR]
+def wait_until_ready(demo: Demo) -> None:
+    """Wait until Airflow has loaded the example DAGs."""
+    started_at = time.monotonic()
+    demo.airflow.wait_until_ready(EXPECTED)
+    report_progress(
+        "Airflow", f"ready after {time.monotonic() - started_at:.0f} s; its logs are in {HOME.relative_to(CHECKOUT)}"
     )
-    flow_of(activepieces.flows, ACTIVEPIECES_FLOW_ID).add_run(waiting=WAITING, running=RUNNING)
-    flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).add_run(waiting=0, running=WAITING + RUNNING)
-    # Those that DAGs start themselves.
-    flow_of(portable.flows, PORTABLE_SLOW_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
-    flow_of(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(waiting=WAITING, running=RUNNING)
-    # This one may begin only after the first step of the clock: its task has another one before it.
-    flow_of(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING)
-    scene.runs.update({dag_id: scene.airflow.trigger(dag_id) for dag_id in EXPECTED if dag_id != WATCHING})
-    say("DAGs", f"{len(scene.runs)} triggered")
 
 
-def play_runs(scene: Scene) -> None:
-    """Let the runs go on, but only when every sensor has seen where they stand."""
-    see(scene, "PENDING", WAITING_WITH_PENDING)
-    see(scene, "queued", [QUEUED])
-    scene.clock.advance(INTO_RUNNING)
-    see(scene, "RUNNING", WAITING_TASKS)
-    scene.airflow.wait_for("the watcher's first look", lambda: bool(watcher_cursors(scene)), PATIENCE)
-    scene.clock.advance(TO_THE_END)
+def start_runs(demo: Demo) -> None:
+    """Start a run of every flow, and trigger the DAGs that wait for them."""
+    portable, activepieces, tableflow = demo.sandbox.services
+    watched_run = find_flow(portable.flows, PORTABLE_FLOW_ID).add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)
+    demo.watched_run_id = str(watched_run.id)
+    find_flow(demo.sandbox.portable.workflows, PORTABLE_WORKFLOW_ID).add_run(
+        waiting=WAITING_SECONDS, running=RUNNING_SECONDS
+    )
+    find_flow(portable.flows, PORTABLE_FAILING_FLOW_ID).add_run(
+        outcome="FAILED", waiting=WAITING_SECONDS, running=RUNNING_SECONDS, errors=[VENDOR_ERROR]
+    )
+    find_flow(activepieces.flows, ACTIVEPIECES_FLOW_ID).add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)
+    find_flow(tableflow.flows, TABLEFLOW_FLOW_ID).add_run(waiting=0, running=WAITING_SECONDS + RUNNING_SECONDS)
+    # Runs that are started by DAGs.
+    find_flow(portable.flows, PORTABLE_SLOW_FLOW_ID).next_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)
+    find_flow(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(
+        waiting=WAITING_SECONDS, running=RUNNING_SECONDS
+    )
+    # This one may start only after the first step of the clock: its task has an upstream task.
+    find_flow(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING_SECONDS)
+    demo.runs.update({dag_id: demo.airflow.trigger(dag_id) for dag_id in EXPECTED if dag_id != WATCHER_DAG})
+    report_progress("DAGs", f"{len(demo.runs)} triggered")
 
 
-def see(scene: Scene, state: str, waiting: Collection[tuple[str, str]]) -> None:
-    """Wait until the waiting tasks have logged a run in this state."""
-    problems = []
+def advance_runs(demo: Demo) -> None:
+    """Advance the runs, each time after every waiting task has logged the current status."""
+    wait_for_status(demo, "PENDING", PENDING_TASKS)
+    wait_for_status(demo, "queued", [QUEUED_TASK])
+    demo.clock.advance(SECONDS_TO_RUNNING)
+    wait_for_status(demo, "RUNNING", WAITING_TASKS)
+    demo.airflow.wait_for("the watcher's first poll", lambda: bool(get_watcher_cursors(demo)), TIMEOUT_SECONDS)
+    demo.clock.advance(SECONDS_TO_END)
+
+
+def wait_for_status(demo: Demo, status: str, waiting: Collection[tuple[str, str]]) -> None:
+    """Wait until the waiting tasks have logged that their runs have this status."""
+    errors = []
     for dag_id, task_id in waiting:
         try:
-            scene.airflow.wait_log(dag_id, scene.runs[dag_id], task_id, f"is {state}", timeout=PATIENCE)
-        except (AirflowBroken, TimeoutError) as problem:
-            problems.append(str(problem))
-    say(state, f"seen by {len(waiting) - len(problems)} of {len(waiting)} waiting tasks")
-    scene.checks.that(not problems, f"{len(waiting)} waiting tasks see their run {state}", "; ".join(problems))
+            demo.airflow.wait_for_log(dag_id, demo.runs[dag_id], task_id, f"is {status}", timeout=TIMEOUT_SECONDS)
+        except (AirflowError, TimeoutError) as error:
+            errors.append(str(error))
+    report_progress(status, f"logged by {len(waiting) - len(errors)} of {len(waiting)} waiting tasks")
+    demo.checks.check(not errors, f"{len(waiting)} waiting tasks log that their run is {status}", "; ".join(errors))
 
 
-def watcher_cursors(scene: Scene) -> list[Any]:
-    """Return what the watcher has kept of its looks."""
-    assets = scene.airflow.get("/api/v2/assets", dag_ids=WATCHING)["assets"]
+def get_watcher_cursors(demo: Demo) -> list[Any]:
+    """Return the cursors that the watcher has stored."""
+    assets = demo.airflow.get("/api/v2/assets", dag_ids=WATCHER_DAG)["assets"]
     return [
         entry
         for asset in assets
-        for entry in scene.airflow.get(f"/api/v2/assets/{asset['id']}/state-store")["asset_state_store"]
+        for entry in demo.airflow.get(f"/api/v2/assets/{asset['id']}/state-store")["asset_state_store"]
     ]
 
 
-def watcher_runs(scene: Scene) -> list[str]:
+def get_watcher_dag_runs(demo: Demo) -> list[str]:
     """Return the ids of the DAG runs that the watcher has started."""
-    return [run["dag_run_id"] for run in scene.airflow.get(f"/api/v2/dags/{WATCHING}/dagRuns")["dag_runs"]]
+    return [run["dag_run_id"] for run in demo.airflow.get(f"/api/v2/dags/{WATCHER_DAG}/dagRuns")["dag_runs"]]
 
 
-def wait_watcher(scene: Scene) -> None:
+def wait_for_watcher(demo: Demo) -> None:
     """Wait until the end of a run has started a DAG."""
     try:
-        scene.airflow.wait_for(f"a run of {WATCHING}", lambda: bool(watcher_runs(scene)), PATIENCE)
-    except TimeoutError as problem:
-        scene.checks.that(False, f"{WATCHING} is started", problem)
+        demo.airflow.wait_for(f"a run of {WATCHER_DAG}", lambda: bool(get_watcher_dag_runs(demo)), TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        demo.checks.check(False, f"{WATCHER_DAG} is started", error)
     else:
-        scene.runs[WATCHING] = watcher_runs(scene)[0]
+        demo.runs[WATCHER_DAG] = get_watcher_dag_runs(demo)[0]
 
 
-def wait_dags(scene: Scene) -> None:
-    """Wait until all DAG runs have ended, and check how."""
-    for dag_id, run_id in scene.runs.items():
-        expected = DONE if set(EXPECTED[dag_id].values()) == {DONE} else "failed"
+def wait_for_dag_runs(demo: Demo) -> None:
+    """Wait until all DAG runs have ended, and check their states."""
+    for dag_id, run_id in demo.runs.items():
+        expected = SUCCESS if set(EXPECTED[dag_id].values()) == {SUCCESS} else "failed"
         try:
-            state = scene.airflow.wait_run(dag_id, run_id, PATIENCE)
-        except TimeoutError as problem:
-            state = str(problem)
-        scene.checks.that(state == expected, f"{dag_id} ends as {expected}", state)
+            state = demo.airflow.wait_for_run(dag_id, run_id, TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            state = str(error)
+        demo.checks.check(state == expected, f"{dag_id} ends as {expected}", state)
 
 
-def check_tasks(scene: Scene) -> None:
-    """Show all tasks, and check their states and what they left behind."""
+def check_tasks(demo: Demo) -> None:
+    """Show all tasks, and check their states and results."""
     print(f"\n{'DAG':<26} {'task':<21} {'state':<16} {'seconds':>7}  XCom")
-    for dag_id, run_id in scene.runs.items():
-        instances = scene.airflow.task_instances(dag_id, run_id)
+    for dag_id, run_id in demo.runs.items():
+        instances = demo.airflow.list_task_instances(dag_id, run_id)
         for instance in instances:
-            print(row_of(scene, dag_id, instance))
+            print(format_task(demo, dag_id, instance))
         states = {instance.task_id: str(instance.state) for instance in instances}
-        scene.checks.that(states == EXPECTED[dag_id], f"{dag_id}: every task ends as it should", states)
-    check_failure(scene)
-    check_judgement(scene)
-    check_starts(scene)
-    check_watcher(scene)
-    check_deferred(scene)
+        demo.checks.check(states == EXPECTED[dag_id], f"{dag_id}: every task ends as expected", states)
+    check_failure(demo)
+    check_xcom(demo)
+    check_starts(demo)
+    check_watcher(demo)
+    check_deferred(demo)
 
 
-def row_of(scene: Scene, dag_id: str, instance: TaskInstance) -> str:
-    """Write one line of the table of tasks."""
-    run_id, task_id = scene.runs[dag_id], instance.task_id
-    seconds = scene.airflow.log_seconds(dag_id, run_id, task_id) if instance.try_number else None
-    values = scene.airflow.xcoms(dag_id, run_id, task_id)
-    result = in_short(values["return_value"]) if "return_value" in values else "-"
-    spent = "-" if seconds is None else f"{seconds:.1f}"
-    return f"{dag_id:<26} {task_id:<21} {instance.state or 'none':<16} {spent:>7}  {result}"
+def format_task(demo: Demo, dag_id: str, instance: TaskInstance) -> str:
+    """Return one line of the table of tasks."""
+    run_id, task_id = demo.runs[dag_id], instance.task_id
+    seconds = demo.airflow.get_log_duration(dag_id, run_id, task_id) if instance.try_number else None
+    values = demo.airflow.get_xcoms(dag_id, run_id, task_id)
+    result = summarize(values["return_value"]) if "return_value" in values else "-"
+    duration = "-" if seconds is None else f"{seconds:.1f}"
+    return f"{dag_id:<26} {task_id:<21} {instance.state or 'none':<16} {duration:>7}  {result}"
 
 
-def check_failure(scene: Scene) -> None:
-    """Show with which words the failing sensor failed."""
-    words = [line for line in scene.log(*FAILING).splitlines() if line.startswith("FlowRunFailed")]
-    print(f"\n{'.'.join(FAILING)} is meant to fail, and says why:\n  {' '.join(words) or 'nothing'}\n")
-    named = any(VENDOR_ERROR in line for line in words)
-    scene.checks.that(named, "the failing sensor's log has the vendor's own error text", words)
+def check_failure(demo: Demo) -> None:
+    """Show the error message of the failing sensor, and check it."""
+    errors = [line for line in demo.get_log(*FAILING_TASK).splitlines() if line.startswith("FlowRunFailed")]
+    print(f"\n{'.'.join(FAILING_TASK)} fails as expected:\n  {' '.join(errors) or 'no error message'}\n")
+    has_vendor_error = any(VENDOR_ERROR in line for line in errors)
+    demo.checks.check(has_vendor_error, "the failing sensor's log contains the vendor's error text", errors)
 
 
-def check_judgement(scene: Scene) -> None:
-    """Check what a downstream task made of the sensor's and the operator's XCom."""
-    dag_id, task_id = JUDGE
-    judgement = scene.airflow.xcoms(dag_id, scene.runs[dag_id], task_id).get("return_value")
+def check_xcom(demo: Demo) -> None:
+    """Check what a downstream task computes from the XCom of the sensor and the operator."""
+    dag_id, task_id = JUDGE_TASK
+    result = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value")
     expected = {"rows_loaded": ROWS_LOADED, "success_rate": SUCCESS_RATE}
-    scene.checks.that(judgement == expected, f"the downstream task computes {expected} from XCom", judgement)
+    demo.checks.check(result == expected, f"the downstream task computes {expected} from XCom", result)
 
 
-def check_starts(scene: Scene) -> None:
-    """Check in the sandbox's own ledger that each start made one run, and that the task ended with that run."""
-    for dag_id, (task_id, flow_id) in STARTING.items():
-        result = scene.airflow.xcoms(dag_id, scene.runs[dag_id], task_id).get("return_value") or {}
-        started = [str(event.run_id) for event in scene.sandbox.ledger.started if event.flow_id == flow_id]
-        scene.checks.that(
-            [result.get("run_id")] == started, f"{dag_id}: one run started, and it is the result", started
+def check_starts(demo: Demo) -> None:
+    """Check in the sandbox's ledger that each task started one run, and that this run is its result."""
+    for dag_id, (task_id, flow_id) in STARTING_DAGS.items():
+        result = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value") or {}
+        started = [str(event.run_id) for event in demo.sandbox.ledger.started if event.flow_id == flow_id]
+        demo.checks.check(
+            [result.get("run_id")] == started, f"{dag_id}: one run was started, and it is the result", started
         )
 
 
-def check_watcher(scene: Scene) -> None:
-    """Check that the run which ended started its DAG once, with its id."""
-    (task_id,) = EXPECTED[WATCHING]
-    received = [scene.airflow.xcoms(WATCHING, run_id, task_id).get("return_value") for run_id in watcher_runs(scene)]
-    expected = [[{"run_id": scene.watched_run_id, "rows_loaded": ROWS_LOADED}]]
-    scene.checks.that(received == expected, f"{WATCHING}: started once, by the run that ended", received)
-
-
-def check_deferred(scene: Scene) -> None:
-    """Check that every wait went through the triggerer."""
-    in_worker = [
-        f"{dag}.{task}" for dag, task in WAITING_TASKS if "Pausing task as DEFERRED" not in scene.log(dag, task)
+def check_watcher(demo: Demo) -> None:
+    """Check that the run that ended started its DAG once, with its id."""
+    (task_id,) = EXPECTED[WATCHER_DAG]
+    received = [
+        demo.airflow.get_xcoms(WATCHER_DAG, run_id, task_id).get("return_value")
+        for run_id in get_watcher_dag_runs(demo)
     ]
-    scene.checks.that(not in_worker, f"{len(WAITING_TASKS)} tasks waited in the triggerer", in_worker)
+    expected = [[{"run_id": demo.watched_run_id, "rows_loaded": ROWS_LOADED}]]
+    demo.checks.check(received == expected, f"{WATCHER_DAG}: started once, by the run that ended", received)
 
 
-def check_endpoints(scene: Scene) -> None:
-    """Check in the sandbox's own records that every documented endpoint was asked and did answer."""
-    answered = [request.path for request in scene.sandbox.ledger.requests if request.status == 200]
-    for what, pattern in ENDPOINTS.items():
-        asked = sum(bool(re.fullmatch(pattern, path)) for path in answered)
-        scene.checks.that(asked > 0, f"{what}: asked, and answered {asked} times")
+def check_deferred(demo: Demo) -> None:
+    """Check that every wait took place in the triggerer."""
+    in_worker = [
+        f"{dag}.{task}" for dag, task in WAITING_TASKS if "Pausing task as DEFERRED" not in demo.get_log(dag, task)
+    ]
+    demo.checks.check(not in_worker, f"{len(WAITING_TASKS)} tasks waited in the triggerer", in_worker)
 
 
-def check_secrets(scene: Scene) -> None:
-    """Look for the tokens in everything Airflow has written."""
-    leaks = find_leaks(HOME, [service.token for service in scene.sandbox.services])
-    scene.checks.that(not leaks, "no token in any log, in the database, in XCom or in rendered fields", leaks)
+def check_endpoints(demo: Demo) -> None:
+    """Check in the sandbox's ledger that every documented endpoint was called successfully."""
+    paths = [request.path for request in demo.sandbox.ledger.requests if request.status == 200]
+    for name, pattern in ENDPOINTS.items():
+        count = sum(bool(re.fullmatch(pattern, path)) for path in paths)
+        demo.checks.check(count > 0, f"{name}: {count} successful requests")
 
 
-def report(checks: Checks) -> int:
-    """Print the outcome of all checks and return the exit status."""
+def check_secrets(demo: Demo) -> None:
+    """Search everything that Airflow has written for the tokens."""
+    found = find_secrets(HOME, [service.token for service in demo.sandbox.services])
+    demo.checks.check(not found, "no token in any log, in the database, in XCom or in rendered fields", found)
+
+
+def report_results(checks: Checks) -> int:
+    """Print the results of all checks and return the exit status."""
     print("\n".join(checks.lines))
     if checks.failed:
-        print(f"\n{checks.failed} of {len(checks.lines)} things are not as they should be.")
+        print(f"\n{checks.failed} of {len(checks.lines)} checks failed.")
         return 1
-    print("\nEverything is as it should be.")
+    print("\nAll checks passed.")
     return 0
 
 
-def flow_of(flows: Iterable[SandboxFlow[Any]], flow_id: int | str) -> SandboxFlow[Any]:
+def find_flow(flows: Iterable[SandboxFlow[Any]], flow_id: int | str) -> SandboxFlow[Any]:
     """Find a flow of the sandbox by its id."""
     return next(flow for flow in flows if flow.id == flow_id)
 
 
-def in_short(value: Any) -> str:
-    """Describe an XCom value in a few words: a run, a list of runs, or any other JSON."""
+def summarize(value: Any) -> str:
+    """Summarize an XCom value: a run, a list of runs, or any other JSON."""
     if is_run(value):
         rows = f", {value['rows']['loaded']} rows loaded" if value.get("rows") else ""
         return f"{value['kind']} {value['run_id'] or value['flow_id']}: {value['disposition']}{rows}"
     if isinstance(value, list) and value and all(is_run(item) for item in value):
         states = Counter(run["lifecycle" if run["disposition"] == "NONE" else "disposition"] for run in value)
-        return f"{len(value)} of its runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
+        return f"{len(value)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
     return json.dumps(value)[:80]
 
 
 def is_run(value: Any) -> bool:
-    """Tell whether a value is the summary of a run."""
+    """Return whether a value is the summary of a run."""
     return isinstance(value, Mapping) and {"lifecycle", "disposition"} <= value.keys()
 
 
-def say(what: str, text: str) -> None:
-    """Tell how far the demo is."""
-    print(f"{what:<10} {text}", flush=True)
+def report_progress(subject: str, text: str) -> None:
+    """Print one line of progress."""
+    print(f"{subject:<10} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pages of the docs that nobody writes: the API reference, and the benchmarks if they have been run."""
+"""Generate the API reference, and add the page of the benchmarks if they have been run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_flowruns"
 BENCHMARKS = "benchmarks.md"
 
-#: Page of the reference to what is on it: modules, or packages with all their modules.
+#: The pages of the reference, each with its modules, or packages with all their modules.
 REFERENCE = {
     "Hooks": ["hooks"],
     "Sensors": ["sensors"],
@@ -29,7 +29,7 @@ REFERENCE = {
 
 def on_config(config: Any) -> Any:
     """Add the pages to the navigation."""
-    reference = [{title: _address(title)} for title in REFERENCE if _modules_of(title)]
+    reference = [{title: _get_path(title)} for title in REFERENCE if _list_page_modules(title)]
     more = [{"Benchmarks": BENCHMARKS}] if Path(config.docs_dir, BENCHMARKS).exists() else []
     config.nav = [*config.nav[:-1], {"API reference": reference}, *more, config.nav[-1]]
     return config
@@ -38,32 +38,32 @@ def on_config(config: Any) -> Any:
 def on_files(files: Files, config: Any) -> Files:
     """Write the pages of the reference."""
     for title in REFERENCE:
-        if modules := _modules_of(title):
-            entries = "\n\n".join(_entry(module) for module in modules)
-            files.append(File.generated(config, _address(title), content=f"# {title}\n\n{entries}\n"))
+        if modules := _list_page_modules(title):
+            entries = "\n\n".join(_build_entry(module) for module in modules)
+            files.append(File.generated(config, _get_path(title), content=f"# {title}\n\n{entries}\n"))
     return files
 
 
-def _address(title: str) -> str:
+def _get_path(title: str) -> str:
     return f"reference/{title.lower().replace(' ', '-')}.md"
 
 
-def _modules_of(title: str) -> list[str]:
-    return [module for name in REFERENCE[title] for module in _modules_below(name)]
+def _list_page_modules(title: str) -> list[str]:
+    return [module for name in REFERENCE[title] for module in _list_modules(name)]
 
 
-def _modules_below(name: str) -> list[str]:
-    """List a module, or the modules of a package that define a class; the sandbox names its own public parts."""
+def _list_modules(name: str) -> list[str]:
+    """Return a module, or the modules of a package that define a class. The sandbox exports its public names itself."""
     path = ROOT.joinpath(PACKAGE, *name.split("."))
     if path.with_suffix(".py").exists() or name == "sandbox":
         return [name]
-    return [f"{name}.{one.stem}" for one in sorted(path.glob("[!_]*.py")) if _defines_a_class(one)]
+    return [f"{name}.{one.stem}" for one in sorted(path.glob("[!_]*.py")) if _defines_class(one)]
 
 
-def _defines_a_class(path: Path) -> bool:
+def _defines_class(path: Path) -> bool:
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
     return any(isinstance(node, ast.ClassDef) and not node.name.startswith("_") for node in nodes)
 
 
-def _entry(module: str) -> str:
+def _build_entry(module: str) -> str:
     return f"## {module}\n\n::: {PACKAGE}.{module}\n    options:\n      heading_level: 3"

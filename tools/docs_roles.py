@@ -1,4 +1,4 @@
-"""Docstrings are written for Sphinx; the docs are Markdown: translate what Markdown spells in another way."""
+"""Translate the Sphinx markup of docstrings to Markdown for the docs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?(?P<path>[\w.]+)`
 
 
 class Roles(griffe.Extension):
-    """Turns ``:class:`~a.b.C``` into code, and the ``::`` before a block of code into a colon."""
+    """Replaces ``:class:`~a.b.C``` with code, and the ``::`` before a code block with a colon."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Translate one docstring, before anything reads it."""
+        """Translate one docstring before it is parsed."""
         if obj.docstring:
             text = _ROLE.sub(lambda role: f"`{role['path'].rpartition('.')[2]}`", obj.docstring.value)
             obj.docstring.value = re.sub(r"::$", ":", text, flags=re.MULTILINE)

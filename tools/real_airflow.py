@@ -1,8 +1,8 @@
-"""A real Airflow made of real processes, for the demo and for tests.
+"""A real Airflow with real processes, for the demo and for tests.
 
-Four components (api-server, scheduler with LocalExecutor, dag-processor, triggerer) on a database of their own: sqlite,
-or PostgreSQL for tests with several components of a kind.
-They listen on 127.0.0.1 only, and all of them are gone when the ``with`` block is left, however it is left.
+Four components (api-server, scheduler with LocalExecutor, dag-processor, triggerer) on their own database: sqlite, or
+PostgreSQL for tests with several instances of a component. They listen on 127.0.0.1 only, and all of them end with the
+``with`` block, in whatever way it is left.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from typing import Any, Self
 import httpx
 
 from tools import airflow_2
-from tools.airflow_api import AirflowApi, AirflowBroken
+from tools.airflow_api import AirflowApi, AirflowError
 from tools.postgresql import PostgresServer
-from tools.sessions import Leash, Session, members
+from tools.process_groups import ProcessTree, Watchdog, list_process_ids
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
-# They are started from the last to the first and ended the other way round: nothing new starts while the rest goes.
+# Started from last to first and stopped from first to last, so that no new task starts during the shutdown.
 COMPONENTS = (
     airflow_2.COMPONENTS
     if IS_AIRFLOW_2
     else {
-        # --skip-serve-logs: the api-server reads the log files itself, and port 8793 stays closed.
+        # --skip-serve-logs: the api-server reads the log files itself, so port 8793 is not needed.
         "scheduler": ("scheduler", "--skip-serve-logs"),
         "triggerer": ("triggerer", "--skip-serve-logs"),
         "dag-processor": ("dag-processor",),
@@ -48,29 +48,29 @@ COMPONENTS = (
     }
 )
 
-GRACE_SECONDS = 3.0
+SHUTDOWN_SECONDS = 3.0
 TERMINATION_SECONDS = 60.0
 
-# What a developer's shell may carry and must not reach the Airflow under test.
-FOREIGN_SETTINGS = ("AIRFLOW", "OPENLINEAGE_")
+# Prefixes of variables in a developer's shell that must not reach the Airflow under test.
+IGNORED_PREFIXES = ("AIRFLOW", "OPENLINEAGE_")
 
-# A cluster policy, Airflow's own way to change the tasks of all DAGs.
-IMPATIENT_TASKS = """def task_policy(task):
+# A cluster policy, which can change the tasks of all DAGs.
+POLL_INTERVAL_POLICY = """def task_policy(task):
     for name in ("poke_interval", "poll_interval"):
         if hasattr(task, name):
             setattr(task, name, {seconds})
 """
 
 
-class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
-    """Start Airflow on a folder of DAGs, for as long as the ``with`` block lasts.
+class RealAirflow(airflow_2.Airflow2Api if IS_AIRFLOW_2 else AirflowApi):
+    """An Airflow that runs the DAGs of a folder during the ``with`` block.
 
-    :param dags_folder: where the DAG files are.
+    :param dags_folder: folder of the DAG files.
     :param env: environment variables of all components, for example ``AIRFLOW_CONN_*``.
-    :param home: the ``AIRFLOW_HOME`` to use and keep. Without it, a temporary one that is removed at the end.
-    :param parallelism: how many tasks run at a time, each of them a process.
-    :param poke_interval: seconds between two looks of every waiting task, whatever its DAG file says.
-    :param postgresql: a running server on which to make the database. Without it, the database is a sqlite file.
+    :param home: the ``AIRFLOW_HOME`` to use and keep; by default a temporary folder that is removed at the end.
+    :param parallelism: maximum number of tasks at a time; each is a process.
+    :param poke_interval: polling interval of every waiting task in seconds; overrides the DAG files.
+    :param postgresql: a running server for the database; by default the database is a sqlite file.
     """
 
     def __init__(
@@ -83,27 +83,27 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         poke_interval: float | None = None,
         postgresql: PostgresServer | None = None,
     ) -> None:
-        super().__init__(f"http://127.0.0.1:{_free_port()}")
+        super().__init__(f"http://127.0.0.1:{_find_free_port()}")
         self.home = (home or Path(tempfile.mkdtemp(prefix="airflow-"))).resolve()
         self._keep_home = home is not None
         self._postgresql = postgresql
         self._postgresql_database = postgresql.create_database() if postgresql else ""
-        self._env = _environment(self.home, dags_folder.resolve(), self.url, parallelism) | dict(env or {})
+        self._env = _build_environment(self.home, dags_folder.resolve(), self.url, parallelism) | dict(env or {})
         if postgresql:
-            self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgresql.url(self._postgresql_database)
+            self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgresql.build_url(self._postgresql_database)
         self._poke_interval = poke_interval
-        self._sessions: dict[str, Session] = {}
-        self._leash: Leash | None = None
+        self._processes: dict[str, ProcessTree] = {}
+        self._watchdog: Watchdog | None = None
 
     @property
     def database(self) -> Path:
         """The sqlite database file."""
         return self.home / "airflow.db"
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Return what Airflow's database has, for what its API does not tell."""
+    def fetch_rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Query Airflow's database, for facts that its API does not return."""
         if self._postgresql:
-            return self._postgresql.rows(query, database=self._postgresql_database)
+            return self._postgresql.fetch_rows(query, database=self._postgresql_database)
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)) as database:
             return database.execute(query).fetchall()
 
@@ -112,8 +112,8 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
     def __enter__(self) -> Self:
         try:
             self._prepare_home()
-            self._leash = Leash()
-            # The slowest starter first.
+            self._watchdog = Watchdog()
+            # The component that starts slowest first.
             for name in reversed(COMPONENTS):
                 self.start(name)
         except BaseException:
@@ -127,69 +127,69 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
         self.stop()
 
     def start(self, component: str, name: str | None = None) -> None:
-        """Start one component; all of them are started on entering the ``with`` block.
+        """Start one component. Entering the ``with`` block starts all of them.
 
-        :param component: which one, of ``COMPONENTS``.
-        :param name: what to call it in the other methods, to have several of a kind; else as the component.
+        :param component: a key of ``COMPONENTS``.
+        :param name: its name in the other methods, for several instances of a component; defaults to the component.
         """
         name = name or component
-        if name in self._sessions:
-            raise AirflowBroken(f"The {name} is already running.")
-        if self._leash is None:
-            raise AirflowBroken("Airflow runs only inside its with statement.")
-        self._sessions[name] = Session(
+        if name in self._processes:
+            raise AirflowError(f"The {name} is already running.")
+        if self._watchdog is None:
+            raise AirflowError("Airflow runs only inside its with statement.")
+        self._processes[name] = ProcessTree(
             name,
             [sys.executable, "-m", "airflow", *COMPONENTS[component]],
             self._env,
             self.home / "components" / f"{name}.log",
-            self._leash,
+            self._watchdog,
         )
 
-    def processes(self, name: str) -> set[int]:
+    def list_process_ids(self, name: str) -> set[int]:
         """Return the ids of all living processes of one component."""
-        return set(members(self._sessions[name].id))
+        return set(list_process_ids(self._processes[name].id))
 
     def kill(self, name: str) -> None:
-        """End one component at once, with everything it started, as a crash or an out-of-memory kill would."""
-        self._sessions.pop(name).kill()
+        """Kill one component with everything it has started, like a crash or an out-of-memory kill."""
+        self._processes.pop(name).kill()
 
     def terminate(self, name: str) -> None:
-        """End one component politely, as at an upgrade, and wait until it is gone."""
-        session = self._sessions.pop(name)
-        session.terminate()
-        session.wait(time.monotonic() + TERMINATION_SECONDS)
-        session.kill()
+        """Terminate one component gracefully, as for an upgrade, and wait until it has ended."""
+        process = self._processes.pop(name)
+        process.terminate()
+        process.wait(time.monotonic() + TERMINATION_SECONDS)
+        process.kill()
 
-    def freeze(self, name: str) -> None:
-        """Have one component stand still, as in a paused virtual machine, until :meth:`thaw`.
+    def suspend(self, name: str) -> None:
+        """Suspend one component, as if its virtual machine were paused, until :meth:`resume`.
 
-        On sqlite its main process goes on: frozen in the middle of a write, it would lock everybody out.
+        On sqlite its main process keeps running: suspended during a write, it would lock the database for all others.
         """
-        self._sessions[name].freeze(leader=self._postgresql is not None)
+        self._processes[name].suspend(leader=self._postgresql is not None)
 
-    def thaw(self, name: str) -> None:
-        """Let a frozen component go on from where it was."""
-        self._sessions[name].thaw()
+    def resume(self, name: str) -> None:
+        """Resume a suspended component."""
+        self._processes[name].resume()
 
     def stop(self) -> None:
-        """End all components: first politely, then, after some seconds, surely."""
-        running = list(self._sessions.values())[::-1]
-        self._sessions.clear()
-        for session in running:
-            session.terminate()
-        deadline = time.monotonic() + GRACE_SECONDS
-        for session in running:
-            session.wait(deadline)
-            session.kill()
-        if self._leash:
-            self._leash.close()
-            self._leash = None
+        """Stop all components: terminate them, and kill those that are still running after some seconds."""
+        running = list(self._processes.values())[::-1]
+        self._processes.clear()
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
+        for process in running:
+            process.wait(deadline)
+            process.kill()
+        if self._watchdog:
+            self._watchdog.close()
+            self._watchdog = None
         self.close()
         if not self._keep_home:
             shutil.rmtree(self.home, ignore_errors=True)
 
-    def cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run the ``airflow`` command of this installation and return what it printed."""
+    def run_cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the ``airflow`` command of this installation and return its result."""
         return subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self._env,
@@ -200,86 +200,86 @@ class RealAirflow(airflow_2.Api if IS_AIRFLOW_2 else AirflowApi):
             check=False,
         )
 
-    def wait_ready(self, dag_ids: Iterable[str] = (), timeout: float = 120) -> None:
-        """Wait until every component is up and these DAGs are known; a DAG file that fails to import raises."""
-        self.wait_for("all components", self._healthy, timeout)
+    def wait_until_ready(self, dag_ids: Iterable[str] = (), timeout: float = 120) -> None:
+        """Wait until every component is healthy and these DAGs are known. Raise if a DAG file fails to import."""
+        self.wait_for("all components", self._is_healthy, timeout)
         self.log_in()
         self.warm_up()
         wanted = set(dag_ids)
-        self.wait_for(f"the DAGs {sorted(wanted)}", lambda: wanted <= self._known_dags(), timeout)
+        self.wait_for(f"the DAGs {sorted(wanted)}", lambda: wanted <= self._get_dag_ids(), timeout)
 
     def check_alive(self) -> None:
-        """Raise if a component has ended by itself."""
-        for session in self._sessions.values():
-            if not session.alive:
-                raise AirflowBroken(f"The {session.name} ended by itself:\n{session.tail()}")
+        """Raise if a component has ended unexpectedly."""
+        for process in self._processes.values():
+            if not process.is_alive:
+                raise AirflowError(f"The {process.name} ended unexpectedly:\n{process.read_log_tail()}")
 
-    # Inside
+    # Internals
 
     def _prepare_home(self) -> None:
         (self.home / "components").mkdir(parents=True, exist_ok=True)
-        # All settings come from the environment. Without a file, four processes would write one at the same time.
+        # All settings come from the environment. Without this file, four processes would create it at the same time.
         (self.home / "airflow.cfg").write_text("# Settings come from the environment.\n")
         if IS_AIRFLOW_2:
-            airflow_2.open_to_everybody(self.home)
+            airflow_2.disable_authentication(self.home)
         if self._poke_interval is not None:
             (self.home / "config").mkdir(exist_ok=True)
-            policy = IMPATIENT_TASKS.format(seconds=self._poke_interval)
+            policy = POLL_INTERVAL_POLICY.format(seconds=self._poke_interval)
             (self.home / "config" / "airflow_local_settings.py").write_text(policy)
         if self._postgresql:
             self._migrate()
             return
-        cached = CACHE / f"airflow-{_installation()}.db"
+        cached = CACHE / f"airflow-{_identify_installation()}.db"
         if not cached.exists():
-            self._make_empty_database(cached)
+            self._create_empty_database(cached)
         shutil.copyfile(cached, self.database)
 
     def _migrate(self) -> None:
-        done = self.cli("db", "migrate", timeout=300)
+        done = self.run_cli("db", "migrate", timeout=300)
         if done.returncode:
-            raise AirflowBroken(f"airflow db migrate failed:\n{done.stdout}\n{done.stderr}")
+            raise AirflowError(f"airflow db migrate failed:\n{done.stdout}\n{done.stderr}")
 
-    def _make_empty_database(self, cached: Path) -> None:
-        """Make an empty sqlite database: done once, since it takes as long as everything else together."""
+    def _create_empty_database(self, cached: Path) -> None:
+        """Create and cache an empty sqlite database. This takes as long as the rest of the start."""
         self._migrate()
         with closing(sqlite3.connect(self.database)) as database:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # everything into the one file that is copied
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the copied file must contain everything
         cached.parent.mkdir(exist_ok=True)
-        # Renaming is atomic: two test runs that start together do not see half a file.
+        # Renaming is atomic, so two concurrent test runs never see an incomplete file.
         unfinished = cached.with_suffix(f".{os.getpid()}")
         shutil.copyfile(self.database, unfinished)
         unfinished.replace(cached)
 
-    def _healthy(self) -> bool:
+    def _is_healthy(self) -> bool:
         try:
-            health = self.health()
-        except httpx.TransportError:  # the api-server does not listen yet
+            health = self.get_health()
+        except httpx.TransportError:  # the api-server is not listening yet
             return False
         return all(part["status"] == "healthy" for part in health.values())
 
-    def _known_dags(self) -> set[str]:
+    def _get_dag_ids(self) -> set[str]:
         errors = self.get(f"{self.root}/importErrors")["import_errors"]
         if errors:
             details = "\n\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors)
-            raise AirflowBroken(f"DAG files that fail to import:\n\n{details}")
+            raise AirflowError(f"DAG files failed to import:\n\n{details}")
         return {dag["dag_id"] for dag in self.get(f"{self.root}/dags", limit=100)["dags"]}
 
 
-def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> dict[str, str]:
-    """Return the environment of the components: the caller's own, without what it says about Airflow."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
+def _build_environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> dict[str, str]:
+    """Return the environment of the components: the caller's, without its Airflow settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED_PREFIXES)}
     settings = {
         "CORE__DAGS_FOLDER": str(dags_folder),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__EXECUTOR": "LocalExecutor",
-        # LocalExecutor forks that many workers at once (32 if not told).
+        # LocalExecutor starts this number of workers immediately (default: 32).
         "CORE__PARALLELISM": str(parallelism),
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        # No encryption, so that a secret which reached the database can be found there by a test.
+        # No encryption, so that a test can find secrets in the database.
         "CORE__FERNET_KEY": "",
-        # The wait for sqlite's lock stays short: requests of the api-server can wait for each other until it is over.
-        # Whoever is told that the database is busy asks again: tasks by themselves, the harness in airflow_api.
+        # The timeout for sqlite's lock is short, because requests to the api-server can block each other until it ends.
+        # Both tasks and airflow_api repeat a request if the database is busy.
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=3",
         "API__HOST": "127.0.0.1",
         "API__PORT": url.rpartition(":")[2],
@@ -291,7 +291,7 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
-        # A new or changed file is parsed at the next refresh all the same; the others need no second look.
+        # New and changed files are parsed at the next refresh anyway; unchanged files need no second parsing.
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
@@ -302,12 +302,12 @@ def _environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> d
         "no_proxy": "127.0.0.1,localhost",
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
-        **(airflow_2.environment(url) if IS_AIRFLOW_2 else {}),
+        **(airflow_2.build_environment(url) if IS_AIRFLOW_2 else {}),
     }
 
 
-def _installation() -> str:
-    """Name what an empty database depends on: the Airflow version and the installed providers."""
+def _identify_installation() -> str:
+    """Return an id of what an empty database depends on: the Airflow version and the installed providers."""
     providers = sorted(
         f"{distribution.name}=={distribution.version}"
         for distribution in distributions()
@@ -317,7 +317,7 @@ def _installation() -> str:
     return f"{version('apache-airflow')}-{digest[:12]}"
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

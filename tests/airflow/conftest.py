@@ -11,89 +11,88 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
-from tests.airflow.play import WRONG_TOKEN, Play
-from tests.airflow.readme import README_FLOW_ID, readme_dag_files
+from tests.airflow.readme import README_FLOW_ID, build_readme_dag_files
+from tests.airflow.scenario import WRONG_TOKEN, Scenario
 from tools.real_airflow import RealAirflow
-from tools.stage import SteppedClock
+from tools.stepped_clock import SteppedClock
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "example_dags"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of this folder last: their Airflow takes the machine's cores for as long as it is up."""
+    """Run the tests of this folder last, because their Airflow uses the machine's cores while it is running."""
     items.sort(key=lambda item: item.path.is_relative_to(HERE))
 
 
 @pytest.fixture(scope="session")
 def clock() -> SteppedClock:
-    """The sandbox's clock: runs go on when a test says so."""
-    return SteppedClock(behind=600)
+    """Return the sandbox's clock, which only the tests advance."""
+    return SteppedClock(behind_seconds=600)
 
 
 @pytest.fixture(scope="session")
 def sandbox(clock: SteppedClock) -> Iterator[Sandbox]:
     with Sandbox(clock=clock) as sandbox:
-        sandbox.portable.add_flow("Orders to warehouse", PORTABLE_FLOW_ID)  # watched by an example from the start
+        sandbox.portable.add_flow("Orders to warehouse", PORTABLE_FLOW_ID)  # an example watches it from the start
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def live_sandbox() -> Iterator[Sandbox]:
-    """A second sandbox, whose clock is the real one: for guards and deadlines."""
+    """Return a second sandbox that uses the real clock, for guards and deadlines."""
     with Sandbox() as sandbox:
-        sandbox.portable.add_flow("Orders", README_FLOW_ID)  # waited for by a scheduled DAG run from the start
+        sandbox.portable.add_flow("Orders", README_FLOW_ID)  # a scheduled DAG run waits for it from the start
         yield sandbox
 
 
 @pytest.fixture(scope="session")
-def held_clock() -> SteppedClock:
-    """The clock of the held sandbox; :func:`held_sandbox` says more."""
-    return SteppedClock(behind=0)
+def stepped_clock() -> SteppedClock:
+    """Return the clock of :func:`stepped_sandbox`."""
+    return SteppedClock(behind_seconds=0)
 
 
 @pytest.fixture(scope="session")
-def held_sandbox(held_clock: SteppedClock) -> Iterator[Sandbox]:
-    """A third sandbox: tasks start runs there, and a test says when these go on. Set its clock right first."""
-    with Sandbox(clock=held_clock) as sandbox:
+def stepped_sandbox(stepped_clock: SteppedClock) -> Iterator[Sandbox]:
+    """Return a third sandbox, in which tasks start runs and a test advances them. Set its clock to the time first."""
+    with Sandbox(clock=stepped_clock) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
-def connections(sandbox: Sandbox, live_sandbox: Sandbox, held_sandbox: Sandbox) -> dict[str, str]:
-    """
-    Connections in all states.
+def connections(sandbox: Sandbox, live_sandbox: Sandbox, stepped_sandbox: Sandbox) -> dict[str, str]:
+    """Return the connections as environment variables.
 
-    They work (``..._default``), have a wrong token (``..._wrong``) or none (``..._missing``), or lead to the other
-    sandboxes (``..._live`` and ``..._held``).
+    They have a valid token (``..._default``), a wrong one (``..._wrong``) or none (``..._missing``), or belong to the
+    other sandboxes (``..._live`` and ``..._stepped``).
     """
     connections = sandbox.connections()
     others = {
         name.replace("_DEFAULT", suffix): value
-        for suffix, other in (("_LIVE", live_sandbox), ("_HELD", held_sandbox))
+        for suffix, other in (("_LIVE", live_sandbox), ("_STEPPED", stepped_sandbox))
         for name, value in other.connections().items()
     }
     for service in sandbox.services:
-        good = json.loads(connections[f"AIRFLOW_CONN_{service.name.upper()}_DEFAULT"])
-        missing = {key: value for key, value in good.items() if key != "password"}
-        connections[f"AIRFLOW_CONN_{service.name.upper()}_WRONG"] = json.dumps(good | {"password": WRONG_TOKEN})
+        valid = json.loads(connections[f"AIRFLOW_CONN_{service.name.upper()}_DEFAULT"])
+        missing = {key: value for key, value in valid.items() if key != "password"}
+        connections[f"AIRFLOW_CONN_{service.name.upper()}_WRONG"] = json.dumps(valid | {"password": WRONG_TOKEN})
         connections[f"AIRFLOW_CONN_{service.name.upper()}_MISSING"] = json.dumps(missing)
     return connections | others
 
 
 @pytest.fixture(scope="session")
 def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where OpenLineage writes the events of the DAGs that ask for it, one JSON file each."""
+    """Return the folder to which OpenLineage writes events, one JSON file each."""
     return tmp_path_factory.mktemp("lineage")
 
 
 @pytest.fixture(scope="session")
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The DAG files of this Airflow: the examples, the README's and those of these tests. More may be added."""
+    """Return a folder with the DAG files of the examples, the README and these tests. Tests may add more."""
     folder = tmp_path_factory.mktemp("dags")
     for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
         shutil.copy(source, folder)
-    for name, text in readme_dag_files().items():
+    for name, text in build_readme_dag_files().items():
         (folder / name).write_text(text)
     return folder
 
@@ -102,24 +101,24 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def airflow(
     connections: dict[str, str], lineage_events: Path, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RealAirflow]:
-    """A real Airflow that knows these DAGs."""
+    """Return a real Airflow with these DAGs."""
     lineage = {
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
     }
-    # An api-server that a test has ended takes long to start on a busy machine; by default Airflow itself ends all
-    # tasks after three heartbeats that fail.
-    patience = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30"}
+    # An api-server that a test has killed takes long to restart on a busy machine. By default Airflow ends all tasks
+    # after three failed heartbeats.
+    heartbeats = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30"}
     home = tmp_path_factory.mktemp("home")
-    with RealAirflow(dags_folder, env=connections | lineage | patience, home=home, poke_interval=3) as airflow:
-        airflow.wait_ready(path.stem for path in dags_folder.glob("*.py"))
+    with RealAirflow(dags_folder, env=connections | lineage | heartbeats, home=home, poke_interval=3) as airflow:
+        airflow.wait_until_ready(path.stem for path in dags_folder.glob("*.py"))
         yield airflow
 
 
 @pytest.fixture(scope="session")
-def play(airflow: RealAirflow, sandbox: Sandbox, clock: SteppedClock) -> Play:
-    """All DAG runs, those with bad input included, played to where the services' runs have ended."""
-    play = Play(airflow, clock)
-    play.begin(sandbox)
-    play.to_the_end()
-    return play
+def scenario(airflow: RealAirflow, sandbox: Sandbox, clock: SteppedClock) -> Scenario:
+    """Return all DAG runs, including those with invalid input, after the service runs have ended."""
+    scenario = Scenario(airflow, clock)
+    scenario.start(sandbox)
+    scenario.advance_to_end()
+    return scenario

@@ -1,4 +1,4 @@
-"""The DAG in the README, once for each way in which a DAG run can come about."""
+"""The DAG in the README, once for each way to start a DAG run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 #: Arguments that are added to the README's ``DAG("orders")``, by DAG id.
 SCHEDULES = {
-    "readme_by_hand": "",
+    "readme_manual": "",
     "readme_by_asset": ', schedule=[Asset("readme_orders")]',
-    # Paused, or it would start before all of Airflow is up.
+    # Paused, because it would start before all components are running.
     "readme_by_schedule": ', schedule="@daily", start_date=datetime(2026, 1, 1), is_paused_upon_creation=True',
 }
 
 
-def readme_dag_files() -> dict[str, str]:
-    """Return DAG files by name; their connection leads to the sandbox whose clock is right."""
+def build_readme_dag_files() -> dict[str, str]:
+    """Return DAG files by name. They connect to the sandbox that uses the real clock."""
     header = "from datetime import datetime\n\nfrom airflow.sdk import Asset\n"
     text = replace(DAG, "task_id=", 'portable_conn_id="portable_live", task_id=')
     return {

@@ -1,4 +1,4 @@
-"""Tasks that are killed or marked while they start a run or wait for it: one run each, and no other is touched."""
+"""Tasks that are killed or marked while they start a run or wait for it: one run each, other runs are unaffected."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tools.real_airflow import RealAirflow
 pytestmark = pytest.mark.airflow
 
 SERVICES = ("portable", "activepieces", "tableflow")
-START = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
+START_PATHS = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
 
 
-class Starts:
-    """A DAG run that starts a run on each service, and what the sandbox saw of it."""
+class StartingDagRun:
+    """A DAG run that starts a run on each service, and the runs that the sandbox recorded."""
 
     def __init__(
         self,
@@ -36,35 +36,35 @@ class Starts:
         self.airflow, self.sandbox, self.dag_id = airflow, sandbox, dag_id
         self.flows = {service: getattr(sandbox, service).add_flow() for service in SERVICES}
         for service, flow in self.flows.items():
-            own = activepieces or {} if service == "activepieces" else {}
-            flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.5, "running": 8.0, **run, **own}, always=True)
+            overrides = activepieces or {} if service == "activepieces" else {}
+            flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.5, "running": 8.0, **run, **overrides}, always=True)
         conf = {service: str(flow.id) for service, flow in self.flows.items()}
         self.run_id = airflow.trigger(dag_id, {**conf, "document": str(document), "linger": linger})
 
-    def wait(self, service: str, *states: str) -> None:
-        self.airflow.wait_task(self.dag_id, self.run_id, service, states, timeout=180)
+    def wait_for_state(self, service: str, *states: str) -> None:
+        self.airflow.wait_for_task(self.dag_id, self.run_id, service, states, timeout=180)
 
-    def started(self, service: str) -> list[str]:
+    def list_started(self, service: str) -> list[str]:
         flow_id = str(self.flows[service].id)
         return [str(event.run_id) for event in self.sandbox.ledger.started if str(event.flow_id) == flow_id]
 
-    def canceled(self, service: str) -> list[str]:
+    def list_canceled(self, service: str) -> list[str]:
         flow_id = str(self.flows[service].id)
         return [str(event.run_id) for event in self.sandbox.ledger.canceled if str(event.flow_id) == flow_id]
 
     def kill(self, service: str) -> None:
-        """End a task's process at once, as a lost node would."""
+        """Kill a task's process, like the loss of a node."""
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{service}"
         os.kill(int(self.airflow.get(path)["pid"]), signal.SIGKILL)
 
     def check_one_run_each(self) -> None:
-        """Every task has succeeded in a later try, with the only run that was ever started for it."""
-        assert self.airflow.wait_run(self.dag_id, self.run_id, timeout=240) == "success"
-        for task in self.airflow.task_instances(self.dag_id, self.run_id):
+        """Check that every task succeeded in its second try, with the only run that was started for it."""
+        assert self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=240) == "success"
+        for task in self.airflow.list_task_instances(self.dag_id, self.run_id):
             assert (task.state, task.try_number) == ("success", 2)
-            result = self.airflow.xcom(self.dag_id, self.run_id, task.task_id)
-            assert self.started(task.task_id) == [result["run_id"]]
-            assert self.canceled(task.task_id) == []
+            result = self.airflow.get_xcom(self.dag_id, self.run_id, task.task_id)
+            assert self.list_started(task.task_id) == [result["run_id"]]
+            assert self.list_canceled(task.task_id) == []
 
 
 @pytest.fixture
@@ -81,29 +81,31 @@ def no_faults(live_sandbox: Sandbox) -> Iterator[None]:
 
 
 def test_worker_killed_between_start_and_defer(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
-    for service in SERVICES:  # the start is carried out, its answer keeps the worker waiting
-        live_sandbox.faults.add("hang", service=service, method="POST", path=START[service], seconds=60, processed=True)
-    starts = Starts(airflow, live_sandbox, document, "deferred_starts")
+    for service in SERVICES:  # the run is started, but the worker keeps waiting for the response
+        live_sandbox.faults.add(
+            "hang", service=service, method="POST", path=START_PATHS[service], seconds=60, processed=True
+        )
+    dag_run = StartingDagRun(airflow, live_sandbox, document, "deferred_starts")
     for service in SERVICES:
-        airflow.wait_for(f"a start on {service}", lambda service=service: bool(starts.started(service)), 120)
-        starts.kill(service)
-    starts.check_one_run_each()
+        airflow.wait_for(f"a start on {service}", lambda service=service: bool(dag_run.list_started(service)), 120)
+        dag_run.kill(service)
+    dag_run.check_one_run_each()
 
 
 def test_worker_killed_during_the_wait(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
-    starts = Starts(airflow, live_sandbox, document, "starts", running=25.0)
+    dag_run = StartingDagRun(airflow, live_sandbox, document, "starts", running=25.0)
     for service in SERVICES:
-        airflow.wait_log("starts", starts.run_id, service, "is RUNNING")
-        starts.kill(service)
-    starts.check_one_run_each()
+        airflow.wait_for_log("starts", dag_run.run_id, service, "is RUNNING")
+        dag_run.kill(service)
+    dag_run.check_one_run_each()
 
 
 def test_worker_killed_between_result_and_success(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
-    starts = Starts(airflow, live_sandbox, document, "starts", running=1.0, linger=True)
+    dag_run = StartingDagRun(airflow, live_sandbox, document, "starts", running=1.0, linger=True)
     for service in SERVICES:
-        airflow.wait_log("starts", starts.run_id, service, "holding on to the result")
-        starts.kill(service)
-    starts.check_one_run_each()
+        airflow.wait_for_log("starts", dag_run.run_id, service, "holding the result")
+        dag_run.kill(service)
+    dag_run.check_one_run_each()
 
 
 @pytest.mark.parametrize("dag_id", ["deferred_starts", "starts"])
@@ -112,42 +114,44 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
 ) -> None:
     others = [live_sandbox.portable.add_flow().add_run(outcome="RUNNING")]
     others.append(live_sandbox.activepieces.add_flow().add_run(outcome="PAUSED"))
-    starts = Starts(
+    dag_run = StartingDagRun(
         airflow, live_sandbox, document, dag_id, activepieces={"outcome": "PAUSED", "running": 1.0}, running=300.0
     )
     for service, seen in (("portable", "is RUNNING"), ("activepieces", "is PAUSED"), ("tableflow", "is RUNNING")):
-        airflow.wait_log(dag_id, starts.run_id, service, seen)
-        starts.wait(service, "deferred" if dag_id == "deferred_starts" else "running")
+        airflow.wait_for_log(dag_id, dag_run.run_id, service, seen)
+        dag_run.wait_for_state(service, "deferred" if dag_id == "deferred_starts" else "running")
 
     for service in SERVICES:
-        airflow.set_state(dag_id, starts.run_id, service, "failed")
+        airflow.set_task_state(dag_id, dag_run.run_id, service, "failed")
 
     for service in ("portable", "activepieces"):
-        airflow.wait_for(f"the cancel on {service}", lambda service=service: bool(starts.canceled(service)), 90)
-        assert starts.canceled(service) == starts.started(service)
+        airflow.wait_for(f"the cancel on {service}", lambda service=service: bool(dag_run.list_canceled(service)), 90)
+        assert dag_run.list_canceled(service) == dag_run.list_started(service)
     airflow.wait_for(
-        "the word that TableFlow goes on",
-        lambda: "goes on: TableFlow cannot cancel a run" in airflow.log(dag_id, starts.run_id, "tableflow"),
+        "the log line that the TableFlow run continues",
+        lambda: "goes on: TableFlow cannot cancel a run" in airflow.get_log(dag_id, dag_run.run_id, "tableflow"),
         90,
     )
     assert not any(run.canceled for run in others)
-    assert airflow.wait_run(dag_id, starts.run_id) == "failed"
+    assert airflow.wait_for_run(dag_id, dag_run.run_id) == "failed"
 
 
-def test_a_clear_goes_on_with_a_live_run_and_starts_anew_after_a_result(
+def test_a_clear_adopts_a_live_run_and_starts_a_new_one_after_a_result(
     airflow: RealAirflow, live_sandbox: Sandbox, document: Path
 ) -> None:
-    starts = Starts(airflow, live_sandbox, document, "deferred_starts", running=20.0)
+    dag_run = StartingDagRun(airflow, live_sandbox, document, "deferred_starts", running=20.0)
     for service in SERVICES:
-        airflow.wait_log("deferred_starts", starts.run_id, service, "is RUNNING")
-        starts.wait(service, "deferred")
-    airflow.clear("deferred_starts", starts.run_id, SERVICES)
-    starts.check_one_run_each()
+        airflow.wait_for_log("deferred_starts", dag_run.run_id, service, "is RUNNING")
+        dag_run.wait_for_state(service, "deferred")
+    airflow.clear_tasks("deferred_starts", dag_run.run_id, SERVICES)
+    dag_run.check_one_run_each()
 
-    airflow.clear("deferred_starts", starts.run_id, SERVICES)
+    airflow.clear_tasks("deferred_starts", dag_run.run_id, SERVICES)
     for service in SERVICES:
-        airflow.wait_for(f"a second run on {service}", lambda service=service: len(starts.started(service)) == 2, 120)
-    assert airflow.wait_run("deferred_starts", starts.run_id, timeout=240) == "success"
+        airflow.wait_for(
+            f"a second run on {service}", lambda service=service: len(dag_run.list_started(service)) == 2, 120
+        )
+    assert airflow.wait_for_run("deferred_starts", dag_run.run_id, timeout=240) == "success"
     for service in SERVICES:
-        result = airflow.xcom("deferred_starts", starts.run_id, service)
-        assert (starts.started(service)[1], starts.canceled(service)) == (result["run_id"], [])
+        result = airflow.get_xcom("deferred_starts", dag_run.run_id, service)
+        assert (dag_run.list_started(service)[1], dag_run.list_canceled(service)) == (result["run_id"], [])

@@ -1,4 +1,4 @@
-"""Arguments with other tasks' results in them arrive as those results, in every task and however they are rendered."""
+"""Arguments that contain other tasks' results are resolved in every task and with every kind of rendering."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.airflow
 
 ROWS = [{"id": 1}, {"id": 2}]
 AT = "2026-01-31T12:00:00+00:00"
-#: What each task is to send to the webhook, in order of the tasks' map indexes.
-SENT: dict[str, list[Any]] = {
+#: The payloads that each task sends to the webhook, in order of the map indexes.
+EXPECTED_PAYLOADS: dict[str, list[Any]] = {
     "in_a_dict": [{"rows": ROWS, "deep": {"of": [7, {"at": AT}]}}],
     "in_a_list": [[ROWS, {"order": {"id": 7, "at": AT}}]],
     "all_of_a_mapped_task": [{"squares": [1, 4, 9]}],
@@ -28,8 +28,8 @@ SENT: dict[str, list[Any]] = {
 }
 
 
-class Played:
-    """Both DAG runs, and the flows they started."""
+class NestedResults:
+    """Both DAG runs, and the flows they start."""
 
     def __init__(self, airflow: RealAirflow, sandbox: Sandbox, document: Path) -> None:
         self.airflow, self.sandbox = airflow, sandbox
@@ -48,42 +48,44 @@ class Played:
             dag_id: airflow.trigger(dag_id, self.conf) for dag_id in ("nested_results", "nested_results_native")
         }
 
-    def states(self, dag_id: str) -> dict[str, str | None]:
-        self.airflow.wait_run(dag_id, self.runs[dag_id], timeout=240)
-        return {task.task_id: task.state for task in self.airflow.task_instances(dag_id, self.runs[dag_id])}
+    def wait_for_states(self, dag_id: str) -> dict[str, str | None]:
+        self.airflow.wait_for_run(dag_id, self.runs[dag_id], timeout=240)
+        return {task.task_id: task.state for task in self.airflow.list_task_instances(dag_id, self.runs[dag_id])}
 
-    def sent(self, dag_id: str) -> dict[str, list[Any]]:
-        """Return what each task of a DAG run sent to the webhook, without the task's own value."""
-        found: dict[str, dict[int, Any]] = {}
+    def list_payloads(self, dag_id: str) -> dict[str, list[Any]]:
+        """Return the payloads that each task of a DAG run sent to the webhook, without the correlation value."""
+        payloads: dict[str, dict[int, Any]] = {}
         for request in self.sandbox.ledger.requests:
             if not request.path.endswith(f"/webhooks/{self.leads.id}"):
                 continue
             body, query = json.loads(request.body), dict(request.query)
             keys = {"airflow_run", "one", "two"}
-            [own] = [(query or body)[key] for key in keys if key in (query or body)]
-            dag, *_, task_id, map_index, _ = own.split("/")
+            [correlation] = [(query or body)[key] for key in keys if key in (query or body)]
+            dag, *_, task_id, map_index, _ = correlation.split("/")
             if dag == dag_id:
-                sent = body if query else {key: value for key, value in body.items() if key not in keys}
-                found.setdefault(task_id, {})[int(map_index)] = sent
-        return {task_id: [sent[index] for index in sorted(sent)] for task_id, sent in found.items()}
+                payload = body if query else {key: value for key, value in body.items() if key not in keys}
+                payloads.setdefault(task_id, {})[int(map_index)] = payload
+        return {task_id: [by_index[index] for index in sorted(by_index)] for task_id, by_index in payloads.items()}
 
 
 @pytest.fixture(scope="module")
-def played(airflow: RealAirflow, live_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Played:
+def nested_results(
+    airflow: RealAirflow, live_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> NestedResults:
     document = tmp_path_factory.mktemp("documents") / "order.pdf"
     document.write_bytes(b"%PDF-1.7 made up")
-    return Played(airflow, live_sandbox, document)
+    return NestedResults(airflow, live_sandbox, document)
 
 
-def test_every_form_arrives_as_the_other_tasks_results(played: Played) -> None:
-    states = played.states("nested_results")
+def test_every_form_of_payload_contains_the_other_tasks_results(nested_results: NestedResults) -> None:
+    states = nested_results.wait_for_states("nested_results")
     assert {task_id: state for task_id, state in states.items() if state != "success"} == {}
-    assert played.sent("nested_results") == SENT
+    assert nested_results.list_payloads("nested_results") == EXPECTED_PAYLOADS
 
 
-def test_a_tableflow_start_takes_them_in_all_its_objects(played: Played) -> None:
-    played.states("nested_results")
-    [run] = played.invoices.runs
+def test_every_object_of_a_tableflow_start_contains_them(nested_results: NestedResults) -> None:
+    nested_results.wait_for_states("nested_results")
+    [run] = nested_results.invoices.runs
     parts = {part.name: part for part in run.parts}
     assert parts["document_1"].filename == "order.pdf"
     assert json.loads(parts["document_metadata"].text) == {"order": {"id": 7, "at": AT}}
@@ -91,16 +93,18 @@ def test_a_tableflow_start_takes_them_in_all_its_objects(played: Played) -> None
     assert json.loads(parts["metadata"].text)["x"] == [ROWS]
 
 
-def test_natively_rendered_values_arrive_as_they_are(played: Played) -> None:
-    states = played.states("nested_results_native")
-    # A history whose end rendered to None is not the whole history.
+def test_natively_rendered_values_keep_their_types(nested_results: NestedResults) -> None:
+    states = nested_results.wait_for_states("nested_results_native")
+    # An end time that is rendered as None must not return the whole history.
     assert states == {"rows": "success", "native": "success", "sensor": "success", "history": "failed"}
-    [sent] = played.sent("nested_results_native")["native"]
-    assert (sent["rows"], sent["conf"]) == (ROWS, played.conf)
+    [sent] = nested_results.list_payloads("nested_results_native")["native"]
+    assert (sent["rows"], sent["conf"]) == (ROWS, nested_results.conf)
     assert date.fromisoformat(sent["day"])
 
 
-def test_a_filter_that_rendered_to_nothing_says_so(played: Played) -> None:
-    played.states("nested_results_native")
-    log = played.airflow.log("nested_results_native", played.runs["nested_results_native"], "history")
+def test_a_filter_that_is_rendered_as_none_is_reported(nested_results: NestedResults) -> None:
+    nested_results.wait_for_states("nested_results_native")
+    log = nested_results.airflow.get_log(
+        "nested_results_native", nested_results.runs["nested_results_native"], "history"
+    )
     assert "InvalidArgument: end_time rendered to nothing" in log

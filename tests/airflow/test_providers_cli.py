@@ -1,4 +1,4 @@
-"""What Airflow itself says about the package: its command line and the form for connections."""
+"""The package in Airflow's command line and in the connection form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOOKS = {
 }
 FIELDS = {"timeout", "verify", "proxies", "headers", "max_response_mb"}
 WEBHOOK_FIELDS = {"webhook_username", "webhook_password", "webhook_header_name", "webhook_header_secret"}
-OWN_FIELDS = {"portable": FIELDS, "activepieces": FIELDS | WEBHOOK_FIELDS | {"project_id"}, "tableflow": FIELDS}
+FIELDS_BY_TYPE = {"portable": FIELDS, "activepieces": FIELDS | WEBHOOK_FIELDS | {"project_id"}, "tableflow": FIELDS}
 COMMANDS = {
     "get": ["get", PACKAGE],
     "hooks": ["hooks"],
@@ -31,25 +31,25 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def providers(airflow: RealAirflow) -> dict[str, Any]:
-    """What ``airflow providers`` says, by command; none of them may warn."""
+    """Return the output of ``airflow providers`` by command. None of them may warn."""
 
-    def ask(arguments: list[str]) -> Any:
-        done = airflow.cli("providers", *arguments, "--output", "json")
-        assert done.returncode == 0, done.stderr
-        assert "warn" not in (done.stdout + done.stderr).lower()
-        return json.loads(done.stdout)
+    def run_command(arguments: list[str]) -> Any:
+        result = airflow.run_cli("providers", *arguments, "--output", "json")
+        assert result.returncode == 0, result.stderr
+        assert "warn" not in (result.stdout + result.stderr).lower()
+        return json.loads(result.stdout)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(COMMANDS, pool.map(ask, COMMANDS.values()), strict=True))
+        return dict(zip(COMMANDS, pool.map(run_command, COMMANDS.values()), strict=True))
 
 
 @pytest.fixture(scope="module")
 def forms(airflow: RealAirflow) -> dict[str, Any]:
-    """What the connection form is made of, by connection type."""
+    """Return the definition of the connection form, by connection type."""
     return {form["connection_type"]: form for form in airflow.get("/ui/connections/hook_meta")}
 
 
-def test_get_knows_the_package(providers: dict[str, Any]) -> None:
+def test_get_lists_the_package(providers: dict[str, Any]) -> None:
     assert [provider["Provider"] for provider in providers["get"]] == [PACKAGE]
 
 
@@ -65,18 +65,18 @@ def test_behaviours_lists_the_connection_types(providers: dict[str, Any]) -> Non
     assert {behaviour["field_behaviours"] for behaviour in providers["behaviours"]} >= HOOKS.keys()
 
 
-def test_widgets_lists_each_types_own_fields(providers: dict[str, Any]) -> None:
+def test_widgets_lists_the_fields_of_each_type(providers: dict[str, Any]) -> None:
     listed = {
         widget["connection_parameter_name"] for widget in providers["widgets"] if widget["package_name"] == PACKAGE
     }
-    assert listed == {f"extra__{kind}__{name}" for kind, names in OWN_FIELDS.items() for name in names}
+    assert listed == {f"extra__{kind}__{name}" for kind, names in FIELDS_BY_TYPE.items() for name in names}
 
 
 @pytest.mark.parametrize("kind", HOOKS)
-def test_form_shows_the_types_own_fields(forms: dict[str, Any], kind: str) -> None:
+def test_form_shows_the_fields_of_each_type(forms: dict[str, Any], kind: str) -> None:
     form = forms[kind]
     assert form["hook_class_name"] == HOOKS[kind]
-    assert form["extra_fields"].keys() == OWN_FIELDS[kind]
+    assert form["extra_fields"].keys() == FIELDS_BY_TYPE[kind]
     standard = form["standard_fields"]
     assert not standard["host"]["hidden"]
     assert not standard["password"]["hidden"]

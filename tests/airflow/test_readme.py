@@ -1,4 +1,4 @@
-"""The README's DAG runs however its DAG run came about: its guard is there and means the moment the run was due."""
+"""The README's DAG works in every kind of DAG run: its guard is set to the time at which the run was due."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ from tools.real_airflow import RealAirflow
 pytestmark = pytest.mark.airflow
 
 
-def only_run(airflow: RealAirflow, dag_id: str, run_type: str) -> str:
+def wait_for_only_run(airflow: RealAirflow, dag_id: str, run_type: str) -> str:
     """Wait for the only DAG run of a type and return its id."""
 
-    def found() -> list[dict[str, Any]]:
+    def list_runs() -> list[dict[str, Any]]:
         runs = airflow.get(f"/api/v2/dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
         return [run for run in runs if run["run_type"] == run_type]
 
-    airflow.wait_for(f"a DAG run of {dag_id} that is {run_type}", lambda: bool(found()), timeout=120)
-    [run] = found()
+    airflow.wait_for(f"a DAG run of {dag_id} that is {run_type}", lambda: bool(list_runs()), timeout=120)
+    [run] = list_runs()
     return str(run["dag_run_id"])
 
 
 @pytest.fixture(scope="module")
 def dag_runs(airflow: RealAirflow) -> dict[str, tuple[str, str]]:
-    """DAG runs of all kinds, by kind."""
+    """Return DAG runs of all kinds, by kind."""
     airflow.add_asset_event("readme_orders")
-    airflow.pause("readme_by_schedule", is_paused=False)
-    dated = airflow.trigger("readme_by_hand", logical_date="2026-02-01T00:00:00Z")
+    airflow.set_paused("readme_by_schedule", is_paused=False)
+    dated = airflow.trigger("readme_manual", logical_date="2026-02-01T00:00:00Z")
     return {
-        "by hand": ("readme_by_hand", airflow.trigger("readme_by_hand")),
-        "by hand for a date": ("readme_by_hand", dated),
-        "by asset": ("readme_by_asset", only_run(airflow, "readme_by_asset", "asset_triggered")),
-        "scheduled": ("readme_by_schedule", only_run(airflow, "readme_by_schedule", "scheduled")),
+        "manual": ("readme_manual", airflow.trigger("readme_manual")),
+        "manual with a date": ("readme_manual", dated),
+        "by asset": ("readme_by_asset", wait_for_only_run(airflow, "readme_by_asset", "asset_triggered")),
+        "scheduled": ("readme_by_schedule", wait_for_only_run(airflow, "readme_by_schedule", "scheduled")),
     }
 
 
-def test_it_waits_for_a_run_after_the_moment_it_was_due_and_succeeds(
+def test_it_waits_for_a_run_after_its_due_time_and_succeeds(
     airflow: RealAirflow, live_sandbox: Sandbox, dag_runs: dict[str, tuple[str, str]]
 ) -> None:
     for dag_run in dag_runs.values():
-        airflow.wait_task(*dag_run, "wait_for_orders", ["deferred"])
+        airflow.wait_for_task(*dag_run, "wait_for_orders", ["deferred"])
     [flow] = [flow for flow in live_sandbox.portable.flows if flow.id == README_FLOW_ID]
     flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=1.0)
-    ends = {kind: airflow.wait_run(*dag_run) for kind, dag_run in dag_runs.items()}
+    ends = {kind: airflow.wait_for_run(*dag_run) for kind, dag_run in dag_runs.items()}
     assert ends == dict.fromkeys(dag_runs, "success")
-    assert {airflow.xcom(*dag_run, "success_rate") for dag_run in dag_runs.values()} == {1.0}
+    assert {airflow.get_xcom(*dag_run, "success_rate") for dag_run in dag_runs.values()} == {1.0}
 
 
-def test_the_guard_is_the_end_of_the_data_interval_where_there_is_one(
+def test_the_guard_is_the_end_of_the_data_interval_if_there_is_one(
     airflow: RealAirflow, dag_runs: dict[str, tuple[str, str]]
 ) -> None:
     for kind, (dag_id, run_id) in dag_runs.items():
         run = airflow.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
-        guard = datetime.fromisoformat(airflow.rendered_fields(dag_id, run_id, "wait_for_orders")["completed_after"])
+        guard = datetime.fromisoformat(
+            airflow.get_rendered_fields(dag_id, run_id, "wait_for_orders")["completed_after"]
+        )
         assert guard == datetime.fromisoformat(run["run_after"])
         if kind == "scheduled":
             assert guard == datetime.fromisoformat(run["data_interval_end"])
         else:
-            assert (run["logical_date"] is None) == (kind != "by hand for a date")
+            assert (run["logical_date"] is None) == (kind != "manual with a date")

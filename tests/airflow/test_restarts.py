@@ -1,4 +1,4 @@
-"""A triggerer that is killed in the middle of waits: each ends as it should, with its baseline and deadline intact."""
+"""A triggerer that is killed during waits: each wait keeps its baseline and deadline and ends correctly."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ pytestmark = pytest.mark.airflow
 SERVICES = ("portable", "workflow", "activepieces", "tableflow")
 
 
-def saved_plans(airflow: RealAirflow) -> list[dict[str, Any]]:
-    """Return the plans of all waits as the database holds them."""
+def load_plans(airflow: RealAirflow) -> list[dict[str, Any]]:
+    """Return the plans of all waits from the database."""
     with closing(sqlite3.connect(f"file:{airflow.database}?mode=ro", uri=True, timeout=30)) as database:
         rows = database.execute("select kwargs from trigger where classpath like '%FlowRunTrigger'").fetchall()
     texts = [row[0] for row in rows]
-    plans = [json.loads(_watch_of(json.loads(text)))["plan"] for text in texts]
+    plans = [json.loads(_find_watch(json.loads(text)))["plan"] for text in texts]
     return sorted(plans, key=lambda plan: (plan["service"], plan["kind"], plan["flow_id"]))
 
 
-def _watch_of(kwargs: Any) -> str:
-    # Airflow wraps mappings in its own encoding.
+def _find_watch(kwargs: Any) -> str:
+    # Airflow wraps mappings when it serializes them.
     while "watch" not in kwargs:
         kwargs = kwargs.get("__var", kwargs.get("__data__"))
     return str(kwargs["watch"])
@@ -49,22 +49,22 @@ def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_san
     dag = "deferred_waits"
     run_id = airflow.trigger(dag, {**conf, "completed_after": datetime.now(UTC).isoformat()})
     for task_id in flows:
-        airflow.wait_task(dag, run_id, task_id, ["deferred"])
-    looks = sandbox.ledger.count()
-    airflow.wait_for("looks by the triggerer", lambda: sandbox.ledger.count() > looks + 10, 120)
-    before = saved_plans(airflow)
+        airflow.wait_for_task(dag, run_id, task_id, ["deferred"])
+    polls = sandbox.ledger.count()
+    airflow.wait_for("polls by the triggerer", lambda: sandbox.ledger.count() > polls + 10, 120)
+    before = load_plans(airflow)
 
     airflow.kill("triggerer")
     fresh = {name: flows[name].add_run(outcome="SUCCEEDED", waiting=1.0, running=2.0) for name in SERVICES}
     airflow.start("triggerer")
-    assert saved_plans(airflow) == before
+    assert load_plans(airflow) == before
 
-    assert airflow.wait_run(dag, run_id, timeout=240) == "failed"  # by the one whose run never comes
-    states = {task.task_id: task.state for task in airflow.task_instances(dag, run_id)}
+    assert airflow.wait_for_run(dag, run_id, timeout=240) == "failed"  # because of the task whose run is never created
+    states = {task.task_id: task.state for task in airflow.list_task_instances(dag, run_id)}
     assert states == {**dict.fromkeys(SERVICES, "success"), "never": "failed"}
     for task_id in ("portable", "activepieces", "tableflow"):
-        assert airflow.xcom(dag, run_id, task_id)["run_id"] == str(fresh[task_id].id)
-    completed = datetime.fromisoformat(airflow.xcom(dag, run_id, "workflow")["completed_at"])
+        assert airflow.get_xcom(dag, run_id, task_id)["run_id"] == str(fresh[task_id].id)
+    completed = datetime.fromisoformat(airflow.get_xcom(dag, run_id, "workflow")["completed_at"])
     assert completed.timestamp() >= fresh["workflow"].created
-    log = airflow.log(dag, run_id, "never")
+    log = airflow.get_log(dag, run_id, "never")
     assert "AirflowSensorTimeout: timed out after 45 s: no run that is fresh enough yet" in log

@@ -1,4 +1,4 @@
-"""Waits in a real Airflow: what bounds them, how often they are woken, and what a broken Airflow does to them."""
+"""Waits in a real Airflow: time limits, links, and failures of Airflow's components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture(scope="module")
 def limited(airflow: RealAirflow, live_sandbox: Sandbox) -> tuple[str, dict[str, Any]]:
-    """A DAG run whose tasks all have an ``execution_timeout``, on runs that do not end."""
+    """Return a DAG run whose tasks have an ``execution_timeout`` and wait for runs that do not end, and its flows."""
     flows = {name: live_sandbox.portable.add_flow() for name in ("watched", "here", "deferred")}
     flows["watched"].add_run(outcome="RUNNING")
     for name in ("here", "deferred"):
@@ -26,99 +26,97 @@ def limited(airflow: RealAirflow, live_sandbox: Sandbox) -> tuple[str, dict[str,
 
 
 @pytest.mark.parametrize("task_id", ["airflow_itself", "poke", "reschedule", "deferrable", "run_here", "run_deferred"])
-def test_execution_timeout_ends_a_wait_as_airflow_itself_does(
+def test_execution_timeout_ends_a_wait_as_it_ends_other_sensors(
     task_id: str, airflow: RealAirflow, limited: tuple[str, dict[str, Any]]
 ) -> None:
-    """Long before the timeout of an hour."""
+    """The timeout is one hour, so it is not what ends the wait."""
     run_id, _ = limited
-    airflow.wait_task("time_limits", run_id, task_id, ["failed"], timeout=240)
-    log = airflow.log("time_limits", run_id, task_id)
+    airflow.wait_for_task("time_limits", run_id, task_id, ["failed"], timeout=240)
+    log = airflow.get_log("time_limits", run_id, task_id)
     assert "AirflowTaskTimeout" in log
     if task_id != "airflow_itself":
-        # An operator's wait begins when its run has been started.
+        # An operator's wait starts after it has started its run.
         assert re.search(r"AirflowTaskTimeout: timed out after \d+ s \(execution_timeout\): .* is RUNNING", log)
 
 
-def test_execution_timeout_is_softened_as_a_timeout_is(
-    airflow: RealAirflow, limited: tuple[str, dict[str, Any]]
-) -> None:
+def test_soft_fail_applies_to_execution_timeout(airflow: RealAirflow, limited: tuple[str, dict[str, Any]]) -> None:
     run_id, _ = limited
-    airflow.wait_task("time_limits", run_id, "soft", ["skipped"], timeout=240)
+    airflow.wait_for_task("time_limits", run_id, "soft", ["skipped"], timeout=240)
 
 
 @pytest.mark.parametrize(("task_id", "name"), [("run_here", "here"), ("run_deferred", "deferred")])
-def test_execution_timeout_cancels_the_task_s_own_run(
+def test_execution_timeout_cancels_the_run_that_the_task_started(
     task_id: str, name: str, airflow: RealAirflow, live_sandbox: Sandbox, limited: tuple[str, dict[str, Any]]
 ) -> None:
     run_id, flows = limited
-    airflow.wait_task("time_limits", run_id, task_id, ["failed"], timeout=240)
+    airflow.wait_for_task("time_limits", run_id, task_id, ["failed"], timeout=240)
     started = [event.run_id for event in live_sandbox.ledger.started if event.flow_id == flows[name].id]
     assert len(started) == 1
     assert [event.run_id for event in live_sandbox.ledger.canceled if event.flow_id == flows[name].id] == started
 
 
-def test_a_deferral_before_a_run_is_known_asks_for_no_link(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
-    """Airflow logs an error about an XCom that is not there, in the log of the worker."""
+def test_a_deferral_before_a_run_is_known_does_not_read_the_link(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
+    """Airflow would log an error about a missing XCom in the worker's log."""
     flow = live_sandbox.portable.add_flow()
-    since = datetime.now(UTC).isoformat()
-    run_id = airflow.trigger("early_deferral", {"flow": str(flow.id), "since": since})
-    airflow.wait_task("early_deferral", run_id, "wait", ["deferred"])
-    assert not airflow.links("early_deferral", run_id, "wait")["Flow run"]
+    completed_after = datetime.now(UTC).isoformat()
+    run_id = airflow.trigger("early_deferral", {"flow": str(flow.id), "completed_after": completed_after})
+    airflow.wait_for_task("early_deferral", run_id, "wait", ["deferred"])
+    assert not airflow.get_links("early_deferral", run_id, "wait")["Flow run"]
     run = flow.add_run(waiting=0.1, running=5.0)
 
-    assert airflow.wait_run("early_deferral", run_id, timeout=240) == "success"
-    assert airflow.xcom("early_deferral", run_id, "wait")["run_id"] == str(run.id)
-    assert airflow.links("early_deferral", run_id, "wait")["Flow run"]
+    assert airflow.wait_for_run("early_deferral", run_id, timeout=240) == "success"
+    assert airflow.get_xcom("early_deferral", run_id, "wait")["run_id"] == str(run.id)
+    assert airflow.get_links("early_deferral", run_id, "wait")["Flow run"]
     logs = [path.read_text(errors="replace") for path in (airflow.home / "components").glob("*.log")]
-    logs.append(airflow.log("early_deferral", run_id, "wait"))
+    logs.append(airflow.get_log("early_deferral", run_id, "wait"))
     lines = [line for log in logs for line in log.splitlines() if "early_deferral" in line]
     assert not [line for line in lines if "XCom not found" in line]
 
 
-def test_a_guarded_wait_in_its_worker_goes_on_while_the_api_server_is_away(
+def test_a_guarded_wait_in_a_worker_continues_without_the_api_server(
     airflow: RealAirflow, live_sandbox: Sandbox
 ) -> None:
     flow = live_sandbox.portable.add_flow()
     run = flow.add_run(waiting=0.1, running=75.0)
-    since = datetime.now(UTC).isoformat()
-    run_id = airflow.trigger("guarded_poke", {"flow": str(flow.id), "since": since})
-    airflow.wait_log("guarded_poke", run_id, "wait", "is RUNNING")
+    completed_after = datetime.now(UTC).isoformat()
+    run_id = airflow.trigger("guarded_poke", {"flow": str(flow.id), "completed_after": completed_after})
+    airflow.wait_for_log("guarded_poke", run_id, "wait", "is RUNNING")
 
-    def polls() -> int:
+    def count_polls() -> int:
         return live_sandbox.ledger.count(path=f"/flows/{flow.id}/")
 
-    before = polls()
+    before = count_polls()
     airflow.kill("api-server")
-    time.sleep(20)  # for how long it is away is what this is about
-    assert polls() > before + 3
+    time.sleep(20)  # the duration of the outage is the subject of this test
+    assert count_polls() > before + 3
     airflow.start("api-server")
-    airflow.wait_ready()
+    airflow.wait_until_ready()
 
-    assert airflow.wait_run("guarded_poke", run_id, timeout=240) == "success"
-    (task,) = airflow.task_instances("guarded_poke", run_id)
+    assert airflow.wait_for_run("guarded_poke", run_id, timeout=240) == "success"
+    (task,) = airflow.list_task_instances("guarded_poke", run_id)
     assert task.try_number == 1
-    assert airflow.xcom("guarded_poke", run_id, "wait")["run_id"] == str(run.id)
+    assert airflow.get_xcom("guarded_poke", run_id, "wait")["run_id"] == str(run.id)
 
 
-def test_a_triggerer_that_stood_still_cancels_nothing(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
-    """Meanwhile another one may have taken the wait over, and ended it."""
+def test_a_triggerer_that_was_suspended_cancels_nothing(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
+    """Another triggerer may have taken over the wait and ended it in the meantime."""
     flow = live_sandbox.portable.add_flow()
     flow.next_run(outcome="RUNNING")
     run_id = airflow.trigger("deferred_start", {"flow": str(flow.id)})
-    airflow.wait_task("deferred_start", run_id, "run", ["deferred"])
+    airflow.wait_for_task("deferred_start", run_id, "run", ["deferred"])
     polls = live_sandbox.ledger.count(path=f"/flows/{flow.id}/")
     airflow.wait_for(
         "polls by the triggerer", lambda: live_sandbox.ledger.count(path=f"/flows/{flow.id}/") > polls + 1, 120
     )
 
-    airflow.freeze("triggerer")
-    airflow.set_state("deferred_start", run_id, "run", "failed")
-    time.sleep(15)  # for how long it stands still is what this is about
-    airflow.thaw("triggerer")
+    airflow.suspend("triggerer")
+    airflow.set_task_state("deferred_start", run_id, "run", "failed")
+    time.sleep(15)  # the duration of the suspension is the subject of this test
+    airflow.resume("triggerer")
 
     airflow.wait_for(
-        "the word that the run is left alone",
-        lambda: "is left alone: this triggerer stood still" in airflow.log("deferred_start", run_id, "run"),
+        "the log line that the run is left alone",
+        lambda: "is left alone: this triggerer stood still" in airflow.get_log("deferred_start", run_id, "run"),
         120,
     )
     assert not [event for event in live_sandbox.ledger.canceled if event.flow_id == flow.id]

@@ -1,4 +1,4 @@
-"""A real Airflow with several components of a kind, on each database."""
+"""A real Airflow with several triggerers, on each database."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from tools.real_airflow import RealAirflow
 
 HERE = Path(__file__).resolve().parent
 
-#: Seconds without a heartbeat after which Airflow gives a triggerer's work to another; half a minute if not told.
-TAKEN_OVER_AFTER = 10
+#: Seconds without a heartbeat after which Airflow moves a triggerer's work to another one (default: 30).
+HEALTH_CHECK_THRESHOLD = 10
 SETTINGS = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TAKEN_OVER_AFTER),
-    "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": str(TAKEN_OVER_AFTER),
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_CHECK_THRESHOLD),
+    "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": str(HEALTH_CHECK_THRESHOLD),
 }
 
 
 class Triggerers:
-    """The triggerers of an Airflow; the one that runs the watchers, and one more when a test asks for it."""
+    """The triggerers of an Airflow: the one that runs the watchers, and others that tests start."""
 
     def __init__(self, airflow: RealAirflow) -> None:
         self.airflow = airflow
         self._numbers = count(2)
-        self.holder = "triggerer"
+        self.active_name = "triggerer"
 
     def start_another(self) -> str:
-        """Start one more, wait until it is up and return its name; the watchers stay where they are."""
+        """Start another triggerer, wait until it is running and return its name. The watchers do not move."""
         name = f"triggerer-{next(self._numbers)}"
-        before = self._newest_job()
+        before = self._get_newest_job()
         self.airflow.start("triggerer", name)
-        self.airflow.wait_for(f"{name} to be up", lambda: self._newest_job() != before, 120)
-        assert self._newest_job() not in self._holding_jobs()
+        self.airflow.wait_for(f"{name} to start", lambda: self._get_newest_job() != before, 120)
+        assert self._get_newest_job() not in self._get_active_jobs()
         return name
 
-    def wait_moved(self, name: str) -> None:
-        """Wait until the triggerer that was started last runs all watchers; tests have its name."""
-        job = self._newest_job()
-        self.airflow.wait_for(f"the watchers to move to {name}", lambda: self._holding_jobs() == {job}, 120)
-        self.holder = name
+    def wait_until_moved(self, name: str) -> None:
+        """Wait until the triggerer that was started last, with this name, runs all watchers."""
+        job = self._get_newest_job()
+        self.airflow.wait_for(f"the watchers to move to {name}", lambda: self._get_active_jobs() == {job}, 120)
+        self.active_name = name
 
-    def _holding_jobs(self) -> set[int | None]:
-        return {job for (job,) in self.airflow.rows("select distinct triggerer_id from trigger")}
+    def _get_active_jobs(self) -> set[int | None]:
+        return {job for (job,) in self.airflow.fetch_rows("select distinct triggerer_id from trigger")}
 
-    def _newest_job(self) -> int | None:
-        (row,) = self.airflow.rows("select max(id) from job where job_type = 'TriggererJob'")
+    def _get_newest_job(self) -> int | None:
+        (row,) = self.airflow.fetch_rows("select max(id) from job where job_type = 'TriggererJob'")
         return row[0]
 
 
 @pytest.fixture(scope="module")
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The DAG files of these tests, where they may be changed."""
+    """Return a copy of the DAG files that tests may change."""
     return Path(shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("airflow") / "dags"))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def watched(request: pytest.FixtureRequest, dags_folder: Path, tmp_path_factory: Any) -> Iterator[WatchedFlows]:
-    """Watched flows with a DAG each, in a real Airflow on either database."""
+    """Return watched flows with one DAG each, in a real Airflow on each database."""
     server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
     home = tmp_path_factory.mktemp("home")
     flow_ids = range(FIRST_FLOW_ID, FIRST_FLOW_ID + FLOWS)
@@ -74,18 +74,18 @@ def watched(request: pytest.FixtureRequest, dags_folder: Path, tmp_path_factory:
         RealAirflow(dags_folder, env=sandbox.connections() | SETTINGS, home=home, postgresql=server) as airflow,
     ):
         watched = WatchedFlows(airflow, sandbox, flow_ids)
-        airflow.wait_ready(f"after_{flow_id}" for flow_id in flow_ids)
-        watched.wait_rounds(1)
+        airflow.wait_until_ready(f"after_{flow_id}" for flow_id in flow_ids)
+        watched.wait_for_polls(1)
         yield watched
 
 
 @pytest.fixture(scope="module")
 def airflow(watched: WatchedFlows) -> RealAirflow:
-    """That Airflow."""
+    """Return the Airflow that watches the flows."""
     return watched.airflow
 
 
 @pytest.fixture(scope="module")
 def triggerers(airflow: RealAirflow) -> Triggerers:
-    """Its triggerers: one, and those that the tests start."""
+    """Return the triggerers of this Airflow."""
     return Triggerers(airflow)

@@ -1,4 +1,4 @@
-"""Each end of a watched run starts its DAG once, with a triggerer that dies, is frozen, or hands its work over."""
+"""Each completed run starts its DAG once, even if the triggerer is killed, suspended or terminated."""
 
 from __future__ import annotations
 
@@ -17,139 +17,141 @@ from tools.real_airflow import RealAirflow
 pytestmark = pytest.mark.airflow
 
 
-def end_runs(flows: Sequence[Flow], count: int = 1) -> list[Any]:
-    """Have runs of each of these flows end at once, and return them."""
+def add_completed_runs(flows: Sequence[Flow], count: int = 1) -> list[Any]:
+    """Add runs to each of these flows that end at the same time, and return them."""
     return [flow.add_run(ago=0.5, waiting=0.1, running=0.1) for flow in flows for _ in range(count)]
 
 
-def dag_of(flow: Flow) -> str:
+def get_dag_id(flow: Flow) -> str:
     return f"after_{flow.id}"
 
 
-def told_of(watched: WatchedFlows, runs: Sequence[Any]) -> Counter[str]:
-    """Return how many events Airflow has of each of these runs."""
+def count_events_of(watched: WatchedFlows, runs: Sequence[Any]) -> Counter[str]:
+    """Return the number of events for each of these runs."""
     ids = {str(run.id) for run in runs}
-    return Counter({run_id: count for run_id, count in watched.told().items() if run_id in ids})
+    return Counter({run_id: count for run_id, count in watched.count_events().items() if run_id in ids})
 
 
-def check_told_once(watched: WatchedFlows, runs: Sequence[Any]) -> None:
-    """Wait for an event of each of these runs, and some time more: there is no second one."""
-    watched.wait_told(runs)
-    watched.wait_rounds(3)
-    assert told_of(watched, runs) == Counter(str(run.id) for run in runs)
+def check_one_event_per_run(watched: WatchedFlows, runs: Sequence[Any]) -> None:
+    """Wait for an event for each of these runs, and check after further polls that there is only one."""
+    watched.wait_for_events(runs)
+    watched.wait_for_polls(3)
+    assert count_events_of(watched, runs) == Counter(str(run.id) for run in runs)
 
 
-def check_started_once(watched: WatchedFlows, flow: Flow, runs: Sequence[Any]) -> None:
-    """Wait until each of these runs of one flow has started its DAG: each one a DAG run of its own."""
-    handed_over = watched.wait_handed_over(dag_of(flow), runs)
+def check_one_dag_run_per_run(watched: WatchedFlows, flow: Flow, runs: Sequence[Any]) -> None:
+    """Check that each of these runs of one flow has started its own DAG run."""
+    received = watched.wait_for_received_run_ids(get_dag_id(flow), runs)
     ids = {str(run.id) for run in runs}
-    assert sorted(some for some in handed_over if ids & {*some}) == sorted([run_id] for run_id in ids)
+    assert sorted(run_ids for run_ids in received if ids & {*run_ids}) == sorted([run_id] for run_id in ids)
 
 
 @pytest.mark.parametrize(("number", "count"), [(0, 4), (1, 10)])
-def test_each_of_many_ends_at_once_starts_a_dag_run_of_its_own(watched: WatchedFlows, number: int, count: int) -> None:
+def test_each_of_several_simultaneous_ends_starts_its_own_dag_run(
+    watched: WatchedFlows, number: int, count: int
+) -> None:
     flow = watched.flows[number]
-    runs = end_runs([flow], count)
-    check_told_once(watched, runs)
-    check_started_once(watched, flow, runs)
+    runs = add_completed_runs([flow], count)
+    check_one_event_per_run(watched, runs)
+    check_one_dag_run_per_run(watched, flow, runs)
 
 
-def test_more_ends_than_get_a_dag_run_of_their_own_reach_one_all_the_same(watched: WatchedFlows) -> None:
-    """More than one page of the service shows, as after a long outage."""
+def test_no_run_is_lost_if_more_runs_end_than_dag_runs_are_created(watched: WatchedFlows) -> None:
+    """More runs end than fit on one page of the service, as after a long outage."""
     flow = watched.flows[2]
-    runs = end_runs([flow], 120)
-    check_told_once(watched, runs)
-    handed_over = watched.wait_handed_over(dag_of(flow), runs)
-    assert Counter(chain.from_iterable(handed_over)) == Counter(str(run.id) for run in runs)
+    runs = add_completed_runs([flow], 120)
+    check_one_event_per_run(watched, runs)
+    received = watched.wait_for_received_run_ids(get_dag_id(flow), runs)
+    assert Counter(chain.from_iterable(received)) == Counter(str(run.id) for run in runs)
 
 
-def test_a_triggerer_that_dies(watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers) -> None:
+def test_a_triggerer_is_killed(watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers) -> None:
     other = triggerers.start_another()
-    before = end_runs(watched.flows)
-    watched.wait_told(before)
-    watched.wait_kept(before)
-    going = [flow.add_run(waiting=0.1, running=8.0) for flow in watched.flows[:4]]
-    watched.wait_rounds(1)
-    airflow.kill(triggerers.holder)
-    missed = end_runs(watched.flows[4:], 2)
-    triggerers.wait_moved(other)
-    check_told_once(watched, before + going + missed)
+    before = add_completed_runs(watched.flows)
+    watched.wait_for_events(before)
+    watched.wait_for_cursors(before)
+    running = [flow.add_run(waiting=0.1, running=8.0) for flow in watched.flows[:4]]
+    watched.wait_for_polls(1)
+    airflow.kill(triggerers.active_name)
+    missed = add_completed_runs(watched.flows[4:], 2)
+    triggerers.wait_until_moved(other)
+    check_one_event_per_run(watched, before + running + missed)
     for number, flow in enumerate(watched.flows[4:]):
-        check_started_once(watched, flow, missed[2 * number : 2 * number + 2])
+        check_one_dag_run_per_run(watched, flow, missed[2 * number : 2 * number + 2])
 
 
-def test_a_triggerer_that_is_frozen(watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers) -> None:
-    other, frozen = triggerers.start_another(), triggerers.holder
-    watched.wait_rounds(1)
-    airflow.freeze(frozen)
-    missed = end_runs(watched.flows)
-    triggerers.wait_moved(other)
-    watched.wait_told(missed)
-    watched.wait_kept(missed)
-    airflow.thaw(frozen)
-    later = end_runs(watched.flows)
-    check_told_once(watched, missed + later)
-    airflow.kill(frozen)
+def test_a_triggerer_is_suspended(watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers) -> None:
+    other, suspended = triggerers.start_another(), triggerers.active_name
+    watched.wait_for_polls(1)
+    airflow.suspend(suspended)
+    missed = add_completed_runs(watched.flows)
+    triggerers.wait_until_moved(other)
+    watched.wait_for_events(missed)
+    watched.wait_for_cursors(missed)
+    airflow.resume(suspended)
+    later = add_completed_runs(watched.flows)
+    check_one_event_per_run(watched, missed + later)
+    airflow.kill(suspended)
 
 
-def test_a_triggerer_that_is_frozen_while_it_tells(
+def test_a_triggerer_is_suspended_while_it_sends_events(
     watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers
 ) -> None:
-    other, frozen = triggerers.start_another(), triggerers.holder
-    runs = end_runs(watched.flows[:1], 6)
-    airflow.wait_for("two events", lambda: told_of(watched, runs).total() >= 2, 120)
-    airflow.freeze(frozen)
-    triggerers.wait_moved(other)
-    watched.wait_told(runs)
-    airflow.thaw(frozen)
-    watched.wait_rounds(3)
-    watched.wait_kept(runs)
-    airflow.kill(frozen)
-    told = told_of(watched, runs)
-    assert told.keys() == {str(run.id) for run in runs}
-    assert told.total() <= len(runs) + 1, "only the event that was not put down when it froze may come again"
+    other, suspended = triggerers.start_another(), triggerers.active_name
+    runs = add_completed_runs(watched.flows[:1], 6)
+    airflow.wait_for("two events", lambda: count_events_of(watched, runs).total() >= 2, 120)
+    airflow.suspend(suspended)
+    triggerers.wait_until_moved(other)
+    watched.wait_for_events(runs)
+    airflow.resume(suspended)
+    watched.wait_for_polls(3)
+    watched.wait_for_cursors(runs)
+    airflow.kill(suspended)
+    events = count_events_of(watched, runs)
+    assert events.keys() == {str(run.id) for run in runs}
+    assert events.total() <= len(runs) + 1, "only the event that was not yet stored in the cursor may be repeated"
 
 
-def test_a_triggerer_that_hands_its_work_over(
-    watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers
-) -> None:
+def test_a_triggerer_is_terminated(watched: WatchedFlows, airflow: RealAirflow, triggerers: Triggerers) -> None:
     other = triggerers.start_another()
-    before = end_runs(watched.flows)
-    watched.wait_told(before)
-    watched.wait_kept(before)
-    going = [flow.add_run(waiting=0.1, running=6.0) for flow in watched.flows]
-    watched.wait_rounds(1)
-    airflow.terminate(triggerers.holder)
-    triggerers.wait_moved(other)
-    check_told_once(watched, before + going)
+    before = add_completed_runs(watched.flows)
+    watched.wait_for_events(before)
+    watched.wait_for_cursors(before)
+    running = [flow.add_run(waiting=0.1, running=6.0) for flow in watched.flows]
+    watched.wait_for_polls(1)
+    airflow.terminate(triggerers.active_name)
+    triggerers.wait_until_moved(other)
+    check_one_event_per_run(watched, before + running)
 
 
-def test_all_that_ended_while_its_dag_was_paused_reaches_it(
+def test_a_dag_receives_the_runs_that_ended_while_it_was_paused(
     watched: WatchedFlows, airflow: RealAirflow, dags_folder: Path
 ) -> None:
-    """Airflow watches on until it parses the DAG file again; then it stops, and goes on after the DAG is unpaused."""
+    """Airflow stops the watcher when it parses the file of the paused DAG, and restarts it when the DAG is unpaused."""
     flow = watched.flows[3]
     watchers = len(watched.flows)
 
-    def pause(is_paused: bool) -> None:
-        airflow.pause(dag_of(flow), is_paused)
+    def set_paused(is_paused: bool) -> None:
+        airflow.set_paused(get_dag_id(flow), is_paused)
 
-    def wait_watchers(count: int) -> None:
+    def wait_for_watchers(count: int) -> None:
         (file,) = dags_folder.glob("*.py")
         file.touch()
-        airflow.wait_for(f"{count} watchers", lambda: airflow.rows("select count(*) from trigger") == [(count,)], 120)
+        airflow.wait_for(
+            f"{count} watchers", lambda: airflow.fetch_rows("select count(*) from trigger") == [(count,)], 120
+        )
 
-    pause(True)
-    still_watched = end_runs([flow])
-    watched.wait_told(still_watched)
-    watched.wait_kept(still_watched)
-    wait_watchers(watchers - 1)
-    not_watched = end_runs([flow], 3)
-    pause(False)
-    wait_watchers(watchers)
-    check_told_once(watched, still_watched + not_watched)
-    handed_over = watched.wait_handed_over(dag_of(flow), still_watched + not_watched)
-    first, *others = handed_over[-3:]
+    set_paused(True)
+    still_watched = add_completed_runs([flow])
+    watched.wait_for_events(still_watched)
+    watched.wait_for_cursors(still_watched)
+    wait_for_watchers(watchers - 1)
+    not_watched = add_completed_runs([flow], 3)
+    set_paused(False)
+    wait_for_watchers(watchers)
+    check_one_event_per_run(watched, still_watched + not_watched)
+    received = watched.wait_for_received_run_ids(get_dag_id(flow), still_watched + not_watched)
+    first, *others = received[-3:]
     assert {str(still_watched[0].id)} < {*first}
     assert Counter(first + list(chain.from_iterable(others))) == Counter(
         str(run.id) for run in still_watched + not_watched

@@ -1,4 +1,4 @@
-"""Deferred waits on all three services, with a freshness guard; and one whose run never comes."""
+"""Deferred waits on all three services with a freshness guard, and one for a run that is never created."""
 
 from __future__ import annotations
 

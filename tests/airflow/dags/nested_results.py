@@ -1,4 +1,4 @@
-"""Arguments with other tasks' results in them, of plain and of mapped tasks, rendered as text and natively."""
+"""Arguments that contain other tasks' results, of plain and mapped tasks, rendered as text and natively."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def order() -> Any:
 
 @task
 def square(number: int) -> int:
-    """Return one of many results."""
+    """Return the result of a mapped task."""
     return number**2
 
 
 @task
 def payloads() -> Any:
-    """Return what tasks are mapped over."""
+    """Return the values over which tasks are mapped."""
     return [{"n": 1}, [2]]
 
 

@@ -1,4 +1,4 @@
-"""One started run a service; how the task waits, and what happens to it, is the test's matter."""
+"""Start one run on each service. The tests choose how the tasks wait, and kill or mark them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperat
 
 
 def linger(context: Any, result: Any) -> None:
-    """Hold the worker between the task's result and its success, in the first try, if asked to."""
+    """Delay the worker between the task's result and its success, in the first try, if the params say so."""
     if context["params"]["linger"] and context["ti"].try_number == 1:
-        logging.getLogger(__name__).warning("holding on to the result")
+        logging.getLogger(__name__).warning("holding the result")
         time.sleep(600)
 
 
-def dag_of(dag_id: str, *, deferrable: bool) -> DAG:
+def build_dag(dag_id: str, *, deferrable: bool) -> DAG:
     """Return a DAG with a start on each service."""
     common: dict[str, Any] = {
         "deferrable": deferrable,
@@ -52,5 +52,5 @@ def dag_of(dag_id: str, *, deferrable: bool) -> DAG:
     return dag
 
 
-deferred_starts = dag_of("deferred_starts", deferrable=True)
-starts = dag_of("starts", deferrable=False)
+deferred_starts = build_dag("deferred_starts", deferrable=True)
+starts = build_dag("starts", deferrable=False)

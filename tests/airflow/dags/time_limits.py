@@ -1,4 +1,4 @@
-"""Waits that a real Airflow bounds, reschedules, loses sight of or freezes."""
+"""Waits that a real Airflow limits, reschedules, loses contact with or suspends."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from airflow.sdk import DAG, BaseSensorOperator
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 
-#: So many sensors look at one flow in ``reschedule`` mode.
-RESCHEDULED = 10
+#: Number of sensors that wait for one flow in ``reschedule`` mode.
+RESCHEDULED_COUNT = 10
 
 CONNECTION = {"portable_conn_id": "portable_live"}
 
 
 class NeverSensor(BaseSensorOperator):
-    """What Airflow itself makes of a wait that does not end."""
+    """A sensor of Airflow itself whose wait does not end, for comparison."""
 
     def poke(self, context: Any) -> bool:
-        """Return that nothing has happened."""
+        """Return False: keep waiting."""
         return False
 
 
@@ -38,7 +38,7 @@ with DAG("time_limits", schedule=None, params=dict.fromkeys(("watched", "here", 
     )
 
 with DAG("rescheduled_waits", schedule=None, params={"flow": ""}):
-    for number in range(RESCHEDULED):
+    for number in range(RESCHEDULED_COUNT):
         PortableFlowSensor(
             task_id=f"wait_{number}",
             flow_id="{{ params.flow }}",
@@ -49,21 +49,21 @@ with DAG("rescheduled_waits", schedule=None, params={"flow": ""}):
             **CONNECTION,
         )
 
-with DAG("guarded_poke", schedule=None, params={"flow": "", "since": ""}):
+with DAG("guarded_poke", schedule=None, params={"flow": "", "completed_after": ""}):
     PortableFlowSensor(
         task_id="wait",
         flow_id="{{ params.flow }}",
-        completed_after="{{ params.since }}",
+        completed_after="{{ params.completed_after }}",
         timeout=600,
         retries=0,
         **CONNECTION,
     )
 
-with DAG("early_deferral", schedule=None, params={"flow": "", "since": ""}):
+with DAG("early_deferral", schedule=None, params={"flow": "", "completed_after": ""}):
     PortableFlowSensor(
         task_id="wait",
         flow_id="{{ params.flow }}",
-        completed_after="{{ params.since }}",
+        completed_after="{{ params.completed_after }}",
         deferrable=True,
         timeout=600,
         **CONNECTION,

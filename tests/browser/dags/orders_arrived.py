@@ -1,4 +1,4 @@
-"""A DAG that the end of a flow's run starts."""
+"""A DAG that is started by the end of a flow's run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with DAG("orders_arrived", schedule=[orders]):
 
     @task
     def which_run(*, triggering_asset_events: Any) -> str:
-        """Return the id of the flow's run that started this."""
+        """Return the id of the run that started this DAG run."""
         (event,) = triggering_asset_events[orders]
         return str(event.extra["payload"]["run_id"])
 

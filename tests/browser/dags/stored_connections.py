@@ -1,4 +1,4 @@
-"""Read a flow's runs over a connection that was made in the form: a DAG for each type."""
+"""One DAG per connection type that reads a flow's runs with a connection created in the form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's table of versions is what the tests said, and a version that failed cannot look like one that passed."""
+"""The README's table shows the recorded results, and a failed version never looks like one that passed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def result(**suites: Any) -> dict[str, Any]:
 
 def test_the_readme_shows_the_recorded_results() -> None:
     readme = matrix.README.read_text()
-    assert matrix.table(RECORDED.values()) == readme.partition(BEGIN)[2].partition(END)[0]
+    assert matrix.build_table(RECORDED.values()) == readme.partition(BEGIN)[2].partition(END)[0]
 
 
 def test_every_version_is_recorded_with_the_python_it_is_tested_with() -> None:
@@ -42,25 +42,25 @@ def test_the_oldest_version_is_the_floor_of_the_package() -> None:
 
 @pytest.mark.parametrize("name", SUITES)
 @pytest.mark.parametrize("counts", [{"passed": 3, "failed": 1}, {"passed": 0, "failed": 0}])
-def test_one_failure_or_an_empty_suite_is_not_good(name: str, counts: dict[str, int]) -> None:
-    assert matrix.is_good(result())
-    assert not matrix.is_good(result(**{name: counts}))
+def test_a_failure_or_an_empty_suite_is_not_a_pass(name: str, counts: dict[str, int]) -> None:
+    assert matrix.has_passed(result())
+    assert not matrix.has_passed(result(**{name: counts}))
 
 
-def test_a_version_that_could_not_be_installed_is_not_good() -> None:
+def test_a_version_that_could_not_be_installed_has_not_passed() -> None:
     missing = {"airflow": "3.3", "python": "3.13", "suites": {}}
-    assert not matrix.is_good(missing)
-    assert matrix.table([missing]).splitlines()[-1].count("not run") == len(SUITES)
+    assert not matrix.has_passed(missing)
+    assert matrix.build_table([missing]).splitlines()[-1].count("not run") == len(SUITES)
 
 
-def test_the_table_says_what_failed() -> None:
-    row = matrix.table([result(parity={"passed": 5, "failed": 2})]).splitlines()[-1]
+def test_the_table_shows_failures() -> None:
+    row = matrix.build_table([result(parity={"passed": 5, "failed": 2})]).splitlines()[-1]
     assert row == "| 3.3.2 | 3.13 | 3 passed | 2 failed | 3 passed | 2026-01-31 |"
 
 
-def test_only_what_is_between_the_marks_changes() -> None:
+def test_only_the_text_between_the_markers_changes() -> None:
     readme = f"before\n{BEGIN}old\n{END}after\n"
-    assert matrix.with_table(readme, [result()]) == f"before\n{BEGIN}{matrix.table([result()])}{END}after\n"
+    assert matrix.replace_table(readme, [result()]) == f"before\n{BEGIN}{matrix.build_table([result()])}{END}after\n"
 
 
 def test_recording_one_version_keeps_the_others_and_their_order(
@@ -69,14 +69,14 @@ def test_recording_one_version_keeps_the_others_and_their_order(
     monkeypatch.setattr(matrix, "RESULTS", tmp_path / "docs" / "versions.json")
     matrix.record({"3.3": result()})
     matrix.record({"2.11": result(unit={"passed": 0, "failed": 1})})
-    noted = json.loads(matrix.RESULTS.read_text())
-    assert [*noted] == ["2.11", "3.3"]
-    assert noted["3.3"] == result()
+    recorded = json.loads(matrix.RESULTS.read_text())
+    assert [*recorded] == ["2.11", "3.3"]
+    assert recorded["3.3"] == result()
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
-    """A version whose environment is the one of this test; its tests are those in a folder of their own."""
+def current_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
+    """A version that uses this test's environment, with its tests in a separate folder."""
     monkeypatch.setattr(matrix, "ENVIRONMENTS", tmp_path)
     monkeypatch.setattr(matrix, "install", lambda version: None)
     monkeypatch.setattr(Version, "executable", Path(sys.executable))
@@ -95,17 +95,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
     ],
     ids=["good", "failing", "skipping", "not importable", "dying", "empty"],
 )
-def test_a_suite_is_counted_as_it_ended(
-    here: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, counts: dict[str, int]
+def test_a_suite_is_counted_by_its_result(
+    current_version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, counts: dict[str, int]
 ) -> None:
     suite = tmp_path / "test_suite.py"
     suite.write_text(body)
     monkeypatch.setattr(matrix, "SUITES", {"unit": (str(suite),)})
-    monkeypatch.setattr(matrix, "_installed_airflow", lambda version: "3.3.2")
-    assert matrix.run(here)["suites"] == {"unit": counts}
+    monkeypatch.setattr(matrix, "_get_installed_airflow", lambda version: "3.3.2")
+    assert matrix.run(current_version)["suites"] == {"unit": counts}
 
 
-def test_a_failing_version_does_not_keep_the_next_from_running(
+def test_the_next_version_runs_after_a_failing_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
@@ -121,12 +121,12 @@ def test_a_failing_version_does_not_keep_the_next_from_running(
     assert matrix.main(["3.3"]) == 0
 
 
-def test_a_version_that_is_not_supported_is_refused() -> None:
+def test_an_unsupported_version_is_rejected() -> None:
     with pytest.raises(SystemExit, match=r"2\.10"):
         matrix.main(["2.10"])
 
 
-def test_the_list_is_what_a_workflow_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_has_the_format_of_a_workflow_matrix(capsys: pytest.CaptureFixture[str]) -> None:
     assert matrix.main(["--list"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {"airflow": version.airflow, "python": version.python} for version in VERSIONS

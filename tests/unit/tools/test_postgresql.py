@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: private, and gone afterwards."""
+"""The PostgreSQL server for tests is private, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ with PostgresServer() as server:
 """
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_each_database_is_empty_and_its_own(postgresql: PostgresServer) -> None:
+def test_each_database_is_empty_and_separate(postgresql: PostgresServer) -> None:
     first, second = postgresql.create_database(), postgresql.create_database()
     assert first != second
-    postgresql.rows("create table here (number int)", database=first)
+    postgresql.fetch_rows("create table here (number int)", database=first)
     tables = "select tablename from pg_tables where schemaname = 'public'"
-    assert postgresql.rows(tables, database=first) == [("here",)]
-    assert postgresql.rows(tables, database=second) == []
+    assert postgresql.fetch_rows(tables, database=first) == [("here",)]
+    assert postgresql.fetch_rows(tables, database=second) == []
 
 
-def test_it_lets_nobody_in_without_its_password(postgresql: PostgresServer) -> None:
+def test_it_requires_its_password(postgresql: PostgresServer) -> None:
     with pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(host="127.0.0.1", port=postgresql.port, user="postgres", password="a-guess", dbname="postgres")
 
 
 def test_it_listens_on_the_loopback_only(postgresql: PostgresServer) -> None:
-    assert postgresql.rows("show listen_addresses", database="postgres") == [("127.0.0.1",)]
+    assert postgresql.fetch_rows("show listen_addresses", database="postgres") == [("127.0.0.1",)]
 
 
-@pytest.mark.usefixtures("postgresql")  # skips where there is no server
+@pytest.mark.usefixtures("postgresql")  # skips the test if PostgreSQL is not installed
 def test_it_ends_when_its_owner_is_killed() -> None:
     command = [sys.executable, "-c", OWNER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
         assert owner.stdout
         port = int(owner.stdout.readline())
-        assert listens(port)
+        assert is_listening(port)
         os.kill(owner.pid, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while listens(port):
+    while is_listening(port):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -75,7 +75,7 @@ def test_other(postgresql): pass
 """
 
 
-def test_where_it_is_not_installed_tests_are_skipped_with_a_line_at_the_end(tmp_path: Path) -> None:
+def test_tests_are_skipped_with_a_summary_line_if_it_is_not_installed(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_two.py").write_text(TWO_TESTS)
     done = subprocess.run(
@@ -90,10 +90,10 @@ def test_where_it_is_not_installed_tests_are_skipped_with_a_line_at_the_end(tmp_
     assert f"2 skipped: {tool.NOT_INSTALLED}" in done.stdout.splitlines()
 
 
-def test_the_newest_installation_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_installation_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "INSTALLATIONS", tmp_path)
     for version in ("9.6", "15", "17"):
         folder = tmp_path / version / "bin"
         folder.mkdir(parents=True)
         (folder / "initdb").touch()
-    assert tool.find_programs() == tmp_path / "17" / "bin"
+    assert tool.find_server_programs() == tmp_path / "17" / "bin"

@@ -1,4 +1,4 @@
-"""The DAG that every supported Airflow runs: imports that all of them have, and each way to wait."""
+"""A DAG for every supported Airflow version: imports that exist in all of them, and every way to wait."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ with DAG(
 
     @task
     def read(run: dict[str, Any], attempts: list[dict[str, Any]]) -> bool:
-        """Tell whether the run that was started is the flow's only one, from what reached XCom."""
+        """Return whether the started run is the flow's only one, according to XCom."""
         return [attempt["run_id"] for attempt in attempts] == [run["run_id"]]
 
     started >> history

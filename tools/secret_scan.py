@@ -1,4 +1,4 @@
-"""Where secrets were written that should have been written nowhere."""
+"""Search everything that Airflow has written for secrets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 
-def find_leaks(home: Path, secrets: Collection[str]) -> list[str]:
-    """Return a line for each file below an ``AIRFLOW_HOME`` that holds one of the secrets: logs, database and all else.
+def find_secrets(home: Path, secrets: Collection[str]) -> list[str]:
+    """Return a line for each secret found in the files and databases below an ``AIRFLOW_HOME``.
 
     :param home: the folder; Airflow may still be running in it.
-    :param secrets: what must not be found.
+    :param secrets: the texts to search for.
     """
     found = [
         f"{secret} in {path.relative_to(home)}"
@@ -22,11 +22,11 @@ def find_leaks(home: Path, secrets: Collection[str]) -> list[str]:
         for secret in secrets
         if secret.encode() in content
     ]
-    return found + [line for database in home.glob("*.db") for line in _leaks_in_database(database, secrets)]
+    return found + [line for database in home.glob("*.db") for line in _find_secrets_in_database(database, secrets)]
 
 
-def _leaks_in_database(database: Path, secrets: Collection[str]) -> list[str]:
-    """Look at the rows as well: in the file, a long value is cut in pieces."""
+def _find_secrets_in_database(database: Path, secrets: Collection[str]) -> list[str]:
+    """Search the rows too: in the database file, a long value is split over several pages."""
     with closing(sqlite3.connect(database)) as connection:
         return [
             f"{secret} in the database: {statement[:80]}"

@@ -1,4 +1,4 @@
-"""The DAG runs that the tests in a real Airflow look at, all started at once to save time."""
+"""The DAG runs of the tests in a real Airflow, all started at once to save time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from tools.airflow_api import AirflowApi
-from tools.stage import SteppedClock
+from tools.stepped_clock import SteppedClock
 
 VENDOR_ERROR = "Destination rejected table contacts: column email is too narrow"
 WRONG_TOKEN = "a-wrong-sandbox-token"
 UNKNOWN_NUMBER = "999999999"
 UNKNOWN_ID = "NoSuchRun0000000"
-IMPOSSIBLE_ID = "../../admin"
+MALFORMED_ID = "../../admin"
 
-# The runs that DAGs wait for: so many seconds PENDING, then RUNNING, on the sandbox's clock.
-WAITING, RUNNING = 2.0, 6.0
+# How long the runs that DAGs wait for are PENDING and RUNNING, in seconds on the sandbox's clock.
+WAITING_SECONDS, RUNNING_SECONDS = 2.0, 6.0
 
 
 @dataclass
-class Play:
-    """The DAG runs of these tests, and the runs at the services that they wait for."""
+class Scenario:
+    """The DAG runs of these tests, and the service runs that they wait for."""
 
     airflow: AirflowApi
     clock: SteppedClock
@@ -29,36 +29,36 @@ class Play:
     dag_runs: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def trigger(self, name: str, dag_id: str, **conf: Any) -> None:
-        """Start a DAG run and remember it by a name."""
+        """Start a DAG run and store it under a name."""
         self.dag_runs[name] = (dag_id, self.airflow.trigger(dag_id, conf))
 
-    def end(self, name: str) -> str:
-        """Return how a DAG run ended."""
-        return self.airflow.wait_run(*self.dag_runs[name])
+    def wait_for_end(self, name: str) -> str:
+        """Wait until a DAG run has ended and return its state."""
+        return self.airflow.wait_for_run(*self.dag_runs[name])
 
-    def states(self, name: str) -> dict[str, str | None]:
+    def get_states(self, name: str) -> dict[str, str | None]:
         """Return the state of each task of a DAG run."""
-        return {task.task_id: task.state for task in self.airflow.task_instances(*self.dag_runs[name])}
+        return {task.task_id: task.state for task in self.airflow.list_task_instances(*self.dag_runs[name])}
 
-    def result(self, name: str, task_id: str) -> Any:
+    def get_result(self, name: str, task_id: str) -> Any:
         """Return a task's result."""
-        return self.airflow.xcom(*self.dag_runs[name], task_id)
+        return self.airflow.get_xcom(*self.dag_runs[name], task_id)
 
-    def log(self, name: str, task_id: str) -> str:
+    def get_log(self, name: str, task_id: str) -> str:
         """Return a task's log."""
-        return self.airflow.log(*self.dag_runs[name], task_id)
+        return self.airflow.get_log(*self.dag_runs[name], task_id)
 
-    def wait_log(self, name: str, task_id: str, text: str) -> None:
+    def wait_for_log(self, name: str, task_id: str, text: str) -> None:
         """Wait until a task has logged a text."""
-        self.airflow.wait_log(*self.dag_runs[name], task_id, text)
+        self.airflow.wait_for_log(*self.dag_runs[name], task_id, text)
 
-    def begin(self, sandbox: Sandbox) -> None:
-        """Make flows with runs that have ended and one that begins, and trigger the DAG runs that look at them."""
+    def start(self, sandbox: Sandbox) -> None:
+        """Create flows with completed runs and one new run, and trigger the DAGs that wait for them."""
         self._trigger_examples(sandbox)
         self._trigger_endpoints(sandbox)
 
     def _trigger_examples(self, sandbox: Sandbox) -> None:
-        """Trigger the example DAGs, each on a flow of which a run has just begun."""
+        """Trigger the example DAGs, each for a flow with a run that has just started."""
         orders, contacts = sandbox.portable.add_flow("Orders"), sandbox.portable.add_flow("Contacts")
         nightly = sandbox.portable.add_workflow("Nightly")
         leads, invoices = sandbox.activepieces.add_flow("Leads"), sandbox.tableflow.add_flow("Invoices")
@@ -66,9 +66,9 @@ class Play:
         orders.add_run(ago=300)
         orders.add_run(ago=200, outcome="FAILED")
         for name, flow in {"orders": orders, "nightly": nightly, "leads": leads}.items():
-            self.live[name] = flow.add_run(waiting=WAITING, running=RUNNING)
-        contacts.add_run(waiting=WAITING, running=RUNNING, outcome="FAILED", errors=[VENDOR_ERROR])
-        self.live["invoices"] = invoices.add_run(waiting=0, running=WAITING + RUNNING)
+            self.live[name] = flow.add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)
+        contacts.add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS, outcome="FAILED", errors=[VENDOR_ERROR])
+        self.live["invoices"] = invoices.add_run(waiting=0, running=WAITING_SECONDS + RUNNING_SECONDS)
 
         self.trigger("portable", "portable_wait_and_history", flow_id=orders.id)
         self.trigger("history", "portable_history", flow_id=orders.id)
@@ -84,7 +84,7 @@ class Play:
         )
 
     def _trigger_endpoints(self, sandbox: Sandbox) -> None:
-        """Ask the five documented endpoints about runs that have ended, once as it should be and in all wrong ways."""
+        """Read completed runs from the five documented endpoints, with valid and with every kind of invalid input."""
         idle, workflow = sandbox.portable.add_flow("Idle"), sandbox.portable.add_workflow("Idle")
         idle.add_run(ago=300)
         workflow.add_run(ago=300)
@@ -100,15 +100,15 @@ class Play:
             "activepieces_run_id": f"{UNKNOWN_ID}00000",
             "tableflow_run_id": UNKNOWN_ID,
         }
-        self.trigger("good", "five_endpoints", **known)
+        self.trigger("valid", "five_endpoints", **known)
         self.trigger("wrong token", "five_endpoints", connections="wrong", **known)
         self.trigger("missing token", "five_endpoints", connections="missing", **known)
         self.trigger("no connection", "five_endpoints", connections="nowhere", **known)
         self.trigger("unknown id", "five_endpoints", **unknown)
-        self.trigger("impossible id", "five_endpoints", **dict.fromkeys(known, IMPOSSIBLE_ID))
+        self.trigger("malformed id", "five_endpoints", **dict.fromkeys(known, MALFORMED_ID))
 
-    def to_the_end(self) -> None:
-        """Let the services' runs go on, but only when every sensor has seen where they stand."""
+    def advance_to_end(self) -> None:
+        """Advance the service runs to their end, each time after every sensor has logged the current status."""
         waiting = [
             ("portable", "loaded"),
             ("failing", "contacts_loaded"),
@@ -116,8 +116,8 @@ class Play:
             ("three", "nightly_load"),
         ]
         for name, task_id in waiting:
-            self.wait_log(name, task_id, "is PENDING")
-        self.clock.advance(WAITING + 1)
+            self.wait_for_log(name, task_id, "is PENDING")
+        self.clock.advance(WAITING_SECONDS + 1)
         for name, task_id in [*waiting, ("tableflow", "ended")]:
-            self.wait_log(name, task_id, "is RUNNING")
-        self.clock.advance(RUNNING)
+            self.wait_for_log(name, task_id, "is RUNNING")
+        self.clock.advance(RUNNING_SECONDS)

@@ -1,4 +1,4 @@
-"""What tasks show of their runs: links, asset events, lineage; and flows that callbacks start."""
+"""Tasks with links, asset events and lineage of their runs, and flows that are started by callbacks."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 
-#: The flow that a deadline starts; a deadline's callback takes no DAG run's conf.
-ALARM_FLOW_ID = "FaceDeadlineAlarm0001"
+#: The flow that a missed deadline starts. The callback has no access to the DAG run's conf.
+ALARM_FLOW_ID = "DeadlineAlarmFlow0001"
 
-WATCHED = ("deferred", "rescheduled", "failing", "deferred_failing")
-PARAMS = ("sync", "mapped", "alarm", *WATCHED, *(f"{name}_run" for name in WATCHED))
+WAITING = ("deferred", "rescheduled", "failing", "deferred_failing")
+PARAMS = ("sync", "mapped", "alarm", *WAITING, *(f"{name}_run" for name in WAITING))
 
-TABLE, FLOWS = Asset("face_table"), AssetAlias("face_flows")
+TABLE, FLOWS = Asset("ui_artifacts_table"), AssetAlias("ui_artifacts_flows")
 
 with DAG(
-    "face",
+    "ui_artifacts",
     schedule=None,
     params=dict.fromkeys(PARAMS, ""),
-) as face:
+) as artifacts:
     PortableRunFlowOperator(
         task_id="sync",
         flow_id="{{ params.sync }}",
-        portable_conn_id="portable_held",
-        outlets=[TABLE, FLOWS, Asset.ref(name="face_named")],
+        portable_conn_id="portable_stepped",
+        outlets=[TABLE, FLOWS, Asset.ref(name="ui_artifacts_named")],
     )
     PortableFlowRunSensor(
         task_id="deferred",
         flow_id="{{ params.deferred }}",
         run_id="{{ params.deferred_run }}",
-        portable_conn_id="portable_held",
+        portable_conn_id="portable_stepped",
         deferrable=True,
         outlets=[FLOWS],
     )
     ActivepiecesFlowSensor(
         task_id="rescheduled",
         flow_id="{{ params.rescheduled }}",
-        activepieces_conn_id="activepieces_held",
+        activepieces_conn_id="activepieces_stepped",
         mode="reschedule",
     )
     PortableFlowRunSensor(
         task_id="failing",
         flow_id="{{ params.failing }}",
         run_id="{{ params.failing_run }}",
-        portable_conn_id="portable_held",
+        portable_conn_id="portable_stepped",
         on_failure_callback=FlowRunNotifier(
             service="activepieces",
             flow_id="{{ params.alarm }}",
             payload={"task": "{{ ti.task_id }}", "error": "{{ exception }}"},
-            conn_id="activepieces_held",
+            conn_id="activepieces_stepped",
         ),
     )
     PortableFlowRunSensor(
         task_id="deferred_failing",
         flow_id="{{ params.deferred_failing }}",
         run_id="{{ params.deferred_failing_run }}",
-        portable_conn_id="portable_held",
+        portable_conn_id="portable_stepped",
         deferrable=True,
     )
     mapped = ActivepiecesRunFlowOperator.partial(
-        task_id="mapped", flow_id="{{ params.mapped }}", activepieces_conn_id="activepieces_held"
+        task_id="mapped", flow_id="{{ params.mapped }}", activepieces_conn_id="activepieces_stepped"
     ).expand(deferrable=[False, True])
 
     @task
@@ -75,30 +75,30 @@ with DAG(
         """Return the runs' ids."""
         return [run["run_id"] for run in runs]
 
-    ActivepiecesGetFlowRunOperator.partial(task_id="read", activepieces_conn_id="activepieces_held").expand(
+    ActivepiecesGetFlowRunOperator.partial(task_id="read", activepieces_conn_id="activepieces_stepped").expand(
         run_id=ids(mapped.output)
     )
-enable_lineage(face)
+enable_lineage(artifacts)
 
 
-def consumer_of(dag_id: str, outlet: Any) -> DAG:
-    """Return a DAG that an outlet's events start, with a task that returns what they say."""
+def build_consumer_dag(dag_id: str, outlet: Any) -> DAG:
+    """Return a DAG that is started by an outlet's events, with a task that returns their extras."""
     with DAG(dag_id, schedule=[outlet]) as dag:
 
         @task
-        def told(triggering_asset_events: Any = None) -> list[Any]:
+        def event_extras(triggering_asset_events: Any = None) -> list[Any]:
             return [event.extra for event in triggering_asset_events[outlet]]
 
-        told()
+        event_extras()
     return dag
 
 
-table_consumer = consumer_of("face_table_consumer", TABLE)
-named_consumer = consumer_of("face_named_consumer", Asset("face_named"))
-flows_consumer = consumer_of("face_flows_consumer", FLOWS)
+table_consumer = build_consumer_dag("ui_artifacts_table_consumer", TABLE)
+named_consumer = build_consumer_dag("ui_artifacts_named_consumer", Asset("ui_artifacts_named"))
+flows_consumer = build_consumer_dag("ui_artifacts_flows_consumer", FLOWS)
 
 with DAG(
-    "face_late",
+    "missed_deadline",
     schedule=None,
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
@@ -108,8 +108,8 @@ with DAG(
             kwargs={
                 "service": "activepieces",
                 "flow_id": ALARM_FLOW_ID,
-                "payload": {"said": "late"},
-                "conn_id": "activepieces_held",
+                "payload": {"message": "late"},
+                "conn_id": "activepieces_stepped",
             },
         ),
     ),
