@@ -177,7 +177,7 @@ class AirflowApi:
         path = self._build_task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
         return dict(self._call("GET", path)["rendered_fields"])
 
-    def get_get_log_entries(
+    def get_log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1
     ) -> str:
         """Return the log of one try of a task as text."""
@@ -191,9 +191,8 @@ class AirflowApi:
         """Wait until a task's log contains a text. Raise if the task ends without it."""
 
         def is_logged() -> bool:
-            task = self.get_task_instance(
-                dag_id, run_id, task_id
-            )  # before its log, so that the log of an ended task is complete
+            # Before its log, so that the log of an ended task is complete.
+            task = self.get_task_instance(dag_id, run_id, task_id)
             log = self.get_log(dag_id, run_id, task_id, try_number) if task.try_number >= try_number else ""
             if task.state in FINISHED_TASK_STATES and text not in log:
                 raise AirflowError(f"{dag_id}.{task_id} ended without {text!r} in its log:\n{log[-2000:]}")
