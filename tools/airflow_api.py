@@ -177,9 +177,7 @@ class AirflowApi:
         path = self._build_task_path(dag_id, run_id, task_id) + ("" if map_index < 0 else f"/{map_index}")
         return dict(self._call("GET", path)["rendered_fields"])
 
-    def get_log(
-        self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1
-    ) -> str:
+    def get_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """Return the log of one try of a task as text."""
         return "\n".join(
             _format_log_entry(entry) for entry in self._get_log_entries(dag_id, run_id, task_id, try_number, map_index)
@@ -208,7 +206,7 @@ class AirflowApi:
 
     # Waiting
 
-    def wait_for(self, what: str, condition: Callable[[], bool], timeout: float) -> None:
+    def wait_for(self, what: str, condition: Callable[[], object], timeout: float) -> None:
         """Wait until a condition holds; ``what`` describes it in the error message."""
         deadline = time.monotonic() + timeout
         while not condition():

@@ -117,7 +117,16 @@ def run(version: Version) -> dict[str, Any]:
 def _run_suite(version: Version, name: str, arguments: Sequence[str]) -> dict[str, int]:
     report, log = ENVIRONMENTS / f"{version.airflow}-{name}.xml", ENVIRONMENTS / f"{version.airflow}-{name}.log"
     report.unlink(missing_ok=True)
-    command = [version.executable, "-m", "pytest", *arguments, "--show-capture=no", "--tb=short", "--junitxml", report]
+    command: list[str | Path] = [
+        version.executable,
+        "-m",
+        "pytest",
+        *arguments,
+        "--show-capture=no",
+        "--tb=short",
+        "--junitxml",
+        report,
+    ]
     with log.open("w") as output:
         try:
             status = subprocess.run(

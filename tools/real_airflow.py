@@ -22,7 +22,7 @@ from contextlib import closing
 from importlib.metadata import distributions, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -32,6 +32,11 @@ from tools.postgresql import PostgresServer
 from tools.process_groups import ProcessTree, Watchdog, list_process_ids
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
+
+if TYPE_CHECKING:
+    Api = AirflowApi
+else:
+    Api = airflow_2.Airflow2Api if IS_AIRFLOW_2 else AirflowApi
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 
@@ -62,7 +67,7 @@ POLL_INTERVAL_POLICY = """def task_policy(task):
 """
 
 
-class RealAirflow(airflow_2.Airflow2Api if IS_AIRFLOW_2 else AirflowApi):
+class RealAirflow(Api):
     """An Airflow that runs the DAGs of a folder during the ``with`` block.
 
     :param dags_folder: folder of the DAG files.

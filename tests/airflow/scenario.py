@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
+from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow, SandboxRun
 from tools.airflow_api import AirflowApi
 from tools.stepped_clock import SteppedClock
 
@@ -65,7 +65,8 @@ class Scenario:
 
         orders.add_run(ago=300)
         orders.add_run(ago=200, outcome="FAILED")
-        for name, flow in {"orders": orders, "nightly": nightly, "leads": leads}.items():
+        live: dict[str, SandboxFlow[Any]] = {"orders": orders, "nightly": nightly, "leads": leads}
+        for name, flow in live.items():
             self.live[name] = flow.add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)
         contacts.add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS, outcome="FAILED", errors=[VENDOR_ERROR])
         self.live["invoices"] = invoices.add_run(waiting=0, running=WAITING_SECONDS + RUNNING_SECONDS)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
@@ -87,7 +88,7 @@ def test_worker_killed_between_start_and_defer(airflow: RealAirflow, live_sandbo
         )
     dag_run = StartingDagRun(airflow, live_sandbox, document, "deferred_starts")
     for service in SERVICES:
-        airflow.wait_for(f"a start on {service}", lambda service=service: bool(dag_run.list_started(service)), 120)
+        airflow.wait_for(f"a start on {service}", partial(dag_run.list_started, service), 120)
         dag_run.kill(service)
     dag_run.check_one_run_each()
 
@@ -112,7 +113,7 @@ def test_worker_killed_between_result_and_success(airflow: RealAirflow, live_san
 def test_marking_tasks_failed_cancels_exactly_their_own_runs(
     dag_id: str, airflow: RealAirflow, live_sandbox: Sandbox, document: Path
 ) -> None:
-    others = [live_sandbox.portable.add_flow().add_run(outcome="RUNNING")]
+    others: list[SandboxRun] = [live_sandbox.portable.add_flow().add_run(outcome="RUNNING")]
     others.append(live_sandbox.activepieces.add_flow().add_run(outcome="PAUSED"))
     dag_run = StartingDagRun(
         airflow, live_sandbox, document, dag_id, activepieces={"outcome": "PAUSED", "running": 1.0}, running=300.0
@@ -125,7 +126,7 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
         airflow.set_task_state(dag_id, dag_run.run_id, service, "failed")
 
     for service in ("portable", "activepieces"):
-        airflow.wait_for(f"the cancel on {service}", lambda service=service: bool(dag_run.list_canceled(service)), 90)
+        airflow.wait_for(f"the cancel on {service}", partial(dag_run.list_canceled, service), 90)
         assert dag_run.list_canceled(service) == dag_run.list_started(service)
     airflow.wait_for(
         "the log line that the TableFlow run continues",
@@ -147,10 +148,12 @@ def test_a_clear_adopts_a_live_run_and_starts_a_new_one_after_a_result(
     dag_run.check_one_run_each()
 
     airflow.clear_tasks("deferred_starts", dag_run.run_id, SERVICES)
+
+    def has_two_runs(service: str) -> bool:
+        return len(dag_run.list_started(service)) == 2
+
     for service in SERVICES:
-        airflow.wait_for(
-            f"a second run on {service}", lambda service=service: len(dag_run.list_started(service)) == 2, 120
-        )
+        airflow.wait_for(f"a second run on {service}", partial(has_two_runs, service), 120)
     assert airflow.wait_for_run("deferred_starts", dag_run.run_id, timeout=240) == "success"
     for service in SERVICES:
         result = airflow.get_xcom("deferred_starts", dag_run.run_id, service)

@@ -88,9 +88,9 @@ def test_every_object_of_a_tableflow_start_contains_them(nested_results: NestedR
     [run] = nested_results.invoices.runs
     parts = {part.name: part for part in run.parts}
     assert parts["document_1"].filename == "order.pdf"
-    assert json.loads(parts["document_metadata"].text) == {"order": {"id": 7, "at": AT}}
+    assert json.loads(str(parts["document_metadata"].text)) == {"order": {"id": 7, "at": AT}}
     assert parts["document_guidance"].text == "7"
-    assert json.loads(parts["metadata"].text)["x"] == [ROWS]
+    assert json.loads(str(parts["metadata"].text))["x"] == [ROWS]
 
 
 def test_natively_rendered_values_keep_their_types(nested_results: NestedResults) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
@@ -36,7 +36,7 @@ def _find_watch(kwargs: Any) -> str:
 
 def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
     sandbox = live_sandbox
-    flows = {
+    flows: dict[str, SandboxFlow[Any]] = {
         "portable": sandbox.portable.add_flow(),
         "workflow": sandbox.portable.add_workflow(),
         "activepieces": sandbox.activepieces.add_flow(),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,15 @@ def artifacts(airflow: RealAirflow, stepped_sandbox: Sandbox, stepped_clock: Ste
     run_id = airflow.trigger(DAG, ids)
     artifacts = UiArtifacts(airflow, run_id, ids, {}, {})
 
+    def is_deferred(task_id: str, map_index: int) -> bool:
+        return airflow.get_task_instance(DAG, run_id, task_id, map_index).state == "deferred"
+
     for task_id, map_index in [*STARTING_TASKS, *WAITING_TASKS]:
-        airflow.wait_for(
-            f"the link of {task_id} {map_index}", lambda task=(task_id, map_index): bool(artifacts.get_link(*task)), 120
-        )
+        airflow.wait_for(f"the link of {task_id} {map_index}", partial(artifacts.get_link, task_id, map_index), 120)
         if (task_id, map_index) in DEFERRED_TASKS:
             airflow.wait_for(
                 f"the deferral of {task_id} {map_index}",
-                lambda task=(task_id, map_index): airflow.get_task_instance(DAG, run_id, *task).state == "deferred",
+                partial(is_deferred, task_id, map_index),
                 60,
             )
         artifacts.links_while_running[task_id, map_index] = artifacts.get_link(task_id, map_index)

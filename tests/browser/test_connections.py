@@ -54,7 +54,7 @@ def test_a_connection_created_in_the_form_passes_the_test_and_works_in_tasks(
     entry: dict[str, Any], page: Page, airflow: RealAirflow, sandbox: Sandbox, take: TakeScreenshot
 ) -> None:
     kind = entry["connection-type"]
-    service = {service.name: service for service in sandbox.services}[kind]
+    service: Any = {service.name: service for service in sandbox.services}[kind]
     flow = service.add_flow("Orders")
     flow.add_run(ago=300)
     extra = service.get_connection_extra()
