@@ -1,7 +1,7 @@
 """
-Measure everything, write docs/benchmarks.md and docs/benchmarks.svg, and fail if a bound does not hold.
+Run all measurements, write docs/benchmarks.md and docs/benchmarks.svg, and fail if a bound is exceeded.
 
-Run by ``make bench``. With ``--quick`` few waits are measured once, and nothing is written.
+Run by ``make bench``. ``--quick`` measures few waits and writes nothing.
 """
 
 from __future__ import annotations
@@ -16,58 +16,63 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import imports, pace, waits
+from benchmarks import detection_delay, imports, waits
 from benchmarks.candidates import CANDIDATES
-from benchmarks.plot import draw
-from benchmarks.sections import Section, section_of_program, table
+from benchmarks.plot import draw_bars
+from benchmarks.sections import Section, build_table, run_program
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-_BESIDES = ("apache-airflow", "aiohttp")
+_OTHER_PACKAGES = ("apache-airflow", "aiohttp")
 
 
-def _program(title: str, module: str) -> Callable[[bool], list[Section]]:
-    return lambda quick: [] if quick else [section_of_program(title, module)]
+def _build_program_measurement(title: str, module: str) -> Callable[[bool], list[Section]]:
+    return lambda quick: [] if quick else [run_program(title, module)]
 
 
-#: What is measured, in the order of the report.
+#: The measurements, in the order of the report.
 MEASUREMENTS: tuple[Callable[[bool], list[Section]], ...] = (
-    waits.sections,
-    pace.sections,
-    imports.sections,
-    _program("What does reading history cost?", "benchmarks.history"),
-    _program("What does an upload hold in memory?", "benchmarks.upload"),
+    waits.build_sections,
+    detection_delay.build_sections,
+    imports.build_sections,
+    _build_program_measurement("What does reading history cost?", "benchmarks.history"),
+    _build_program_measurement("How much memory does an upload use?", "benchmarks.upload"),
 )
 
 
 def main() -> None:
-    """Measure what the command line asks for, and write the page unless it is only tried out."""
+    """Run the measurements and write the page, unless ``--quick`` is set."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few waits, once; writes nothing")
+    parser.add_argument("--quick", action="store_true", help="measure few waits, write nothing")
     quick: bool = parser.parse_args().quick
     with tempfile.TemporaryDirectory(prefix="flowruns-bench-") as home:
         os.environ["AIRFLOW_HOME"] = home
         sections = [section for measure in MEASUREMENTS for section in measure(quick)]
-    text = "\n\n".join([_head(), *(section.to_markdown() for section in sections)])
+    text = "\n\n".join([_build_head(), *(section.to_markdown() for section in sections)])
     print(text)
     if not quick:
         DOCS.mkdir(exist_ok=True)
         (DOCS / "benchmarks.md").write_text(text + "\n")
-        draw({what: figures for section in sections for what, figures in section.bars.items()}, DOCS / "benchmarks.svg")
+        draw_bars(
+            {quantity: figures for section in sections for quantity, figures in section.bars.items()},
+            DOCS / "benchmarks.svg",
+        )
     failed = [bound for section in sections for bound in section.bounds if not bound.holds]
-    print("\n".join(["", *(f"FAILS: {bound.claim}: {bound.figure:.3g}" for bound in failed)]))
+    print("\n".join(["", *(f"FAILS: {bound.description}: {bound.figure:.3g}" for bound in failed)]))
     sys.exit(1 if failed else 0)
 
 
-def _head() -> str:
-    packages = sorted({one.package for one in CANDIDATES.values() if one.package} | set(_BESIDES))
+def _build_head() -> str:
+    packages = sorted(
+        {candidate.package for candidate in CANDIDATES.values() if candidate.package} | set(_OTHER_PACKAGES)
+    )
     return f"""# Benchmarks
 
 Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores. \
-Run it on your own machine: the ratios are what counts, the figures depend on the machine.
+Run it on your own machine: the absolute figures depend on the machine, the ratios matter.
 
-![Processor time and connections of each candidate](benchmarks.svg)
+![CPU time and connections of each candidate](benchmarks.svg)
 
-{table(("package", "version"), [(name, version(name)) for name in packages])}"""
+{build_table(("package", "version"), [(name, version(name)) for name in packages])}"""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who is measured: the triggers of this package, those of its peers, and a bare loop that does nothing but poll."""
+"""The measured triggers: those of this package, those of its peers, and a bare loop that only polls."""
 
 from __future__ import annotations
 
@@ -12,97 +12,96 @@ from typing import Any, ClassVar, Protocol
 
 CONN_ID = "bench"
 PROJECT_ID = "benchmarkproject00001"
-#: Seconds until the waits give up by themselves: later than any measurement.
-PATIENCE = 3_600.0
+#: Timeout of the waits in seconds: longer than any measurement.
+DEADLINE_SECONDS = 3_600.0
 
 
-class Waiting(Protocol):
-    """A trigger: fires one event when its run has ended."""
+class Trigger(Protocol):
+    """A trigger that fires one event when its run has ended."""
 
     def run(self) -> AsyncIterator[Any]:
-        """Wait."""
+        """Yield the event."""
 
 
-Make = Callable[[], Waiting]
+TriggerFactory = Callable[[], Trigger]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """
-    A trigger and the service it waits for.
+    """A trigger and its service.
 
-    :param title: how the tables call it.
-    :param package: the distribution it comes from, None for the bare loop.
-    :param key: the id of the n-th run (or flow).
-    :param connection: the Airflow connection for a server's address (``127.0.0.1:port``).
-    :param prepared: prepares the wait for a run's id at an interval in seconds, as the worker does; what it returns
-        makes the trigger.
-    :param succeeded: whether an event's payload is the good end of a run.
-    :param one_for: so many waits are for the same flow.
-    :param waits_in_hundred: how many of a hundred waits it is given; fewer where it could not carry them.
+    :param title: name in the tables.
+    :param package: distribution of the trigger, None for the bare loop.
+    :param key: returns the id of the n-th run (or flow).
+    :param connection: returns the Airflow connection for a server's address (``127.0.0.1:port``).
+    :param prepare: prepares a wait for the id and the polling interval in seconds, as the worker does, and returns a
+        function that creates the trigger.
+    :param has_succeeded: returns whether an event's payload reports the success of a run.
+    :param waits_per_flow: number of waits for the same flow.
+    :param waits_percent: percentage of the waits that it gets; lower for a trigger that cannot handle all of them.
     """
 
     title: str
     package: str | None
     key: Callable[[int], str]
     connection: Callable[[str], dict[str, Any]]
-    prepared: Callable[[str, float], Make]
-    succeeded: Callable[[Any], bool]
-    one_for: int = 1
-    waits_in_hundred: float = 100
+    prepare: Callable[[str, float], TriggerFactory]
+    has_succeeded: Callable[[Any], bool]
+    waits_per_flow: int = 1
+    waits_percent: float = 100
 
-    def waits(self, asked: int) -> int:
-        """Return how many waits it is given when the others are given so many."""
-        return max(2, int(asked * self.waits_in_hundred / 100))
+    def get_wait_count(self, total: int) -> int:
+        """Return the number of waits that this candidate gets."""
+        return max(2, int(total * self.waits_percent / 100))
 
-    def keys(self, waits: int) -> list[str]:
-        """Return what each wait is for."""
-        return [self.key(number // self.one_for) for number in range(waits)]
+    def list_keys(self, waits: int) -> list[str]:
+        """Return the run (or flow) id of each wait."""
+        return [self.key(number // self.waits_per_flow) for number in range(waits)]
 
 
-def _number(number: int) -> str:
+def _build_numeric_id(number: int) -> str:
     return str(100_000 + number)
 
 
-def _letters(number: int) -> str:
+def _build_text_id(number: int) -> str:
     return f"benchmarkrun{number:09d}"
 
 
-def _own(service: str, kind: str) -> Callable[[str, float], Make]:
-    def prepared(key: str, interval: float) -> Make:
+def _prepare_own(service: str, kind: str) -> Callable[[str, float], TriggerFactory]:
+    def prepare(key: str, interval: float) -> TriggerFactory:
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
         from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
-        # A deferred task's first look is late on purpose, which would only make the measurement longer.
+        # The first poll of a deferred task is delayed on purpose, which would make the measurement longer.
         FlowRunTrigger.first_wait = (0.0, interval)
         now = time.time()
-        what = {"flow_id" if kind == "flow" else "run_id": key}
-        plan = WatchPlan(service=service, kind=kind, interval=interval, deadline=now + PATIENCE, **what)
+        target = {"flow_id" if kind == "flow" else "run_id": key}
+        plan = WatchPlan(service=service, kind=kind, interval=interval, deadline=now + DEADLINE_SECONDS, **target)
         return partial(FlowRunTrigger, conn_id=CONN_ID, watch=Watch(plan, now).to_json())
 
-    return prepared
+    return prepare
 
 
-def _own_connection(service: str, **extra: str) -> Callable[[str], dict[str, Any]]:
+def _build_own_connection(service: str, **extra: str) -> Callable[[str], dict[str, Any]]:
     return lambda address: {"conn_type": service, "host": f"https://{address}", "password": "made-up", "extra": extra}
 
 
-def _own_succeeded(payload: Any) -> bool:
+def _has_own_succeeded(payload: Any) -> bool:
     return payload["outcome"] == "succeeded"
 
 
-def _status_succeeded(payload: Any) -> bool:
+def _has_status_success(payload: Any) -> bool:
     return payload["status"] == "success"
 
 
-def _bare_succeeded(payload: Any) -> bool:
+def _has_bare_succeeded(payload: Any) -> bool:
     return payload["disposition"] == "SUCCEEDED"
 
 
-def _dbt(key: str, interval: float) -> Make:
+def _prepare_dbt(key: str, interval: float) -> TriggerFactory:
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
-    end_time = time.time() + PATIENCE
+    end_time = time.time() + DEADLINE_SECONDS
     return partial(
         DbtCloudRunJobTrigger,
         conn_id=CONN_ID,
@@ -113,7 +112,7 @@ def _dbt(key: str, interval: float) -> Make:
     )
 
 
-def _databricks(key: str, interval: float) -> Make:
+def _prepare_databricks(key: str, interval: float) -> TriggerFactory:
     from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
     return partial(
@@ -121,36 +120,36 @@ def _databricks(key: str, interval: float) -> Make:
     )
 
 
-def _fivetran(key: str, interval: float) -> Make:
+def _prepare_fivetran(key: str, interval: float) -> TriggerFactory:
     from fivetran_provider_async.triggers import FivetranTrigger
 
     return partial(FivetranTrigger, task_id="wait", connector_id=key, fivetran_conn_id=CONN_ID, poke_interval=interval)
 
 
-def _fivetran_connection(address: str) -> dict[str, Any]:
+def _build_fivetran_connection(address: str) -> dict[str, Any]:
     from fivetran_provider_async.hooks import FivetranHook
 
-    FivetranHook.api_host = address  # no field of the connection says where Fivetran is
+    FivetranHook.api_host = address  # the connection has no field for the host
     return {"conn_type": "fivetran", "login": "made-up", "password": "made-up"}
 
 
-def _airbyte(key: str, interval: float) -> Make:
+def _prepare_airbyte(key: str, interval: float) -> TriggerFactory:
     from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
-    end_time = time.time() + PATIENCE
+    end_time = time.time() + DEADLINE_SECONDS
     return partial(AirbyteSyncTrigger, job_id=int(key), conn_id=CONN_ID, end_time=end_time, poll_interval=interval)
 
 
-def _http(key: str, interval: float) -> Make:
+def _prepare_http(key: str, interval: float) -> TriggerFactory:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
     return partial(HttpSensorTrigger, endpoint=f"page/{key}", http_conn_id=CONN_ID, poke_interval=interval)
 
 
-class BareLoop:
-    """What nobody can do with less: ask over one shared session, read the JSON, sleep; begins at random, as we do."""
+class BarePollLoop:
+    """The lower bound: poll over one shared session, parse the JSON, sleep. Starts at random, like this package."""
 
-    spread: ClassVar[bool] = True
+    has_random_start: ClassVar[bool] = True
     session: ClassVar[Any] = None
     address: ClassVar[str] = ""
 
@@ -159,97 +158,104 @@ class BareLoop:
 
     @classmethod
     def connection(cls, address: str) -> dict[str, Any]:
-        """Note the address; there is no Airflow connection to read."""
+        """Store the address, because the loop does not read an Airflow connection."""
         cls.address = f"https://{address}"
         return {"conn_type": "http"}
 
     async def run(self) -> AsyncIterator[Any]:
-        """Wait."""
+        """Poll until the run has ended, and yield the event."""
         import aiohttp
         from airflow.triggers.base import TriggerEvent
 
-        if BareLoop.session is None:
-            BareLoop.session = aiohttp.ClientSession(self.address, connector=aiohttp.TCPConnector(limit=20))
-        if self.spread:
+        if BarePollLoop.session is None:
+            BarePollLoop.session = aiohttp.ClientSession(self.address, connector=aiohttp.TCPConnector(limit=20))
+        if self.has_random_start:
             await asyncio.sleep(random.uniform(0.0, self._interval))
         headers = {"Authorization": "Bearer made-up"}
         while True:
-            async with BareLoop.session.get(self._path, headers=headers) as answer:
-                status = await answer.json()
+            async with BarePollLoop.session.get(self._path, headers=headers) as response:
+                status = await response.json()
             if status["lifecycle"] == "NOT_RUNNING":
                 yield TriggerEvent(status)
                 return
             await asyncio.sleep(self._interval)
 
 
-class BareBursts(BareLoop):
-    """The same, but what is started together asks together ever after, as with the peers."""
+class BareBurstLoop(BarePollLoop):
+    """The same without random start: waits that start together poll together, as with the peers."""
 
-    spread = False
+    has_random_start = False
 
 
-_PORTABLE = ("airflow-provider-flowruns", _number, _own_connection("portable"), _own("portable", "flow"))
+_PORTABLE = (
+    "airflow-provider-flowruns",
+    _build_numeric_id,
+    _build_own_connection("portable"),
+    _prepare_own("portable", "flow"),
+)
 
 CANDIDATES: dict[str, Candidate] = {
     "activepieces": Candidate(
         "this package: Activepieces runs",
         "airflow-provider-flowruns",
-        _letters,
-        _own_connection("activepieces", project_id=PROJECT_ID),
-        _own("activepieces", "run"),
-        _own_succeeded,
+        _build_text_id,
+        _build_own_connection("activepieces", project_id=PROJECT_ID),
+        _prepare_own("activepieces", "run"),
+        _has_own_succeeded,
     ),
-    "portable_shared": Candidate("this package: Portable, 100 waits a flow", *_PORTABLE, _own_succeeded, one_for=100),
-    "portable": Candidate("this package: Portable, a flow for each wait", *_PORTABLE, _own_succeeded),
+    "portable_shared": Candidate(
+        "this package: Portable, 100 waits per flow", *_PORTABLE, _has_own_succeeded, waits_per_flow=100
+    ),
+    "portable": Candidate("this package: Portable, one flow per wait", *_PORTABLE, _has_own_succeeded),
     "tableflow": Candidate(
         "this package: TableFlow runs",
         "airflow-provider-flowruns",
-        _letters,
-        _own_connection("tableflow"),
-        _own("tableflow", "run"),
-        _own_succeeded,
+        _build_text_id,
+        _build_own_connection("tableflow"),
+        _prepare_own("tableflow", "run"),
+        _has_own_succeeded,
     ),
     "dbt": Candidate(
         "dbt Cloud",
         "apache-airflow-providers-dbt-cloud",
-        _number,
+        _build_numeric_id,
         lambda address: {"conn_type": "dbt_cloud", "host": address, "login": "4711", "password": "made-up"},
-        _dbt,
-        _status_succeeded,
+        _prepare_dbt,
+        _has_status_success,
     ),
     "databricks": Candidate(
         "Databricks",
         "apache-airflow-providers-databricks",
-        _number,
+        _build_numeric_id,
         lambda address: {
             "conn_type": "databricks",
             "host": f"https://{address}".rpartition(":")[0],
             "port": int(address.rpartition(":")[2]),
             "password": "made-up",
         },
-        _databricks,
+        _prepare_databricks,
         lambda payload: '"SUCCESS"' in payload["run_state"],
     ),
     "fivetran": Candidate(
         "Fivetran",
         "airflow-provider-fivetran-async",
-        _letters,
-        _fivetran_connection,
-        _fivetran,
-        _status_succeeded,
+        _build_text_id,
+        _build_fivetran_connection,
+        _prepare_fivetran,
+        _has_status_success,
     ),
     "http": Candidate(
         "HttpSensor",
         "apache-airflow-providers-http",
-        _number,
+        _build_numeric_id,
         lambda address: {"conn_type": "http", "host": f"https://{address}"},
-        _http,
+        _prepare_http,
         lambda payload: payload is True,
     ),
     "airbyte": Candidate(
         "Airbyte",
         "apache-airflow-providers-airbyte",
-        _number,
+        _build_numeric_id,
         lambda address: {
             "conn_type": "airbyte",
             "host": f"https://{address}/v1",
@@ -257,25 +263,25 @@ CANDIDATES: dict[str, Candidate] = {
             "login": "made-up",
             "password": "made-up",
         },
-        _airbyte,
-        _status_succeeded,
-        waits_in_hundred=2.5,  # it asks from within the event loop, one after the other
+        _prepare_airbyte,
+        _has_status_success,
+        waits_percent=2.5,  # it polls synchronously in the event loop
     ),
     "bare": Candidate(
         "bare aiohttp loop, one session",
         None,
-        _number,
-        BareLoop.connection,
-        lambda key, interval: partial(BareLoop, key, interval),
-        _bare_succeeded,
+        _build_numeric_id,
+        BarePollLoop.connection,
+        lambda key, interval: partial(BarePollLoop, key, interval),
+        _has_bare_succeeded,
     ),
     "bursts": Candidate(
-        "the same, asking in bursts",
+        "the same, polling in bursts",
         None,
-        _number,
-        BareLoop.connection,
-        lambda key, interval: partial(BareBursts, key, interval),
-        _bare_succeeded,
+        _build_numeric_id,
+        BarePollLoop.connection,
+        lambda key, interval: partial(BareBurstLoop, key, interval),
+        _has_bare_succeeded,
     ),
 }
 

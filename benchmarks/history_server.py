@@ -1,4 +1,4 @@
-"""A server of ready-made Portable run attempts in a process of its own, so that only the client is measured."""
+"""A server with prepared Portable run attempts in a separate process, so that only the client is measured."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ _NEWEST = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @contextmanager
-def history_server(attempts: int, latency: float) -> Generator[tuple[str, str]]:
-    """
-    Serve the run attempts of one flow over TLS on 127.0.0.1; yields base URL and CA file.
+def run_history_server(attempts: int, latency: float) -> Generator[tuple[str, str]]:
+    """Serve the run attempts of one flow over TLS on 127.0.0.1, and yield the base URL and the CA file.
 
-    :param attempts: how many there are.
-    :param latency: seconds before each answer.
+    :param attempts: number of run attempts.
+    :param latency: delay of each response in seconds.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -42,11 +41,13 @@ def history_server(attempts: int, latency: float) -> Generator[tuple[str, str]]:
 
 
 def _serve(pipe: Connection, folder: str, attempts: int, latency: float) -> None:
-    asyncio.run(_serve_for_ever(pipe, Path(folder), [_attempt(number) for number in range(attempts)], latency))
+    asyncio.run(
+        _serve_until_killed(pipe, Path(folder), [_build_attempt(number) for number in range(attempts)], latency)
+    )
 
 
-async def _serve_for_ever(pipe: Connection, folder: Path, rows: list[bytes], latency: float) -> None:
-    async def answer(request: web.Request) -> web.Response:
+async def _serve_until_killed(pipe: Connection, folder: Path, rows: list[bytes], latency: float) -> None:
+    async def handle(request: web.Request) -> web.Response:
         start, size = int(request.query["offset"]), int(request.query["limit"])
         await asyncio.sleep(latency)
         body = b'{"data":[' + b",".join(rows[start : start + size]) + b"]}"
@@ -54,7 +55,7 @@ async def _serve_for_ever(pipe: Connection, folder: Path, rows: list[bytes], lat
 
     ca_file = create_certificate(folder)
     app = web.Application()
-    app.router.add_get("/v2/flows/{id}/run", answer)
+    app.router.add_get("/v2/flows/{id}/run", handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=create_server_context(ca_file))
@@ -64,7 +65,7 @@ async def _serve_for_ever(pipe: Connection, folder: Path, rows: list[bytes], lat
     await asyncio.Event().wait()
 
 
-def _attempt(number: int) -> bytes:
+def _build_attempt(number: int) -> bytes:
     created = _NEWEST - timedelta(minutes=number)
     record: dict[str, Any] = {
         "id": 9_000_000 - number,

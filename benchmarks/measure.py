@@ -1,9 +1,8 @@
-"""
-One measurement: so many waits of one candidate, in a process that does nothing else.
+"""Measure a number of waits of one candidate in a separate process.
 
-The waits are started as core starts them, fifty at a time and one per turn of the loop, but over one interval instead
-of a second for every fifty. Then the clock of the process is read over some intervals in which nothing ends, and at
-last all runs end, each at a moment of its own.
+The waits are started as the triggerer starts them, in batches of fifty and one per iteration of the event loop, but
+over one interval instead of one second per batch. Then the CPU time of the process is measured over some intervals in
+which no run ends. Finally all runs end at different times.
 """
 
 from __future__ import annotations
@@ -22,24 +21,25 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.candidates import CANDIDATES, CONN_ID, Candidate, Make, Waiting
-from benchmarks.polling_server import LATENCY, PollingServer, allow_many_connections
+from benchmarks.candidates import CANDIDATES, CONN_ID, Candidate, Trigger, TriggerFactory
+from benchmarks.polling_server import LATENCY_SECONDS, PollingServer, allow_many_connections
 
-#: So many triggers core picks up at a time.
-BATCH = 50
-#: Seconds after which a measurement has gone wrong.
-_LONGEST = 300.0
-#: One trigger in so many is started before memory is first looked at: what all share is there by then.
-_SHARE_OF_FIRST = 10
+#: Number of triggers that the triggerer starts at a time.
+BATCH_SIZE = 50
+#: Seconds after which a measurement has failed.
+_TIMEOUT_SECONDS = 300.0
+#: One trigger in this number starts before the first measurement of memory, so that shared objects exist by then.
+_FIRST_FRACTION = 10
 
 
 @dataclass(frozen=True)
 class Load:
-    """
-    What a candidate is put under: so many waits, looking every ``interval`` seconds, measured over ``rounds``.
+    """The load of a measurement.
 
-    :param metered: measure stalls and memory too. That takes processor time of its own, so then the one of the whole
-        life is not measured.
+    :param waits: number of waits.
+    :param interval: polling interval in seconds.
+    :param rounds: number of intervals over which CPU time is measured.
+    :param metered: measure stalls and memory too. This uses CPU time, so the lifetime CPU time is not measured then.
     """
 
     waits: int
@@ -50,46 +50,44 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """
-    What came out.
+    """The results of a measurement. A round is one poll of every run (or flow).
 
-    :param waits: how many there were.
-    :param cpu: seconds of processor time for one wait and round of looks, while nothing begins or ends.
-    :param cpu_of_life: the same over the waits' whole life, with connecting, beginning and ending; None if metered.
-    :param requests: for one round of looks at everything that is waited for.
-    :param pace: looks at everything in an interval: 1 if the interval was kept.
-    :param connections: TCP connections opened in a round.
-    :param connections_opened: from the beginning to the end.
-    :param stall: seconds the event loop stood still at the longest while waits started, looked and ended; None if not
-        metered.
-    :param stall_but_collections: the same without the time that Python's garbage collector took in it.
-    :param memory: bytes for one more wait; None if not metered.
-    :param delay: seconds from a run's end to the event, median.
+    :param waits: number of waits.
+    :param cpu: CPU seconds per wait and round, while no wait starts or ends.
+    :param lifetime_cpu: the same over the lifetime of the waits, with connecting, starting and ending; None if metered.
+    :param requests: number of requests per round.
+    :param pace: rounds per interval: 1 if the interval was kept.
+    :param connections: TCP connections opened per round.
+    :param connections_opened: TCP connections opened in total.
+    :param stall: longest time in seconds for which the event loop was blocked; None if not metered.
+    :param stall_without_gc: the same without the time of Python's garbage collector.
+    :param memory: bytes per additional wait; None if not metered.
+    :param delay: median seconds from a run's end to the event.
     """
 
     waits: int
     cpu: float
-    cpu_of_life: float | None
+    lifetime_cpu: float | None
     requests: float
     pace: float
     connections: float
     connections_opened: int
     stall: float | None
-    stall_but_collections: float | None
+    stall_without_gc: float | None
     memory: float | None
     delay: float
 
 
-def measured(name: str, load: Load, server: PollingServer) -> Sample:
-    """Measure a candidate in a process of its own."""
+def measure(name: str, load: Load, server: PollingServer) -> Sample:
+    """Measure a candidate in a separate process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(there, name, load, server))
+    process = context.Process(target=_run_in_child, args=(there, name, load, server))
     process.start()
     there.close()
     try:
-        if not here.poll(_LONGEST):
-            raise RuntimeError(f"measuring {name} did not end within {_LONGEST:.0f} s")
+        if not here.poll(_TIMEOUT_SECONDS):
+            raise RuntimeError(f"measuring {name} did not finish within {_TIMEOUT_SECONDS:.0f} s")
         return here.recv()  # type: ignore[no-any-return]
     except EOFError:
         raise RuntimeError(f"measuring {name} failed, see above") from None
@@ -98,8 +96,8 @@ def measured(name: str, load: Load, server: PollingServer) -> Sample:
         process.kill()
 
 
-def _child(pipe: Any, name: str, load: Load, server: PollingServer) -> None:
-    # All candidates trust the server in the same way; set before anything makes a TLS context.
+def _run_in_child(pipe: Any, name: str, load: Load, server: PollingServer) -> None:
+    # All candidates trust the server in the same way. Must be set before the first TLS context is created.
     os.environ |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), server.ca_file)
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     allow_many_connections()
@@ -110,48 +108,48 @@ def _child(pipe: Any, name: str, load: Load, server: PollingServer) -> None:
 
 
 class StallMeter:
-    """Measures by how much a loop is late to wake a coroutine that asks for it all the time."""
+    """Measures how late the event loop wakes a coroutine that sleeps for one millisecond at a time."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self.longest_but_collections = 0.0
-        self._collecting = 0.0
-        self._collection_begun = 0.0
-        self._measuring: asyncio.Task[None] | None = None
+        self.longest_without_gc = 0.0
+        self._gc_seconds = 0.0
+        self._gc_started_at = 0.0
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Measure from now on."""
-        gc.callbacks.append(self._collection)
-        self._measuring = asyncio.create_task(self._measure())
+        """Start measuring."""
+        gc.callbacks.append(self._track_gc)
+        self._task = asyncio.create_task(self._measure())
 
     async def stop(self) -> None:
-        """Leave off; measuring costs time of its own."""
-        if self._measuring:
-            gc.callbacks.remove(self._collection)
-            self._measuring.cancel()
+        """Stop measuring, because it uses CPU time."""
+        if self._task:
+            gc.callbacks.remove(self._track_gc)
+            self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._measuring
+                await self._task
 
-    def _collection(self, phase: str, info: dict[str, int]) -> None:
+    def _track_gc(self, phase: str, info: dict[str, int]) -> None:
         now = time.perf_counter()
         if phase == "start":
-            self._collection_begun = now
+            self._gc_started_at = now
         else:
-            self._collecting += now - self._collection_begun
+            self._gc_seconds += now - self._gc_started_at
 
     async def _measure(self) -> None:
         while True:
-            before, collecting = time.perf_counter(), self._collecting
+            before, gc_seconds = time.perf_counter(), self._gc_seconds
             await asyncio.sleep(0.001)
             late = time.perf_counter() - before - 0.001
             self.longest = max(self.longest, late)
-            self.longest_but_collections = max(self.longest_but_collections, late - self._collecting + collecting)
+            self.longest_without_gc = max(self.longest_without_gc, late - self._gc_seconds + gc_seconds)
 
 
 class _Measurement:
     def __init__(self, candidate: Candidate, load: Load, server: PollingServer) -> None:
         self._candidate, self._load, self._server = candidate, load, server
-        self._keys = candidate.keys(load.waits)
+        self._keys = candidate.list_keys(load.waits)
         self._targets = list(dict.fromkeys(self._keys))
         self._meter = StallMeter()
         self._waiting: list[asyncio.Task[float]] = []
@@ -160,91 +158,91 @@ class _Measurement:
     async def run(self) -> Sample:
         await self._warm_up()
         self._server.reset(self._targets)
-        waits = [(key, self._candidate.prepared(key, self._load.interval)) for key in self._keys]
+        waits = [(key, self._candidate.prepare(key, self._load.interval)) for key in self._keys]
         gc.collect()
-        # What Airflow itself and this measurement hold would lengthen every full collection, with any trigger.
+        # Exclude the objects of Airflow and of this measurement, which would lengthen every full collection.
         gc.freeze()
-        begun = time.process_time()
+        started_at = time.process_time()
         metered = self._load.metered
-        first = len(waits) // _SHARE_OF_FIRST if metered else 0
-        before = await self._memory_with(waits[:first]) if first else 0
+        first = len(waits) // _FIRST_FRACTION if metered else 0
+        before = await self._measure_memory_with(waits[:first]) if first else 0
         if metered:
             self._meter.start()
         await self._start(waits[first:], self._load.interval)
-        await asyncio.sleep(self._load.interval + 2 * LATENCY)
+        await asyncio.sleep(self._load.interval + 2 * LATENCY_SECONDS)
         await self._meter.stop()
-        memory = (_memory() - before) / (len(self._keys) - first) if first else None
-        cpu, seen = await self._steady()
+        memory = (_get_memory() - before) / (len(self._keys) - first) if first else None
+        cpu, counts = await self._measure_steady_state()
         if metered:
             self._meter.start()
-        delay = await self._until_the_end()
+        delay = await self._wait_for_ends()
         await self._meter.stop()
-        # Looks beyond one an interval are a cost, no further rounds; who looks less often has fewer.
-        all_seen, life = self._server.counts(), time.process_time() - begun
-        rounds = min(seen.looks / len(self._targets), self._load.rounds)
+        # Additional polls within an interval are a cost, not additional rounds. Fewer polls are fewer rounds.
+        total_counts, total_cpu = self._server.get_counts(), time.process_time() - started_at
+        rounds = min(counts.polls / len(self._targets), self._load.rounds)
         return Sample(
             waits=len(self._keys),
             cpu=cpu / (len(self._keys) * rounds),
-            cpu_of_life=None if metered else life / (len(self._keys) * all_seen.looks / len(self._targets)),
-            requests=seen.requests / rounds,
-            pace=seen.looks / len(self._targets) / self._load.rounds,
-            connections=seen.connections / rounds,
-            connections_opened=all_seen.connections,
+            lifetime_cpu=None if metered else total_cpu / (len(self._keys) * total_counts.polls / len(self._targets)),
+            requests=counts.requests / rounds,
+            pace=counts.polls / len(self._targets) / self._load.rounds,
+            connections=counts.connections / rounds,
+            connections_opened=total_counts.connections,
             stall=self._meter.longest if metered else None,
-            stall_but_collections=self._meter.longest_but_collections if metered else None,
+            stall_without_gc=self._meter.longest_without_gc if metered else None,
             memory=memory,
             delay=delay,
         )
 
     async def _warm_up(self) -> None:
-        """Wait for one short run: what is imported or read once is left behind."""
+        """Wait for one short run, so that all modules are imported."""
         key = self._keys[0]
         self._server.reset([key])
-        self._ends[key] = time.monotonic() + 10 * LATENCY
-        self._server.end(self._ends)
-        await self._event(self._candidate.prepared(key, LATENCY)(), key)
+        self._ends[key] = time.monotonic() + 10 * LATENCY_SECONDS
+        self._server.end_runs(self._ends)
+        await self._wait_for_event(self._candidate.prepare(key, LATENCY_SECONDS)(), key)
         self._ends.clear()
 
-    async def _start(self, waits: Sequence[tuple[str, Make]], over: float) -> None:
-        batches = [waits[at : at + BATCH] for at in range(0, len(waits), BATCH)]
+    async def _start(self, waits: Sequence[tuple[str, TriggerFactory]], over: float) -> None:
+        batches = [waits[at : at + BATCH_SIZE] for at in range(0, len(waits), BATCH_SIZE)]
         for batch in batches:
             for key, make in batch:
-                self._waiting.append(asyncio.create_task(self._event(make(), key)))
+                self._waiting.append(asyncio.create_task(self._wait_for_event(make(), key)))
                 await asyncio.sleep(0)
             await asyncio.sleep(over / len(batches))
 
-    async def _event(self, trigger: Waiting, key: str) -> float:
-        """Return how long after the run's end the trigger fired."""
+    async def _wait_for_event(self, trigger: Trigger, key: str) -> float:
+        """Return the seconds from the run's end to the trigger's event."""
         async for event in trigger.run():
-            fired = time.monotonic()
-            if key in self._ends and self._candidate.succeeded(event.payload):
-                return fired - self._ends[key]
-            raise RuntimeError(f"{self._candidate.title}: not the end that was expected: {event.payload}")
+            fired_at = time.monotonic()
+            if key in self._ends and self._candidate.has_succeeded(event.payload):
+                return fired_at - self._ends[key]
+            raise RuntimeError(f"{self._candidate.title}: unexpected event: {event.payload}")
         raise RuntimeError(f"{self._candidate.title}: no event")
 
-    async def _memory_with(self, waits: Sequence[tuple[str, Make]]) -> int:
+    async def _measure_memory_with(self, waits: Sequence[tuple[str, TriggerFactory]]) -> int:
         await self._start(waits, 0.0)
-        await asyncio.sleep(self._load.interval + 2 * LATENCY)
-        return _memory()
+        await asyncio.sleep(self._load.interval + 2 * LATENCY_SECONDS)
+        return _get_memory()
 
-    async def _steady(self) -> tuple[float, Any]:
-        seen, used = self._server.counts(), time.process_time()
+    async def _measure_steady_state(self) -> tuple[float, Any]:
+        counts, started_at = self._server.get_counts(), time.process_time()
         await asyncio.sleep(self._load.interval * self._load.rounds)
-        used = time.process_time() - used
-        return used, self._server.counts().since(seen)
+        cpu = time.process_time() - started_at
+        return cpu, self._server.get_counts().since(counts)
 
-    async def _until_the_end(self) -> float:
+    async def _wait_for_ends(self) -> float:
         now, span = time.monotonic() + 0.1, self._load.interval / 2
         self._ends |= {key: now + random.uniform(0.0, span) for key in self._targets}
-        self._server.end(self._ends)
+        self._server.end_runs(self._ends)
         return median(await asyncio.gather(*self._waiting))
 
 
-def _memory() -> int:
-    """Return the bytes that this process alone holds, without what the allocator keeps in reserve."""
+def _get_memory() -> int:
+    """Return the unique set size of this process in bytes, without the allocator's free memory."""
     import psutil
 
     gc.collect()
-    with suppress(OSError, AttributeError):  # only glibc can be asked to give it back
+    with suppress(OSError, AttributeError):  # only glibc can return it to the system
         ctypes.CDLL(None).malloc_trim(0)
     return int(psutil.Process().memory_full_info().uss)

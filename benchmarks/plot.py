@@ -1,15 +1,14 @@
-"""The figures as bars, in a drawing that is the same whenever the figures are."""
+"""Plot the figures as bars. The same figures always produce the same file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def draw(bars: dict[str, dict[str, float]], path: Path) -> None:
-    """
-    Write an SVG with one panel for each thing measured, on a logarithmic scale.
+def draw_bars(bars: dict[str, dict[str, float]], path: Path) -> None:
+    """Write an SVG with one panel per quantity, on a logarithmic scale.
 
-    :param bars: what is measured, and the figure of each candidate.
+    :param bars: the quantities, each with the figure of every candidate.
     """
     import matplotlib as mpl
 
@@ -18,12 +17,12 @@ def draw(bars: dict[str, dict[str, float]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(bars), figsize=(5 * len(bars), 3.6), sharey=True, layout="constrained")
-    for panel, (what, figures) in zip(panels, bars.items(), strict=True):
+    for panel, (quantity, figures) in zip(panels, bars.items(), strict=True):
         names = list(figures)
         colours = ["#2a7f62" if name.startswith("this package") else "#9aa5b1" for name in names]
-        drawn = panel.barh(names, list(figures.values()), color=colours)
-        panel.bar_label(drawn, labels=[f"{value:.3g}" for value in figures.values()], padding=2)
-        panel.set(xscale="log", title=what)
+        containers = panel.barh(names, list(figures.values()), color=colours)
+        panel.bar_label(containers, labels=[f"{value:.3g}" for value in figures.values()], padding=2)
+        panel.set(xscale="log", title=quantity)
         panel.margins(x=0.15)
         panel.spines[["top", "right"]].set_visible(False)
         panel.invert_yaxis() if panel is panels[0] else None

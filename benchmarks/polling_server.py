@@ -1,4 +1,4 @@
-"""A TLS server in a process of its own that says how runs are getting on, and costs as little as it can."""
+"""A TLS server in a separate process that returns the status of runs with as little overhead as possible."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.answers import Answer, Stage
+    from benchmarks.responses import Handler, ServiceState
 
-#: Seconds before each answer.
-LATENCY = 0.05
+#: Delay of each response in seconds.
+LATENCY_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the server has seen: TCP connections, requests, and records of single runs (or flows) it gave out."""
+    """Numbers of TCP connections, requests, and records of single runs (or flows) in the responses."""
 
     connections: int
     requests: int
-    looks: int
+    polls: int
 
     def since(self, before: Counts) -> Counts:
-        """Return what has been added."""
-        return Counts(self.connections - before.connections, self.requests - before.requests, self.looks - before.looks)
+        """Return the difference to earlier counts."""
+        return Counts(self.connections - before.connections, self.requests - before.requests, self.polls - before.polls)
 
 
 @dataclass(frozen=True)
 class PollingServer:
-    """A running server. It can be handed to another process; only one may talk to it at a time."""
+    """A running server. It can be passed to another process; only one process may use it at a time."""
 
     port: int
     ca_file: str
     pipe: Connection
 
     def reset(self, keys: list[str]) -> None:
-        """Begin anew with runs of these ids."""
-        self._ask("reset", keys)
+        """Restart with runs of these ids."""
+        self._send("reset", keys)
 
-    def counts(self) -> Counts:
-        """Return what has been counted since the reset."""
-        return Counts(*self._ask("counts", None))
+    def get_counts(self) -> Counts:
+        """Return the counts since the reset."""
+        return Counts(*self._send("counts", None))
 
-    def end(self, ends: dict[str, float]) -> None:
-        """Let runs end at these times (``time.monotonic()``, which all processes share)."""
-        self._ask("end", ends)
+    def end_runs(self, ends: dict[str, float]) -> None:
+        """End runs at these times of ``time.monotonic()``, which is the same in all processes."""
+        self._send("end", ends)
 
-    def _ask(self, what: str, detail: object) -> tuple[int, int, int]:
-        self.pipe.send((what, detail))
+    def _send(self, command: str, argument: object) -> tuple[int, int, int]:
+        self.pipe.send((command, argument))
         return self.pipe.recv()  # type: ignore[no-any-return]
 
 
 @contextmanager
-def polling_server() -> Generator[PollingServer]:
-    """Run a server."""
+def run_polling_server() -> Generator[PollingServer]:
+    """Run a server in a separate process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     with TemporaryDirectory(prefix="flowruns-bench-") as folder:
@@ -76,9 +76,9 @@ def polling_server() -> Generator[PollingServer]:
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit of open files as far as it may."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise this process's limit of open files to the maximum."""
+    _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
 def _serve(pipe: Connection, folder: str) -> None:
@@ -87,61 +87,61 @@ def _serve(pipe: Connection, folder: str) -> None:
 
 
 async def _run(pipe: Connection, folder: Path) -> None:
-    # Both import aiohttp, which reads the certificates to trust at once; who only asks this server must do that later.
+    # Both import aiohttp, which loads the trusted certificates. The client process must set them before that.
     from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
-    from benchmarks.answers import Stage, routes
+    from benchmarks.responses import ServiceState, build_routes
 
-    stage, answers, stopped = Stage(), routes(), asyncio.Event()
+    state, routes, stopped = ServiceState(), build_routes(), asyncio.Event()
 
-    def obey() -> None:
+    def handle_command() -> None:
         try:
-            what, detail = pipe.recv()
-        except EOFError:  # whoever wanted the server is gone
-            what, detail = "stop", None
-        if what == "stop":
+            command, argument = pipe.recv()
+        except EOFError:  # the client process has ended
+            command, argument = "stop", None
+        if command == "stop":
             stopped.set()
             return
-        if what == "reset":
-            stage.reset(detail)
-        elif what == "end":
-            stage.ends = detail
-        pipe.send((stage.connections, stage.requests, stage.looks))
+        if command == "reset":
+            state.reset(argument)
+        elif command == "end":
+            state.ends = argument
+        pipe.send((state.connections, state.requests, state.polls))
 
     loop = asyncio.get_running_loop()
     tls = create_server_context(create_certificate(folder))
-    server = await loop.create_server(partial(_Exchange, stage, answers), "127.0.0.1", 0, ssl=tls, backlog=8_192)
-    loop.add_reader(pipe.fileno(), obey)
+    server = await loop.create_server(partial(_HttpProtocol, state, routes), "127.0.0.1", 0, ssl=tls, backlog=8_192)
+    loop.add_reader(pipe.fileno(), handle_command)
     pipe.send(server.sockets[0].getsockname()[1])
     await stopped.wait()
     loop.remove_reader(pipe.fileno())
 
 
-class _Exchange(asyncio.Protocol):
-    """One connection: HTTP/1.1 as far as the clients measured here speak it."""
+class _HttpProtocol(asyncio.Protocol):
+    """One connection: the part of HTTP/1.1 that the measured clients use."""
 
-    def __init__(self, stage: Stage, answers: list[tuple[str, Answer]]) -> None:
-        self._stage, self._answers = stage, answers
+    def __init__(self, state: ServiceState, routes: list[tuple[str, Handler]]) -> None:
+        self._state, self._routes = state, routes
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._stage.connections += 1
+        self._state.connections += 1
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, end, rest = self._received.partition(b"\r\n\r\n")
-        length = _content_length(head) if end else 0
+        length = _parse_content_length(head) if end else 0
         if end and len(rest) >= length:
             self._received = rest[length:]
             target = head.split(b" ", 2)[1].decode()
-            asyncio.get_running_loop().call_later(LATENCY, self._answer, target, rest[:length])
+            asyncio.get_running_loop().call_later(LATENCY_SECONDS, self._respond, target, rest[:length])
 
-    def _answer(self, target: str, body: bytes) -> None:
-        self._stage.requests += 1
+    def _respond(self, target: str, body: bytes) -> None:
+        self._state.requests += 1
         path, _, query = target.partition("?")
-        answer = next((answer for begins, answer in self._answers if path.startswith(begins)), None)
-        content = answer(self._stage, path, query, body) if answer else None
+        handler = next((handler for prefix, handler in self._routes if path.startswith(prefix)), None)
+        content = handler(self._state, path, query, body) if handler else None
         status = b"404 Not Found" if content is None else b"200 OK"
         content = content or b"{}"
         self._transport.write(
@@ -150,6 +150,6 @@ class _Exchange(asyncio.Protocol):
         )
 
 
-def _content_length(head: bytes) -> int:
+def _parse_content_length(head: bytes) -> int:
     _, found, after = head.lower().partition(b"\r\ncontent-length:")
     return int(after.partition(b"\r\n")[0]) if found else 0

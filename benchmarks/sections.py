@@ -1,4 +1,4 @@
-"""What a measurement reports: tables, and bounds that must hold."""
+"""The report of a measurement: tables, and bounds on the figures."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Bound:
-    """
-    A claim about a figure.
+    """A limit for a figure.
 
-    :param claim: what is claimed, in words.
-    :param figure: what came out.
-    :param limit: at most so much, or at least if ``at_least``.
+    :param description: what the figure is.
+    :param figure: the measured value.
+    :param limit: the upper limit, or the lower one if ``at_least``.
     """
 
-    claim: str
+    description: str
     figure: float
     limit: float
     at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        """Whether the figure keeps to the limit."""
+        """Whether the figure is within the limit."""
         return self.figure >= self.limit if self.at_least else self.figure <= self.limit
 
-    def row(self) -> tuple[str, str, str, str]:
+    def build_row(self) -> tuple[str, str, str, str]:
         """Return the bound as a table row."""
         sign = "at least" if self.at_least else "at most"
-        return self.claim, f"{self.figure:.3g}", f"{sign} {self.limit:.3g}", "holds" if self.holds else "**fails**"
+        return (
+            self.description,
+            f"{self.figure:.3g}",
+            f"{sign} {self.limit:.3g}",
+            "holds" if self.holds else "**fails**",
+        )
 
 
 @dataclass(frozen=True)
 class Section:
-    """
-    The answer to one question.
+    """One section of the report.
 
-    :param title: the question.
-    :param text: how it was measured.
+    :param title: the question that the section answers.
+    :param text: how the figures were measured.
     :param table: a Markdown table.
-    :param bounds: what must hold.
-    :param bars: for the plot: what is measured, and the figure of each candidate.
+    :param bounds: the bounds to check.
+    :param bars: for the plot: the quantities, each with the figure of every candidate.
     """
 
     title: str
@@ -54,19 +57,25 @@ class Section:
 
     def to_markdown(self) -> str:
         """Return the section as Markdown."""
-        checks = table(("bound", "figure", "limit", ""), [one.row() for one in self.bounds]) if self.bounds else ""
+        checks = (
+            build_table(("bound", "figure", "limit", ""), [bound.build_row() for bound in self.bounds])
+            if self.bounds
+            else ""
+        )
         return "\n\n".join(part for part in (f"## {self.title}", self.text, self.table, checks) if part)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def build_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def section_of_program(title: str, module: str) -> Section:
-    """Run a module that prints its own table and exits with 1 if its bounds do not hold."""
-    done = subprocess.run([sys.executable, "-m", module], check=False, text=True, stdout=subprocess.PIPE)
-    if done.returncode not in {0, 1} or not done.stdout:
-        raise RuntimeError(f"{module} failed with exit code {done.returncode}")
-    return Section(title, "", done.stdout.strip(), [Bound("bounds of this table that fail", done.returncode, 0)])
+def run_program(title: str, module: str) -> Section:
+    """Run a module that prints its own table and exits with 1 if a bound is exceeded, and return its section."""
+    result = subprocess.run([sys.executable, "-m", module], check=False, text=True, stdout=subprocess.PIPE)
+    if result.returncode not in {0, 1} or not result.stdout:
+        raise RuntimeError(f"{module} failed with exit code {result.returncode}")
+    return Section(
+        title, "", result.stdout.strip(), [Bound("number of failed bounds of this table", result.returncode, 0)]
+    )

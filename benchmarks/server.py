@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, so that what is measured is the client alone."""
+"""A sandbox in a separate process, so that only the client is measured."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LARGE_FILE = {"key": "document", "name": "Document", "required": True, "max_file
 
 
 @dataclass(frozen=True)
-class Running:
-    """A sandbox that runs elsewhere: its flow runs, its connection, and how many TCP connections it has seen."""
+class SandboxProcess:
+    """A sandbox in a separate process, with its connection, its flow and the ids of its runs."""
 
     ca_file: str
     connection: str
@@ -25,38 +25,32 @@ class Running:
     run_ids: list[str]
     pipe: Connection
 
-    def connection_with_ca(self) -> str:
-        """Return the connection as JSON, with the CA file that the sandbox's certificate needs."""
+    def build_connection_with_ca(self) -> str:
+        """Return the connection as JSON, with the CA file of the sandbox's certificate."""
         settings = json.loads(self.connection)
         settings["extra"]["verify"] = self.ca_file
         return json.dumps(settings)
 
-    def bytes_uploaded(self) -> int:
-        """Return the size of all files that have arrived so far (TableFlow)."""
+    def get_uploaded_bytes(self) -> int:
+        """Return the total size of the files received so far (TableFlow)."""
         self.pipe.send("bytes")
-        return int(self.pipe.recv())
-
-    def connections_opened(self) -> int:
-        """Return the number of TCP connections opened so far."""
-        self.pipe.send("connections")
         return int(self.pipe.recv())
 
 
 @contextmanager
-def sandbox_process(service: str, runs: int, seconds: float, latency: float) -> Generator[Running]:
-    """
-    Run a TLS sandbox with a number of live runs of one flow.
+def run_sandbox_process(service: str, runs: int, seconds: float, latency: float) -> Generator[SandboxProcess]:
+    """Run a TLS sandbox with a flow and a number of runs in progress.
 
-    :param runs: how many runs there are.
-    :param seconds: how long each run goes on.
-    :param latency: seconds before each answer.
+    :param runs: number of runs.
+    :param seconds: duration of each run.
+    :param latency: delay of each response in seconds.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, service, runs, seconds, latency), daemon=True)
     process.start()
     try:
-        yield Running(**here.recv(), pipe=here)
+        yield SandboxProcess(**here.recv(), pipe=here)
     finally:
         here.send("stop")
         process.join(timeout=10)
@@ -76,9 +70,8 @@ def _serve(pipe: Any, service: str, runs: int, seconds: float, latency: float) -
                 "run_ids": run_ids,
             }
         )
-        answers = {
-            "connections": lambda: sandbox.ledger.connections_opened,
+        handlers = {
             "bytes": lambda: sum(part.size for run in flow.runs for part in run.parts if part.filename),
         }
-        while (question := pipe.recv()) != "stop":
-            pipe.send(answers[question]())
+        while (command := pipe.recv()) != "stop":
+            pipe.send(handlers[command]())

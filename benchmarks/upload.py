@@ -1,5 +1,5 @@
 """
-Memory of a task process while it uploads 200 MB: files are streamed, so it stays near its start size.
+Measure the memory of a task process that uploads 200 MB. Files are streamed, so the memory hardly grows.
 
 Run by ``make bench``.
 """
@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 
 MEGABYTE = 1024 * 1024
-SIZE = 200 * MEGABYTE
+FILE_SIZE = 200 * MEGABYTE
 
 
-def peak() -> float:
-    """Return the largest resident size so far, in MB."""
+def get_peak_megabytes() -> float:
+    """Return the peak resident size in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -28,17 +28,17 @@ def main() -> None:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
-    from benchmarks.server import sandbox_process
+    from benchmarks.server import run_sandbox_process
     from tests.parity.modes import task_context
 
     ExecutorSafeguard.test_mode = True
-    with tempfile.TemporaryDirectory() as folder, sandbox_process("tableflow", 1, 1.0, latency=0.0) as sandbox:
+    with tempfile.TemporaryDirectory() as folder, run_sandbox_process("tableflow", 1, 1.0, latency=0.0) as sandbox:
         path = Path(folder) / "large.pdf"
         with path.open("wb") as file:
-            file.truncate(SIZE)
+            file.truncate(FILE_SIZE)
         small = Path(folder) / "small.pdf"
         small.write_bytes(b"%PDF")
-        os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = sandbox.connection_with_ca()
+        os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = sandbox.build_connection_with_ca()
 
         def upload(file: Path) -> None:
             operator = TableFlowRunFlowOperator(
@@ -49,18 +49,18 @@ def main() -> None:
             )
             operator.execute(task_context())
 
-        upload(small)  # everything is imported and connected by now
-        start = peak()
+        upload(small)  # imports all modules and opens the connection
+        start = get_peak_megabytes()
         upload(path)
-        grown = peak() - start
-        arrived = sandbox.bytes_uploaded()
+        growth = get_peak_megabytes() - start
+        received = sandbox.get_uploaded_bytes()
 
-    print(f"| upload of {SIZE // MEGABYTE} MB | figure |")
+    print(f"| upload of {FILE_SIZE // MEGABYTE} MB | figure |")
     print("|---|---|")
     print(f"| task process before | {start:.0f} MB |")
-    print(f"| growth at its peak | {grown:.1f} MB |")
-    print(f"| arrived at the server | {arrived / MEGABYTE:.1f} MB |")
-    raise SystemExit(0 if grown < 100 and arrived >= SIZE else 1)
+    print(f"| peak growth | {growth:.1f} MB |")
+    print(f"| received by the server | {received / MEGABYTE:.1f} MB |")
+    raise SystemExit(0 if growth < 100 and received >= FILE_SIZE else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What waiting costs: this package, its peers and a bare loop, in turns."""
+"""Measure the cost of waiting: this package, its peers and a bare loop, in turns."""
 
 from __future__ import annotations
 
@@ -8,107 +8,109 @@ from dataclasses import fields
 from statistics import median
 
 from benchmarks.candidates import CANDIDATES, PEERS
-from benchmarks.measure import Load, Sample, measured
-from benchmarks.polling_server import LATENCY, PollingServer, polling_server
-from benchmarks.sections import Bound, Section, table
+from benchmarks.measure import Load, Sample, measure
+from benchmarks.polling_server import LATENCY_SECONDS, PollingServer, run_polling_server
+from benchmarks.sections import Bound, Section, build_table
 
-WAITS = 1_000
-MANY = 5_000
-INTERVAL = 3.0
+WAIT_COUNT = 1_000
+LARGE_WAIT_COUNT = 5_000
+INTERVAL_SECONDS = 3.0
 TURNS = 3
-#: In which turns stalls and memory are measured; in the others the whole life is.
+#: Turns in which stalls and memory are measured; lifetime CPU time is measured in the others.
 METERED = (True, False, True)
-#: In how many turns each is measured: those that bear no bound in two.
-_TURNS_OF = dict.fromkeys(CANDIDATES, TURNS) | dict.fromkeys(("tableflow", "airbyte", "bursts"), 2)
-#: Who is measured under a crowd, and in how many turns.
-_CROWD = {"activepieces": TURNS, "bare": 1}
+#: Number of turns per candidate: two for those without a bound.
+_TURNS_BY_CANDIDATE = dict.fromkeys(CANDIDATES, TURNS) | dict.fromkeys(("tableflow", "airbyte", "bursts"), 2)
+#: Candidates measured with many waits, and their number of turns.
+_LARGE_SCALE_TURNS = {"activepieces": TURNS, "bare": 1}
 
 _TEXT = """\
-Each candidate waits for {waits:,} runs that go on, looking every {interval:g} s, against a local TLS server with \
-{latency:.0f} ms latency in a process of its own. Each measurement has a fresh process, and the candidates take turns \
-({turns} turns; medians). Waits start fifty at a time, as core picks them up, spread over one interval.
+Each candidate waits for {waits:,} runs in progress with a polling interval of {interval:g} s, against a local TLS \
+server with {latency:.0f} ms latency in a separate process. Every measurement has its own process, and the candidates \
+are measured in turns ({turns} turns; medians). Waits start in batches of fifty, as in the triggerer, over one interval.
 
-- A round is one look at everything; looks beyond one an interval count as cost. *Rounds an interval* says how well \
-the interval was kept.
-- Processor time is that of the whole measuring process over one interval in which nothing ends, logging at ERROR. \
-*Whole life* is the same for all looks from the first wait's start to the last one's end, four or five a wait: \
-connecting, beginning and ending are in it.
-- The longest stall is how late the loop woke a coroutine while waits started, looked and ended. It and memory are \
-measured in the first and last turn, the whole life in the other one: measuring takes time of its own.
-- Memory is what a further wait adds to the process's own pages (USS), objects and TLS state alike.
-- In the end all runs end, each at a moment of its own; the delay runs from there to the event.
+- A round is one poll of every run; additional polls within an interval count as cost. *Rounds per interval* shows how \
+well the interval was kept.
+- CPU time is that of the whole measuring process over one interval in which no run ends, with log level ERROR. \
+*Lifetime* is the same for all polls from the start of the first wait to the end of the last one, four or five per \
+wait: it includes connecting, starting and ending.
+- The longest stall is how late the event loop woke a coroutine while waits started, polled and ended. Stalls and \
+memory are measured in the first and last turn, lifetime CPU time in the other one, because measuring uses CPU time.
+- Memory is the unique set size (USS) that one additional wait adds, including objects and TLS state.
+- Finally all runs end at different times; the delay is the time from a run's end to the event.
 
-Airbyte's trigger asks from within the event loop, one wait after the other, so it was given {airbyte} waits only. \
+Airbyte's trigger polls synchronously in the event loop, so it was measured with {airbyte} waits only. \
 Airbyte, TableFlow and the bare loop in bursts were measured in two turns."""
 
 
-def sections(quick: bool) -> list[Section]:
-    """Measure; with ``quick`` a tenth of the waits, once."""
-    waits, many, turns = (WAITS // 10, MANY // 10, 2) if quick else (WAITS, MANY, TURNS)
-    with polling_server() as server:
-        samples = _in_turns(server, waits, turns, _TURNS_OF, METERED)
-        crowds = _in_turns(server, many, TURNS, _CROWD, [True] * TURNS)
-    return [_waiting(samples, turns, waits), _crowd(crowds)]
+def build_sections(quick: bool) -> list[Section]:
+    """Measure and return the sections. ``quick`` measures a tenth of the waits."""
+    waits, many, turns = (
+        (WAIT_COUNT // 10, LARGE_WAIT_COUNT // 10, 2) if quick else (WAIT_COUNT, LARGE_WAIT_COUNT, TURNS)
+    )
+    with run_polling_server() as server:
+        samples = _measure_in_turns(server, waits, turns, _TURNS_BY_CANDIDATE, METERED)
+        large_scale_samples = _measure_in_turns(server, many, TURNS, _LARGE_SCALE_TURNS, [True] * TURNS)
+    return [_build_waiting_section(samples, turns, waits), _build_large_scale_section(large_scale_samples)]
 
 
-def _in_turns(
-    server: PollingServer, waits: int, turns: int, turns_of: Mapping[str, int], metered: Sequence[bool]
+def _measure_in_turns(
+    server: PollingServer, waits: int, turns: int, turns_by_candidate: Mapping[str, int], metered: Sequence[bool]
 ) -> dict[str, Sample]:
-    taken: dict[str, list[Sample]] = {}
+    samples: dict[str, list[Sample]] = {}
     for turn in range(turns):
-        for name in (name for name, most in turns_of.items() if turn < most):
-            load = Load(CANDIDATES[name].waits(waits), INTERVAL, metered=metered[turn])
-            taken.setdefault(name, []).append(_measured(server, name, load))
-    return {name: _middle(samples) for name, samples in taken.items()}
+        for name in (name for name, turn_count in turns_by_candidate.items() if turn < turn_count):
+            load = Load(CANDIDATES[name].get_wait_count(waits), INTERVAL_SECONDS, metered=metered[turn])
+            samples.setdefault(name, []).append(_measure_once(server, name, load))
+    return {name: _compute_medians(candidate_samples) for name, candidate_samples in samples.items()}
 
 
-def _measured(server: PollingServer, name: str, load: Load) -> Sample:
+def _measure_once(server: PollingServer, name: str, load: Load) -> Sample:
     print(f"measuring {load.waits:,} waits of {CANDIDATES[name].title} ...", flush=True)
-    return measured(name, load, server)
+    return measure(name, load, server)
 
 
-def _middle(samples: list[Sample]) -> Sample:
-    """Return the median of each figure that was taken."""
+def _compute_medians(samples: list[Sample]) -> Sample:
+    """Return the median of each figure that was measured."""
 
-    def middle(name: str) -> float | None:
-        taken = [value for value in (getattr(sample, name) for sample in samples) if value is not None]
-        return median(taken) if taken else None
+    def compute_median(name: str) -> float | None:
+        values = [value for value in (getattr(sample, name) for sample in samples) if value is not None]
+        return median(values) if values else None
 
-    return Sample(**{one.name: middle(one.name) for one in fields(Sample)})  # type: ignore[arg-type]
+    return Sample(**{figure.name: compute_median(figure.name) for figure in fields(Sample)})  # type: ignore[arg-type]
 
 
-def _waiting(samples: dict[str, Sample], turns: int, waits: int) -> Section:
+def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -> Section:
     titles = {name: CANDIDATES[name].title for name in samples}
     cpu = {name: sample.cpu for name, sample in samples.items()}
-    leanest = min(sample.memory for name, sample in samples.items() if name in PEERS and sample.memory)
+    lowest_peer_memory = min(sample.memory for name, sample in samples.items() if name in PEERS and sample.memory)
     own_memory = max(samples[name].memory or 0.0 for name in ("activepieces", "portable_shared", "portable"))
     runs, shared, single = samples["activepieces"], samples["portable_shared"], samples["portable"]
-    best = min(samples[name].cpu_of_life or math.inf for name in PEERS)
+    best_peer_lifetime_cpu = min(samples[name].lifetime_cpu or math.inf for name in PEERS)
     bounds = [
-        Bound(f"{waits:,} Activepieces runs: requests a round", runs.requests, 20),
+        Bound(f"{waits:,} Activepieces runs: requests per round", runs.requests, 20),
         Bound(
-            "Activepieces runs: processor time per wait and round, as a part of dbt Cloud's",
+            "Activepieces runs: CPU time per wait and round, relative to dbt Cloud",
             runs.cpu / cpu["dbt"],
             1 / 20,
         ),
-        Bound("the same, as a part of Databricks'", runs.cpu / cpu["databricks"], 1 / 8),
-        Bound(f"{waits:,} waits for {waits // 100} Portable flows: requests a round", shared.requests, 10),
+        Bound("the same, relative to Databricks", runs.cpu / cpu["databricks"], 1 / 8),
+        Bound(f"{waits:,} waits for {waits // 100} Portable flows: requests per round", shared.requests, 10),
         Bound(f"{waits:,} Portable flows: TCP connections", single.connections_opened, 20),
+        Bound("Portable flows: CPU time per poll, relative to the bare loop", single.cpu / cpu["bare"], 1.25),
         Bound(
-            "Portable flows: processor time per look, as a multiple of the bare loop's", single.cpu / cpu["bare"], 1.25
+            "the same over the lifetime, relative to the best peer",
+            (single.lifetime_cpu or math.inf) / best_peer_lifetime_cpu,
+            1 / 2,
         ),
-        Bound(
-            "the same over the whole life, as a part of the best peer's", (single.cpu_of_life or math.inf) / best, 1 / 2
-        ),
-        Bound("memory per wait, as a part of the leanest peer's", own_memory / leanest, 1),
+        Bound("memory per wait, relative to the best peer", own_memory / lowest_peer_memory, 1),
     ]
     columns = (
-        *("candidate", "waits", "requests a round", "rounds an interval", "processor time per wait and round"),
+        *("candidate", "waits", "requests per round", "rounds per interval", "CPU time per wait and round"),
         *(
-            "beside dbt Cloud's",
-            "whole life",
-            "connections a round",
-            "connections in all",
+            "relative to dbt Cloud",
+            "lifetime",
+            "connections per round",
+            "total connections",
             "longest stall",
             "memory per wait",
         ),
@@ -117,69 +119,69 @@ def _waiting(samples: dict[str, Sample], turns: int, waits: int) -> Section:
     rows = [
         (
             titles[name],
-            f"{one.waits:,.0f}",
-            f"{one.requests:,.0f}",
-            f"{one.pace:.2f}",
-            f"{one.cpu * 1_000:.3f} ms",
-            f"1/{cpu['dbt'] / one.cpu:.1f}",
-            f"{(one.cpu_of_life or 0.0) * 1_000:.3f} ms",
-            f"{one.connections:,.0f}",
-            f"{one.connections_opened:,.0f}",
-            _milliseconds(one.stall),
-            f"{one.memory / 1_024:.1f} KB" if one.memory else "-",
-            f"{one.delay:.2f} s",
+            f"{sample.waits:,.0f}",
+            f"{sample.requests:,.0f}",
+            f"{sample.pace:.2f}",
+            f"{sample.cpu * 1_000:.3f} ms",
+            f"1/{cpu['dbt'] / sample.cpu:.1f}",
+            f"{(sample.lifetime_cpu or 0.0) * 1_000:.3f} ms",
+            f"{sample.connections:,.0f}",
+            f"{sample.connections_opened:,.0f}",
+            _format_milliseconds(sample.stall),
+            f"{sample.memory / 1_024:.1f} KB" if sample.memory else "-",
+            f"{sample.delay:.2f} s",
         )
-        for name, one in samples.items()
+        for name, sample in samples.items()
     ]
     bars = {
-        "processor time per wait and round, ms": {titles[name]: one.cpu * 1_000 for name, one in samples.items()},
-        "TCP connections opened": {titles[name]: one.connections_opened for name, one in samples.items()},
+        "CPU time per wait and round, ms": {titles[name]: sample.cpu * 1_000 for name, sample in samples.items()},
+        "TCP connections opened": {titles[name]: sample.connections_opened for name, sample in samples.items()},
     }
     text = _TEXT.format(
         waits=waits,
-        interval=INTERVAL,
-        latency=LATENCY * 1_000,
+        interval=INTERVAL_SECONDS,
+        latency=LATENCY_SECONDS * 1_000,
         turns=turns,
-        airbyte=CANDIDATES["airbyte"].waits(waits),
+        airbyte=CANDIDATES["airbyte"].get_wait_count(waits),
     )
-    return Section("What does waiting cost?", text, table(columns, rows), bounds, bars)
+    return Section("What does waiting cost?", text, build_table(columns, rows), bounds, bars)
 
 
-_CROWD_TEXT = """\
-{waits:,} waits in one event loop, measured as above. A full collection of Python's garbage \
-collector looks at every object of every wait; half of them are the event loop's own and come with any trigger. What \
-the loop stands still for besides is what the bound is on."""
+_LARGE_SCALE_TEXT = """\
+{waits:,} waits in one event loop, measured as above. A full collection of Python's garbage collector visits every \
+object of every wait; half of them belong to the event loop and exist with any trigger. The bound applies to the \
+stalls without garbage collections."""
 
 
-def _crowd(crowds: dict[str, Sample]) -> Section:
+def _build_large_scale_section(large_scale_samples: dict[str, Sample]) -> Section:
     columns = (
         "candidate",
-        "requests a round",
-        "connections in all",
+        "requests per round",
+        "total connections",
         "longest stall",
-        "the same without garbage collections",
+        "longest stall without garbage collections",
         "run's end to event",
     )
     rows = [
         (
             CANDIDATES[name].title,
-            f"{one.requests:,.0f}",
-            f"{one.connections_opened:,.0f}",
-            _milliseconds(one.stall),
-            _milliseconds(one.stall_but_collections),
-            f"{one.delay:.2f} s",
+            f"{sample.requests:,.0f}",
+            f"{sample.connections_opened:,.0f}",
+            _format_milliseconds(sample.stall),
+            _format_milliseconds(sample.stall_without_gc),
+            f"{sample.delay:.2f} s",
         )
-        for name, one in crowds.items()
+        for name, sample in large_scale_samples.items()
     ]
-    own = crowds["activepieces"]
-    stall = (own.stall_but_collections or 0.0) * 1_000
+    own_sample = large_scale_samples["activepieces"]
+    stall = (own_sample.stall_without_gc or 0.0) * 1_000
     return Section(
-        "Does the loop stay free under a crowd?",
-        _CROWD_TEXT.format(waits=own.waits),
-        table(columns, rows),
-        [Bound(f"longest stall under {own.waits:,.0f} waits but for garbage collections, ms", stall, 50)],
+        "Does the event loop stay responsive with many waits?",
+        _LARGE_SCALE_TEXT.format(waits=own_sample.waits),
+        build_table(columns, rows),
+        [Bound(f"longest stall under {own_sample.waits:,.0f} waits without garbage collections, ms", stall, 50)],
     )
 
 
-def _milliseconds(seconds: float | None) -> str:
+def _format_milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds * 1_000:.1f} ms"
