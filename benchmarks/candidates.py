@@ -75,7 +75,7 @@ def _prepare_own(service: str, kind: str) -> Callable[[str, float], TriggerFacto
         # The first poll of a deferred task is delayed on purpose, which would make the measurement longer.
         FlowRunTrigger.first_wait = (0.0, interval)
         now = time.time()
-        target = {"flow_id" if kind == "flow" else "run_id": key}
+        target: dict[str, Any] = {"flow_id" if kind == "flow" else "run_id": key}
         plan = WatchPlan(service=service, kind=kind, interval=interval, deadline=now + DEADLINE_SECONDS, **target)
         return partial(FlowRunTrigger, conn_id=CONN_ID, watch=Watch(plan, now).to_json())
 
@@ -87,15 +87,15 @@ def _build_own_connection(service: str, **extra: str) -> Callable[[str], dict[st
 
 
 def _has_own_succeeded(payload: Any) -> bool:
-    return payload["outcome"] == "succeeded"
+    return bool(payload["outcome"] == "succeeded")
 
 
 def _has_status_success(payload: Any) -> bool:
-    return payload["status"] == "success"
+    return bool(payload["status"] == "success")
 
 
 def _has_bare_succeeded(payload: Any) -> bool:
-    return payload["disposition"] == "SUCCEEDED"
+    return bool(payload["disposition"] == "SUCCEEDED")
 
 
 def _prepare_dbt(key: str, interval: float) -> TriggerFactory:
@@ -176,7 +176,7 @@ class BarePollLoop:
             async with BarePollLoop.session.get(self._path, headers=headers) as response:
                 status = await response.json()
             if status["lifecycle"] == "NOT_RUNNING":
-                yield TriggerEvent(status)
+                yield TriggerEvent(status)  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self._interval)
 

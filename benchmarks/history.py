@@ -14,6 +14,7 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -141,7 +142,7 @@ def _get_memory_megabytes() -> float:
 def build_table(figures: dict[str, Any]) -> str:
     """Return the results of :func:`measure` as a Markdown table."""
     title = f"{figures['attempts']:,} attempts, {figures['page_size']} a page, TLS, {figures['latency'] * 1_000:g} ms"
-    rows = [
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("attempts per second", lambda side: f"{figures['attempts'] / side['seconds']:,.0f}"),
         ("CPU seconds", lambda side: f"{side['cpu_seconds']:.2f}"),
         ("memory at the start", lambda side: f"{side['start_mb']:.0f} MB"),

@@ -112,7 +112,7 @@ def _build_databricks_run(has_ended: bool) -> dict[str, Any]:
 
 
 def _build_fivetran_connector(has_ended: bool) -> dict[str, Any]:
-    status = {
+    status: dict[str, Any] = {
         "setup_state": "connected",
         "schema_status": "ready",
         "sync_state": "scheduled" if has_ended else "syncing",

@@ -133,7 +133,7 @@ def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -
         )
         for name, sample in samples.items()
     ]
-    bars = {
+    bars: dict[str, dict[str, float]] = {
         "CPU time per wait and round, ms": {titles[name]: sample.cpu * 1_000 for name, sample in samples.items()},
         "TCP connections opened": {titles[name]: sample.connections_opened for name, sample in samples.items()},
     }
