@@ -186,7 +186,7 @@ def test_a_failed_activepieces_run_can_be_retried_from_its_failed_step(sandbox: 
     assert sandbox.ledger.count(method="POST", path="/retry$") == 1
 
 
-# -- company
+# -- concurrent starts
 
 
 @both_modes

@@ -1,4 +1,4 @@
-"""What a task shows of its run, its link, its outlets' events and its lineage, is the same in every mode."""
+"""The link, the asset events and the lineage of a task are the same in every mode."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 all_modes = pytest.mark.parametrize("mode", MODES)
 
 
-class Stage:
-    """Runs tasks and keeps what they left behind; the last object made of a task is the one that ended it."""
+class TaskRecorder:
+    """Runs tasks and records their results. The last task object created is the one that ended the task."""
 
     def __init__(self) -> None:
         self.context = {**task_context(), "outlet_events": OutletEventAccessors()}
         self.task: WaitingTask | None = None
 
-    def sensor(self, kind: Kind, mode: str, arguments: dict[str, Any]) -> End:
+    def run_sensor(self, kind: Kind, mode: str, arguments: dict[str, Any]) -> End:
         return run_in(
-            mode, lambda **more: self._made(kind.sensor, poke_interval=0.1, **arguments, **more), self.context
+            mode, lambda **more: self._create_task(kind.sensor, poke_interval=0.1, **arguments, **more), self.context
         )
 
-    def operator(self, **arguments: Any) -> End:
-        return run_task(lambda: self._made(PortableRunFlowOperator, poll_interval=0.1, **arguments), self.context)
+    def run_operator(self, **arguments: Any) -> End:
+        return run_task(
+            lambda: self._create_task(PortableRunFlowOperator, poll_interval=0.1, **arguments), self.context
+        )
 
-    def _made(self, make: Any, **arguments: Any) -> Any:
-        self.task = make(**{**COMMON, **arguments})
+    def _create_task(self, task_class: Any, **arguments: Any) -> Any:
+        self.task = task_class(**{**COMMON, **arguments})
         return self.task
 
     @property
@@ -55,101 +57,103 @@ class Stage:
     def alias_events(self) -> list[tuple[str, dict[str, Any]]]:
         return alias_events(self.context["outlet_events"][FLOWS])
 
-    def facets(self, *, failed: bool = False) -> dict[str, Any]:
+    def get_facets(self, *, failed: bool = False) -> dict[str, Any]:
         assert self.task is not None
-        ask = self.task.get_openlineage_facets_on_failure if failed else self.task.get_openlineage_facets_on_complete
-        lineage = ask(None)
+        get_facets = (
+            self.task.get_openlineage_facets_on_failure if failed else self.task.get_openlineage_facets_on_complete
+        )
+        lineage = get_facets(None)
         assert lineage is not None
         return lineage.run_facets
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def recorder() -> TaskRecorder:
+    return TaskRecorder()
 
 
 @all_modes
 @all_kinds
-def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sandbox, stage: Stage) -> None:
+def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sandbox, recorder: TaskRecorder) -> None:
     flow = kind.add_flow(sandbox)
     run = flow.add_run(waiting=0.2, running=0.4)
-    end = stage.sensor(kind, mode, kind.arguments(flow.id, run.id))
+    end = recorder.run_sensor(kind, mode, kind.arguments(flow.id, run.id))
     assert end.state == "success", end
-    assert stage.url == end.xcom["url"]
-    assert stage.extra == {name: end.xcom[name] for name in FACTS}
-    assert stage.alias_events == [(f"flowruns://{kind.service}/{flow.id}", alias_extra(stage.extra))]
-    assert stage.facets()[RUN_FACET].disposition == "SUCCEEDED"
-    assert stage.facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
+    assert recorder.url == end.xcom["url"]
+    assert recorder.extra == {name: end.xcom[name] for name in FACTS}
+    assert recorder.alias_events == [(f"flowruns://{kind.service}/{flow.id}", alias_extra(recorder.extra))]
+    assert recorder.get_facets()[RUN_FACET].disposition == "SUCCEEDED"
+    assert recorder.get_facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
 
 
 @all_modes
 @all_kinds
-def test_a_sensor_shows_the_run_that_failed(kind: Kind, mode: str, sandbox: Sandbox, stage: Stage) -> None:
+def test_a_sensor_shows_the_run_that_failed(kind: Kind, mode: str, sandbox: Sandbox, recorder: TaskRecorder) -> None:
     flow = kind.add_flow(sandbox)
     run = flow.add_run(outcome="FAILED", waiting=0.2, running=0.4)
-    end = stage.sensor(kind, mode, kind.arguments(flow.id, run.id))
+    end = recorder.run_sensor(kind, mode, kind.arguments(flow.id, run.id))
     assert end.error == "FlowRunFailed"
-    assert stage.url
-    assert (stage.extra, stage.alias_events) == ({}, [])
-    facets = stage.facets(failed=True)
+    assert recorder.url
+    assert (recorder.extra, recorder.alias_events) == ({}, [])
+    facets = recorder.get_facets(failed=True)
     assert facets[RUN_FACET].disposition == "FAILED"
     assert [facets["errorMessage"].message] == ["\n".join(facets[RUN_FACET].errors)]
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 class TestRunOperator:
-    def test_it_shows_the_run_it_started(self, deferrable: bool, sandbox: Sandbox, stage: Stage) -> None:
+    def test_it_shows_the_run_it_started(self, deferrable: bool, sandbox: Sandbox, recorder: TaskRecorder) -> None:
         flow = sandbox.portable.add_flow()
         flow.next_run(waiting=0.2, running=0.4)
-        end = stage.operator(flow_id=flow.id, deferrable=deferrable)
+        end = recorder.run_operator(flow_id=flow.id, deferrable=deferrable)
         assert end.state == "success", end
-        assert (stage.url, stage.extra) == (end.xcom["url"], {name: end.xcom[name] for name in FACTS})
-        assert stage.facets()["externalQuery"].externalQueryId == end.xcom["run_id"]
+        assert (recorder.url, recorder.extra) == (end.xcom["url"], {name: end.xcom[name] for name in FACTS})
+        assert recorder.get_facets()["externalQuery"].externalQueryId == end.xcom["run_id"]
 
-    def test_it_shows_the_run_that_failed(self, deferrable: bool, sandbox: Sandbox, stage: Stage) -> None:
+    def test_it_shows_the_run_that_failed(self, deferrable: bool, sandbox: Sandbox, recorder: TaskRecorder) -> None:
         flow = sandbox.portable.add_flow()
         flow.next_run(outcome="FAILED", waiting=0.2, running=0.4)
-        end = stage.operator(flow_id=flow.id, deferrable=deferrable)
+        end = recorder.run_operator(flow_id=flow.id, deferrable=deferrable)
         assert end.error == "FlowRunFailed"
-        assert stage.extra == {}
+        assert recorder.extra == {}
         (event,) = sandbox.ledger.started
-        assert stage.facets(failed=True)["externalQuery"].externalQueryId == str(event.run_id)
+        assert recorder.get_facets(failed=True)["externalQuery"].externalQueryId == str(event.run_id)
 
 
-def test_an_operator_that_does_not_wait_tells_of_the_run_as_it_began(sandbox: Sandbox, stage: Stage) -> None:
+def test_an_operator_that_does_not_wait_shows_the_started_run(sandbox: Sandbox, recorder: TaskRecorder) -> None:
     flow = sandbox.portable.add_flow()
     flow.next_run(running=600.0)
-    end = stage.operator(flow_id=flow.id, wait=False)
-    assert (stage.extra["run_id"], stage.extra["disposition"]) == (end.xcom["run_id"], "NONE")
+    end = recorder.run_operator(flow_id=flow.id, wait=False)
+    assert (recorder.extra["run_id"], recorder.extra["disposition"]) == (end.xcom["run_id"], "NONE")
 
 
-def test_a_run_that_was_only_in_the_way_is_not_shown(sandbox: Sandbox, stage: Stage) -> None:
+def test_another_run_that_was_waited_for_is_not_shown(sandbox: Sandbox, recorder: TaskRecorder) -> None:
     flow = sandbox.portable.add_flow()
     flow.add_run(running=600.0)
-    end = stage.operator(flow_id=flow.id, if_running="wait", timeout=0.5)
+    end = recorder.run_operator(flow_id=flow.id, if_running="wait", timeout=0.5)
     assert end.error == "FlowRunTimeout"
-    assert stage.task is not None
-    assert stage.task.get_openlineage_facets_on_failure(None) is None
-    assert stage.url is None
+    assert recorder.task is not None
+    assert recorder.task.get_openlineage_facets_on_failure(None) is None
+    assert recorder.url is None
 
 
-def test_lineage_is_silent_when_no_run_was_seen(sandbox: Sandbox, stage: Stage) -> None:
+def test_there_is_no_lineage_if_no_run_was_found(sandbox: Sandbox, recorder: TaskRecorder) -> None:
     kind = next(kind for kind in KINDS if kind.name == "ActivepiecesFlowRunSensor")
-    end = stage.sensor(kind, "deferrable", kind.unknown(sandbox))
+    end = recorder.run_sensor(kind, "deferrable", kind.unknown(sandbox))
     assert end.state == "failed"
-    assert stage.task is not None
-    assert stage.task.get_openlineage_facets_on_failure(None) is None
+    assert recorder.task is not None
+    assert recorder.task.get_openlineage_facets_on_failure(None) is None
 
 
 def test_lineage_sends_nothing_and_reads_no_connection(
-    sandbox: Sandbox, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, recorder: TaskRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow = sandbox.portable.add_flow()
     flow.add_run(ago=60)
     kind = next(kind for kind in KINDS if kind.name == "PortableFlowSensor")
-    assert stage.sensor(kind, "deferrable", {"flow_id": flow.id}).state == "success"
+    assert recorder.run_sensor(kind, "deferrable", {"flow_id": flow.id}).state == "success"
     sent = sandbox.ledger.count()
     for name in sandbox.connections():
         monkeypatch.delenv(name)
-    assert stage.facets()
+    assert recorder.get_facets()
     assert sandbox.ledger.count() == sent

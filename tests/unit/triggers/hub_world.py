@@ -1,4 +1,4 @@
-"""A service in virtual time that the poll hub asks, and what it must leave behind."""
+"""A fake service in virtual time for tests of the poll loop."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run_of(target: Target, disposition: Disposition = Disposition.NONE, run_id: 
 
 
 @dataclass
-class Asked:
-    """One request: what it was about and when it began."""
+class RecordedRequest:
+    """One request: its targets and when it started."""
 
     targets: tuple[Target, ...]
     together: bool
@@ -48,20 +48,19 @@ class Asked:
 
 @dataclass
 class FakeClient:
-    """
-    Stands where ``AsyncClient`` does. No target may be asked for twice at a time.
+    """Replaces ``AsyncClient``. Fails if a target is requested twice at the same time.
 
-    :param state: what a target looks like at a time, or the error that comes instead; None where it is left out.
-    :param latency: seconds that a request takes; it is processed at its begin.
-    :param trouble: an error for a whole request, or an exception that it raises.
+    :param state: returns a target's runs at a time, an error instead of them, or None to leave the target out.
+    :param latency: returns the duration of a request in seconds; it is processed at its start.
+    :param trouble: returns an error for a whole request, or an exception to raise.
     """
 
     state: Callable[[Target, float], Answer | None]
     latency: Callable[[], float] = lambda: 0.05
-    trouble: Callable[[Asked], Exception | None] = lambda asked: None
-    asked: list[Asked] = field(default_factory=list)
+    trouble: Callable[[RecordedRequest], Exception | None] = lambda request: None
+    requests: list[RecordedRequest] = field(default_factory=list)
     vendor_clock: VendorClock = field(default_factory=VendorClock)
-    under_way: set[Target] = field(default_factory=set)
+    in_flight: set[Target] = field(default_factory=set)
 
     async def look(self, target: Target) -> Answer:
         error, (seen,) = await self._ask((target,), together=False)
@@ -81,36 +80,36 @@ class FakeClient:
     ) -> tuple[FlowRunsError | None, list[Answer | None]]:
         now = VirtualClock().now()
         assert len(set(targets)) == len(targets)
-        assert not self.under_way & set(targets), "asked for the same thing twice at a time"
-        self.under_way.update(targets)
-        asked = Asked(targets, together, now)
-        self.asked.append(asked)
+        assert not self.in_flight & set(targets), "the same target was requested twice at the same time"
+        self.in_flight.update(targets)
+        request = RecordedRequest(targets, together, now)
+        self.requests.append(request)
         seen = [self.state(target, now) for target in targets]
-        error = self.trouble(asked)
+        error = self.trouble(request)
         try:
             await asyncio.sleep(self.latency())
         finally:
-            self.under_way.difference_update(targets)
+            self.in_flight.difference_update(targets)
         if error and not isinstance(error, FlowRunsError):
             raise error
         return error, seen
 
 
-class Overheard(Watch):
-    """A wait of whose steps somebody hears."""
+class RecordingWaiter(Watch):
+    """A waiter that reports each of its steps."""
 
-    heard: Callable[[Decision], None] = staticmethod(lambda step: None)
+    on_step: Callable[[Decision], None] = staticmethod(lambda step: None)
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> Decision:
         step = super().step(seen, now)
-        self.heard(step)
+        self.on_step(step)
         return step
 
 
-def watch_on(target: Target, now: float, **plan: Any) -> Overheard:
+def create_waiter(target: Target, now: float, **plan: Any) -> RecordingWaiter:
     given = {"interval": 10.0, "deadline": now + 3_600, **plan}
     kind, flow_id, run_id = str(target.kind), target.flow_id, target.run_id
-    return Overheard(WatchPlan(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
+    return RecordingWaiter(WatchPlan(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
 
 
 def a_run(number: int, service: str = "activepieces") -> Target:
@@ -118,7 +117,7 @@ def a_run(number: int, service: str = "activepieces") -> Target:
 
 
 def assert_empty(hub: Hub) -> None:
-    """Nothing is left of the waits in a hub that nobody uses any more."""
+    """Check that an unused hub has no waits left."""
     left = {
         name: getattr(hub, name)
         for name in ("_watched", "_groups", "_count", "_agenda", "_queue", "_requests", "_load", "_timer")

@@ -27,7 +27,7 @@ from airflow_provider_flowruns.triggers.hub import (
 )
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import Decision, News, Outcome, Verdict, Watch
-from tests.unit.triggers.hub_world import FakeClient, a_run, assert_empty, failure, run_of, too_many, watch_on
+from tests.unit.triggers.hub_world import FakeClient, a_run, assert_empty, create_waiter, failure, run_of, too_many
 from tests.virtual_time import START, VirtualClock, run
 
 
@@ -71,7 +71,7 @@ def test_each_wait_is_told_of_in_its_own_context() -> None:
         async def waiting(number: int) -> Verdict:
             whose.set(number)
             tell = lambda news: heard.append((number, whose.get()))  # noqa: E731
-            return await hub.until_over(watch_on(a_run(number % 2), START), tell, 1.0)
+            return await hub.until_over(create_waiter(a_run(number % 2), START), tell, 1.0)
 
         return await outcomes_of(hub, [waiting(number) for number in range(4)])
 
@@ -85,33 +85,33 @@ def test_a_run_that_is_left_out_is_looked_at_alone_from_then_on() -> None:
     client = FakeClient(ends_at(30))
 
     def state(target: Target, now: float) -> tuple[FlowRun, ...] | None:
-        return None if target == left_out and client.asked[-1].together else ends_at(30)(target, now)
+        return None if target == left_out and client.requests[-1].together else ends_at(30)(target, now)
 
     client.state = state
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        return await outcomes_of(hub, [wait(hub, watch_on(a_run(number), START)) for number in range(5)])
+        return await outcomes_of(hub, [wait(hub, create_waiter(a_run(number), START)) for number in range(5)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 5
-    assert [asked.targets for asked in client.asked if left_out in asked.targets and asked.together] == [
+    assert [asked.targets for asked in client.requests if left_out in asked.targets and asked.together] == [
         tuple(a_run(number) for number in range(5))
     ]
-    assert {asked.targets for asked in client.asked if not asked.together} == {(left_out,)}
+    assert {asked.targets for asked in client.requests if not asked.together} == {(left_out,)}
 
 
 def test_who_enters_before_its_run_is_found_missing_keeps_its_first_look() -> None:
     """A wait that came while the request was under way is neither looked at early nor forgotten."""
     client = FakeClient(ends_at(0), latency=lambda: 2.0)
-    client.state = lambda target, now: ends_at(0)(target, now) if not client.asked[-1].together else None
+    client.state = lambda target, now: ends_at(0)(target, now) if not client.requests[-1].together else None
     stepped: list[float] = []
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        early = [asyncio.create_task(wait(hub, watch_on(a_run(number), START))) for number in range(2)]
+        early = [asyncio.create_task(wait(hub, create_waiter(a_run(number), START))) for number in range(2)]
         await asyncio.sleep(2)
-        late = watch_on(a_run(0), START + 2)
-        late.heard = lambda step: stepped.append(VirtualClock().now())
+        late = create_waiter(a_run(0), START + 2)
+        late.on_step = lambda step: stepped.append(VirtualClock().now())
         return await outcomes_of(hub, [*early, wait(hub, late, 20.0)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 3
@@ -127,41 +127,41 @@ def test_an_answer_to_an_older_request_is_not_for_a_wait_whose_first_look_came_d
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        before = asyncio.create_task(wait(hub, watch_on(a_run(0), START)))
+        before = asyncio.create_task(wait(hub, create_waiter(a_run(0), START)))
         await asyncio.sleep(2)
-        return await outcomes_of(hub, [before, wait(hub, watch_on(a_run(0), START + 2), 3.0)])
+        return await outcomes_of(hub, [before, wait(hub, create_waiter(a_run(0), START + 2), 3.0)])
 
     assert run(work()) == [Outcome.FAILED, Outcome.SUCCEEDED]
-    assert len(client.asked) == 2
+    assert len(client.requests) == 2
 
 
 def test_a_hold_stops_those_that_are_due_later_too() -> None:
     """One refusal is enough: none of those who were to ask during the next minute does."""
     client = FakeClient(ends_at(100))
-    client.trouble = lambda asked: too_many(60.0) if len(client.asked) == 1 else None
+    client.trouble = lambda asked: too_many(60.0) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(Target("portable", Kind.FLOW, str(n)), START), 1.0 + n) for n in range(50)]
+        waits = [wait(hub, create_waiter(Target("portable", Kind.FLOW, str(n)), START), 1.0 + n) for n in range(50)]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.SUCCEEDED] * 50
-    refused_at = client.asked[0].at
-    assert min(asked.at for asked in client.asked[1:]) >= refused_at + 60
+    refused_at = client.requests[0].at
+    assert min(asked.at for asked in client.requests[1:]) >= refused_at + 60
 
 
 def test_a_hold_neither_hurries_nor_forgets_a_wait_that_is_not_due_yet() -> None:
     targets = [Target("portable", Kind.FLOW, str(number)) for number in range(2 * MOST_REQUESTS)]
     client = FakeClient(ends_at(0), latency=lambda: 3.0)
-    client.trouble = lambda asked: too_many(5.0) if len(client.asked) <= MOST_REQUESTS else None
+    client.trouble = lambda asked: too_many(5.0) if len(client.requests) <= MOST_REQUESTS else None
     stepped: list[float] = []
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        now = [asyncio.create_task(wait(hub, watch_on(target, START))) for target in targets]
+        now = [asyncio.create_task(wait(hub, create_waiter(target, START))) for target in targets]
         await asyncio.sleep(2)  # half of them have asked, the others stand in the queue
-        late = watch_on(targets[-1], START + 2)
-        late.heard = lambda step: stepped.append(VirtualClock().now())
+        late = create_waiter(targets[-1], START + 2)
+        late.on_step = lambda step: stepped.append(VirtualClock().now())
         return await outcomes_of(hub, [*now, wait(hub, late, 200.0)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * (len(targets) + 1)
@@ -170,31 +170,31 @@ def test_a_hold_neither_hurries_nor_forgets_a_wait_that_is_not_due_yet() -> None
 
 def test_refusals_without_a_time_hold_longer_and_longer() -> None:
     client = FakeClient(ends_at(0))
-    client.trouble = lambda asked: too_many() if len(client.asked) <= 4 else None
+    client.trouble = lambda asked: too_many() if len(client.requests) <= 4 else None
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        return await outcomes_of(hub, [wait(hub, watch_on(a_run(0), START, interval=1.0))])
+        return await outcomes_of(hub, [wait(hub, create_waiter(a_run(0), START, interval=1.0))])
 
     assert run(work()) == [Outcome.SUCCEEDED]
-    times = [asked.at for asked in client.asked]
+    times = [asked.at for asked in client.requests]
     gaps = [after - before for before, after in pairwise(times)]
     assert [gap >= hold for gap, hold in zip(gaps, [5, 10, 20, 40], strict=True)] == [True] * 4
 
 
 def test_a_deadline_in_the_hold_is_kept_with_one_last_look_for_it_alone() -> None:
     client = FakeClient(ends_at(float("inf")))
-    client.trouble = lambda asked: too_many(280.0) if len(client.asked) == 1 else None
+    client.trouble = lambda asked: too_many(280.0) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(a_run(n), START, deadline=START + 50.0 * (n + 1)), 1.0 + n) for n in range(5)]
+        waits = [wait(hub, create_waiter(a_run(n), START, deadline=START + 50.0 * (n + 1)), 1.0 + n) for n in range(5)]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.TIMED_OUT] * 5
-    late = [asked.at - (START + 50.0 * (n + 1)) for n, asked in enumerate(client.asked[1:])]
+    late = [asked.at - (START + 50.0 * (n + 1)) for n, asked in enumerate(client.requests[1:])]
     assert all(0 <= seconds <= LONGEST_DELAY_SECONDS for seconds in late)
-    assert [asked.targets for asked in client.asked[1:]] == [(a_run(n),) for n in range(5)]
+    assert [asked.targets for asked in client.requests[1:]] == [(a_run(n),) for n in range(5)]
 
 
 A_DAY, YEAR_9999 = 86_400.0, 2.5e11
@@ -204,31 +204,31 @@ A_DAY, YEAR_9999 = 86_400.0, 2.5e11
 @pytest.mark.parametrize("refusal", [too_many, failure], ids=["429", "503"])
 def test_a_hold_is_over_after_five_minutes_whatever_the_service_asks_for(refusal: Any, asked_for: float) -> None:
     client = FakeClient(ends_at(0))
-    client.trouble = lambda asked: refusal(asked_for) if len(client.asked) == 1 else None
+    client.trouble = lambda asked: refusal(asked_for) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        return await outcomes_of(hub, [wait(hub, watch_on(a_run(n), START), 1.0 + n) for n in range(20)])
+        return await outcomes_of(hub, [wait(hub, create_waiter(a_run(n), START), 1.0 + n) for n in range(20)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 20
-    assert {asked.at >= START + 300 for asked in client.asked[1:]} == {True}
-    assert client.asked[1].at < START + 320
+    assert {asked.at >= START + 300 for asked in client.requests[1:]} == {True}
+    assert client.requests[1].at < START + 320
 
 
 @pytest.mark.parametrize("asked_for", [A_DAY, YEAR_9999])
 def test_a_wait_with_a_small_error_budget_looks_when_it_would_be_spent(asked_for: float) -> None:
     """One refusal, to another wait: the patient ones sit the five minutes out, the impatient one does not."""
     client = FakeClient(ends_at(0))
-    client.trouble = lambda asked: too_many(asked_for) if len(client.asked) == 1 else None
+    client.trouble = lambda asked: too_many(asked_for) if len(client.requests) == 1 else None
     patient, impatient = [a_run(n) for n in range(10)], a_run(99)
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(target, START), 1.0 + n) for n, target in enumerate(patient)]
-        return await outcomes_of(hub, [*waits, wait(hub, watch_on(impatient, START, error_budget=20.0), 5.0)])
+        waits = [wait(hub, create_waiter(target, START), 1.0 + n) for n, target in enumerate(patient)]
+        return await outcomes_of(hub, [*waits, wait(hub, create_waiter(impatient, START, error_budget=20.0), 5.0)])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 11
-    first, second, *others = client.asked
+    first, second, *others = client.requests
     assert second.targets == (impatient,)
     assert first.at + 20 <= second.at <= first.at + 25
     assert {asked.at >= first.at + 300 for asked in others} == {True}
@@ -243,7 +243,7 @@ def test_refused_again_and_again_each_wait_ends_by_its_own_error_budget() -> Non
         hub = make_hub(client)
 
         async def timed(budget: float) -> Verdict:
-            verdict = await wait(hub, watch_on(a_run(int(budget)), START, error_budget=budget))
+            verdict = await wait(hub, create_waiter(a_run(int(budget)), START, error_budget=budget))
             ended[budget] = VirtualClock().now() - START
             return verdict
 
@@ -262,13 +262,13 @@ def test_retry_after_on_another_status_holds_nobody(status: int, kind: type[Any]
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(a_run(n), START, error_budget=30.0)) for n in range(5)]
+        waits = [wait(hub, create_waiter(a_run(n), START, error_budget=30.0)) for n in range(5)]
         return await outcomes_of(hub, waits)
 
     first, *others = run(work())
     assert first in {Outcome.REFUSED, Outcome.UNOBSERVABLE}
     assert others == [Outcome.SUCCEEDED] * 4
-    assert client.asked[-1].at < START + 75
+    assert client.requests[-1].at < START + 75
 
 
 def test_errors_count_for_everyone_with_a_budget_of_their_own() -> None:
@@ -278,7 +278,9 @@ def test_errors_count_for_everyone_with_a_budget_of_their_own() -> None:
     async def work() -> list[Outcome]:
         hub = make_hub(client)
         budgets = (60.0, 900.0)
-        return await outcomes_of(hub, [wait(hub, watch_on(a_run(0), START, error_budget=budget)) for budget in budgets])
+        return await outcomes_of(
+            hub, [wait(hub, create_waiter(a_run(0), START, error_budget=budget)) for budget in budgets]
+        )
 
     assert run(work()) == [Outcome.UNOBSERVABLE, Outcome.SUCCEEDED]
 
@@ -290,7 +292,7 @@ def test_a_fault_of_the_client_ends_the_waits_of_its_request_only() -> None:
 
     async def work() -> list[Any]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(target, START)) for target in (bad, bad, Target("portable", Kind.FLOW, "8"))]
+        waits = [wait(hub, create_waiter(target, START)) for target in (bad, bad, Target("portable", Kind.FLOW, "8"))]
         ends = await asyncio.gather(*waits, return_exceptions=True)
         assert_empty(hub)
         return ends
@@ -335,7 +337,7 @@ def test_a_wait_that_fails_ends_with_its_exception_and_disturbs_nobody(place: st
     async def work() -> list[Any]:
         hub = make_hub(FakeClient(ends_at(60)))
         broken = BrokenWait(a_run(0), place)
-        waits = [wait(hub, watch_on(a_run(number % 2), START)) for number in range(4)]
+        waits = [wait(hub, create_waiter(a_run(number % 2), START)) for number in range(4)]
         ends = await asyncio.gather(hub.until_over(broken, broken.tell, 1.0), *waits, return_exceptions=True)
         assert_empty(hub)
         return ends
@@ -355,7 +357,7 @@ def test_a_hub_that_all_have_left_serves_the_next_ones_as_a_new_one_does(leave_a
     async def work() -> list[Outcome]:
         hub = make_hub(client)
         client.state = ends_at(1_000)
-        waits = [asyncio.create_task(wait(hub, watch_on(target, START))) for target in targets]
+        waits = [asyncio.create_task(wait(hub, create_waiter(target, START))) for target in targets]
         loop = asyncio.get_running_loop()
         # A timer of the same moment as the hub's own runs before the tasks that it makes.
         loop.call_at(leave_at, lambda: [waiting.cancel() for waiting in waits])
@@ -364,7 +366,7 @@ def test_a_hub_that_all_have_left_serves_the_next_ones_as_a_new_one_does(leave_a
         )
         assert_empty(hub)
         client.state = ends_at(0)
-        return await outcomes_of(hub, [wait(hub, watch_on(target, START)) for target in targets])
+        return await outcomes_of(hub, [wait(hub, create_waiter(target, START)) for target in targets])
 
     assert run(work()) == [Outcome.SUCCEEDED] * len(targets)
 
@@ -374,7 +376,7 @@ def test_who_leaves_while_a_request_is_under_way_leaves_the_others_alone() -> No
 
     async def work() -> list[Any]:
         hub = make_hub(client)
-        waits = [asyncio.create_task(wait(hub, watch_on(a_run(number % 3), START))) for number in range(9)]
+        waits = [asyncio.create_task(wait(hub, create_waiter(a_run(number % 3), START))) for number in range(9)]
         await asyncio.sleep(2)
         for waiting in waits[:5]:
             waiting.cancel()
@@ -404,13 +406,13 @@ def test_a_wait_that_pins_a_run_is_looked_at_by_that_run() -> None:
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        early = wait(hub, watch_on(flow, START))
-        late = wait(hub, watch_on(flow, START), 20.0)
+        early = wait(hub, create_waiter(flow, START))
+        late = wait(hub, create_waiter(flow, START), 20.0)
         return await outcomes_of(hub, [early, late])
 
     assert run(work()) == [Outcome.FAILED, Outcome.SUCCEEDED]
-    assert client.asked[0].targets == (flow,)
-    assert {target for asked in client.asked if asked.at > START + 21 for target in asked.targets} == {pinned}
+    assert client.requests[0].targets == (flow,)
+    assert {target for asked in client.requests if asked.at > START + 21 for target in asked.targets} == {pinned}
 
 
 def test_a_wait_with_a_long_interval_profits_from_the_looks_of_others() -> None:
@@ -421,11 +423,11 @@ def test_a_wait_with_a_long_interval_profits_from_the_looks_of_others() -> None:
         hub = make_hub(client)
 
         async def slow() -> Verdict:
-            verdict = await wait(hub, watch_on(a_run(0), START, interval=3_000.0, deadline=START + 10_000))
+            verdict = await wait(hub, create_waiter(a_run(0), START, interval=3_000.0, deadline=START + 10_000))
             ended.append(VirtualClock().now())
             return verdict
 
-        return await outcomes_of(hub, [slow(), wait(hub, watch_on(a_run(0), START, interval=5.0))])
+        return await outcomes_of(hub, [slow(), wait(hub, create_waiter(a_run(0), START, interval=5.0))])
 
     assert run(work()) == [Outcome.SUCCEEDED] * 2
     assert ended[0] <= START + 110
@@ -439,7 +441,7 @@ def test_no_wait_ends_later_than_one_look_after_its_deadline() -> None:
         hub = make_hub(client)
 
         async def timed(number: int) -> Verdict:
-            verdict = await wait(hub, watch_on(a_run(number), START, interval=600.0, deadline=START + 50 + number))
+            verdict = await wait(hub, create_waiter(a_run(number), START, interval=600.0, deadline=START + 50 + number))
             ended[number] = VirtualClock().now()
             return verdict
 
@@ -464,14 +466,14 @@ def test_waits_that_time_out_together_share_their_last_looks_as_all_others(span:
         hub = make_hub(client)
         plans = [{"interval": 60.0, "deadline": START + 600 + dice.uniform(0, span)} for _ in targets]
         waits = [
-            wait(hub, watch_on(target, START, **plan), dice.uniform(5.5, 10.5))
+            wait(hub, create_waiter(target, START, **plan), dice.uniform(5.5, 10.5))
             for target, plan in zip(targets, plans, strict=True)
         ]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.TIMED_OUT] * 203
-    rounds = Counter(int((asked.at - START) // 60) for asked in client.asked if asked.at < START + 600)
-    last = sum(asked.at >= START + 600 for asked in client.asked)
+    rounds = Counter(int((asked.at - START) // 60) for asked in client.requests if asked.at < START + 600)
+    last = sum(asked.at >= START + 600 for asked in client.requests)
     assert last <= max(rounds[number] for number in range(4, 9)) + len(targets) / 50
 
 
@@ -484,8 +486,8 @@ def test_a_clock_that_is_off_is_told_to_each_step_and_warned_about_once() -> Non
         hub = make_hub(client)
 
         async def waiting(number: int) -> Verdict:
-            watch = watch_on(a_run(number), START)
-            watch.heard = lambda step: offsets.append(watch.vendor_offset)
+            watch = create_waiter(a_run(number), START)
+            watch.on_step = lambda step: offsets.append(watch.vendor_offset)
             return await hub.until_over(
                 watch, lambda news: warned.extend(number for line in news if "behind" in line.text), 1.0 + number
             )
@@ -503,11 +505,11 @@ def test_waits_that_are_due_soon_come_along() -> None:
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(a_run(n), START, interval=5.0), 1.0 + 0.009 * n) for n in range(100)]
+        waits = [wait(hub, create_waiter(a_run(n), START, interval=5.0), 1.0 + 0.009 * n) for n in range(100)]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.SUCCEEDED] * 100
-    last_rounds = [asked for asked in client.asked if START + 300 < asked.at < START + 600]
+    last_rounds = [asked for asked in client.requests if START + 300 < asked.at < START + 600]
     assert Counter(len(asked.targets) for asked in last_rounds) == {100: len(last_rounds)}
 
 
@@ -528,12 +530,12 @@ def test_a_round_of_a_thousand_waits_takes_few_requests(targets: list[Target], m
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        waits = [wait(hub, watch_on(target, START, interval=60.0), dice.uniform(5.5, 10.5)) for target in targets]
+        waits = [wait(hub, create_waiter(target, START, interval=60.0), dice.uniform(5.5, 10.5)) for target in targets]
         return await outcomes_of(hub, waits)
 
     assert run(work()) == [Outcome.SUCCEEDED] * 1_000
     # Once the looks have grown to the interval asked for.
-    rounds = Counter(int((asked.at - START) // 60) for asked in client.asked)
+    rounds = Counter(int((asked.at - START) // 60) for asked in client.requests)
     assert max(rounds[number] for number in range(5, 20)) <= most
 
 
@@ -547,7 +549,7 @@ def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
         loop = asyncio.get_running_loop()
 
         async def newcomer() -> Verdict:
-            return await wait(hub, watch_on(a_run(runs), START), 0.0)
+            return await wait(hub, create_waiter(a_run(runs), START), 0.0)
 
         steps = count()
         more: list[asyncio.Task[Verdict]] = []
@@ -557,14 +559,14 @@ def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
                 more.append(loop.create_task(newcomer()))
                 loop.now += 0.001
 
-        watches = [watch_on(a_run(number), START) for number in range(runs)]
+        watches = [create_waiter(a_run(number), START) for number in range(runs)]
         for watch in watches:
-            watch.heard = hear
+            watch.on_step = hear
         ends = await asyncio.gather(*(wait(hub, watch) for watch in watches))
         return await outcomes_of(hub, [*more]) + [end.outcome for end in ends]
 
     assert run(work()) == [Outcome.SUCCEEDED] * (runs + 1)
-    assert [asked.targets for asked in client.asked if START + 1 < asked.at < START + 2] == [(a_run(runs),)]
+    assert [asked.targets for asked in client.requests if START + 1 < asked.at < START + 2] == [(a_run(runs),)]
 
 
 def test_an_unknown_run_is_asked_for_alone_and_refused() -> None:
@@ -573,10 +575,10 @@ def test_an_unknown_run_is_asked_for_alone_and_refused() -> None:
 
     async def work() -> list[Outcome]:
         hub = make_hub(client)
-        return await outcomes_of(hub, [wait(hub, watch_on(a_run(number), START)) for number in range(3)])
+        return await outcomes_of(hub, [wait(hub, create_waiter(a_run(number), START)) for number in range(3)])
 
     assert run(work()) == [Outcome.REFUSED] * 3
-    assert [(len(asked.targets), asked.together) for asked in client.asked] == [(3, True), *[(1, False)] * 3]
+    assert [(len(asked.targets), asked.together) for asked in client.requests] == [(3, True), *[(1, False)] * 3]
 
 
 def test_a_hub_and_its_client_go_with_the_last_wait() -> None:
@@ -587,7 +589,7 @@ def test_a_hub_and_its_client_go_with_the_last_wait() -> None:
         client = AsyncClient(lookup)
         hub = hub_of(client, "portable", "made_up")
         assert hub_of(client, "portable", "made_up") is hub
-        waiting = asyncio.create_task(wait(hub, watch_on(a_run(0, "portable"), START)))
+        waiting = asyncio.create_task(wait(hub, create_waiter(a_run(0, "portable"), START)))
         await asyncio.sleep(0.5)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)

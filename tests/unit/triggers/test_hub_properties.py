@@ -19,14 +19,14 @@ from airflow_provider_flowruns.triggers.hub import Hub
 from airflow_provider_flowruns.waiting.usual import UsualDurations
 from airflow_provider_flowruns.waiting.watch import Outcome, Verdict
 from tests.unit.triggers.hub_world import (
-    Asked,
     FakeClient,
+    RecordedRequest,
     a_run,
     assert_empty,
+    create_waiter,
     failure,
     run_of,
     too_many,
-    watch_on,
 )
 from tests.virtual_time import START, VirtualClock, run
 
@@ -119,12 +119,12 @@ class Service(FakeClient):
         return self._dice.randrange(100) < percent
 
     def _state(self, target: Target, now: float) -> tuple[FlowRun, ...] | None:
-        if self.asked[-1].together and self._happens(self._plan.leaves_out):
+        if self.requests[-1].together and self._happens(self._plan.leaves_out):
             return None
         end, disposition = self._ends[target]
         return (run_of(target, disposition if now >= end else Disposition.NONE, target.run_id or PINNED.run_id),)
 
-    def _trouble(self, asked: Asked) -> FlowRunsError | None:
+    def _trouble(self, asked: RecordedRequest) -> FlowRunsError | None:
         if asked.together and self._happens(self._plan.list_is_refused):
             return InvalidRequest("Service", "GET", "/x", 400, "no such list")
         if self._happens(self._plan.is_refused):
@@ -177,7 +177,7 @@ async def _one(hub: Hub, plan: OneWait, truth: tuple[float, Disposition]) -> Non
     await asyncio.sleep(plan.enters)
     entered = VirtualClock().now()
     deadline = START + (plan.deadline if plan.deadline is not None else PATIENCE)
-    watch = watch_on(plan.target, entered, interval=plan.interval, deadline=deadline, error_budget=PATIENCE)
+    watch = create_waiter(plan.target, entered, interval=plan.interval, deadline=deadline, error_budget=PATIENCE)
     verdicts: list[Verdict] = []
     stepped: list[float] = []
 
@@ -187,7 +187,7 @@ async def _one(hub: Hub, plan: OneWait, truth: tuple[float, Disposition]) -> Non
         verdicts.extend([step.verdict] if step.verdict else [])
 
     first = min(plan.first, max(0.0, deadline - entered))
-    watch.heard = hear
+    watch.on_step = hear
     waiting = asyncio.create_task(hub.until_over(watch, lambda news: None, first))
     if plan.leaves is not None:
         asyncio.get_running_loop().call_later(plan.leaves, waiting.cancel)
