@@ -1,4 +1,4 @@
-"""A running sandbox whose clock the test moves, and a plain HTTP client."""
+"""A running sandbox with a clock that tests advance, and a plain HTTP client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -20,7 +20,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def move(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
 
 
@@ -37,15 +37,15 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def call(sandbox: Sandbox) -> Iterator[Callable[..., requests.Response]]:
-    """Send a request to a service: ``call("portable", "GET", "/v2/flows", token=None, ...)``."""
+    """Return a function that sends a request: ``call("portable", "GET", "/v2/flows", token=None, ...)``."""
     with requests.Session() as session:
 
         def send(service: str, method: str, path: str, **options: Any) -> requests.Response:
-            base = getattr(sandbox, service)
-            token = options.pop("token", base.token)
+            target = getattr(sandbox, service)
+            token = options.pop("token", target.token)
             headers = {**({} if token is None else {"Authorization": f"Bearer {token}"})}
             headers |= options.pop("headers", {})
             options.setdefault("timeout", 10)
-            return session.request(method, base.url + path, headers=headers, allow_redirects=False, **options)
+            return session.request(method, target.url + path, headers=headers, allow_redirects=False, **options)
 
         yield send

@@ -1,4 +1,4 @@
-"""What goes wrong when the sandbox is told to let it go wrong."""
+"""The faults of the sandbox."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(call, flow):
 
 
 def stop_without_waiting(sandbox):
-    """Stop a sandbox that has an unfinished exchange; it must not wait for its end."""
+    """Stop a sandbox that has an unfinished request, without waiting for the end of the request."""
     stopping = threading.Thread(target=sandbox.stop, daemon=True)
     stopping.start()
     stopping.join(timeout=15)
@@ -49,15 +49,19 @@ def wait_until(condition):
     assert condition()
 
 
-# What is sent, and whether the request was processed
+# The response, and whether the request is processed
 
 
 def test_status(sandbox, flow, start):
     sandbox.faults.add("status")
     assert start().status_code == 503
     sandbox.faults.add("status", status=429, body={"message": "Slow down"}, headers={"Retry-After": "2"})
-    answer = start()
-    assert (answer.status_code, answer.json(), answer.headers["Retry-After"]) == (429, {"message": "Slow down"}, "2")
+    response = start()
+    assert (response.status_code, response.json(), response.headers["Retry-After"]) == (
+        429,
+        {"message": "Slow down"},
+        "2",
+    )
     sandbox.faults.add("status", status=500, body="Oops")
     assert start().text == "Oops"
     sandbox.faults.add("status", status=200, body=b"\xff\0")
@@ -86,13 +90,13 @@ def test_resets(sandbox, flow, start, kind, runs):
         ("redirect", {"location": "http://127.0.0.1:1/"}, 302, ""),
     ],
 )
-def test_wrong_answers_to_what_is_not_processed(sandbox, flow, start, kind, options, status, body):
+def test_responses_to_requests_that_are_not_processed(sandbox, flow, start, kind, options, status, body):
     sandbox.faults.add(kind, **options)
-    answer = start()
-    assert answer.status_code == status
-    assert body is None or answer.text == body
-    assert answer.headers.get("Location") == options.get("location")
-    assert (kind == "html") == answer.headers.get("Content-Type", "").startswith("text/html")
+    response = start()
+    assert response.status_code == status
+    assert body is None or response.text == body
+    assert response.headers.get("Location") == options.get("location")
+    assert (kind == "html") == response.headers.get("Content-Type", "").startswith("text/html")
     assert flow.runs == []
     assert sandbox.ledger.requests[0].status == status
 
@@ -125,40 +129,40 @@ def test_slow_body(sandbox, flow, read):
     sandbox.faults.add("slow_body", seconds=0.1)
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=5)
     connection.request("GET", f"/portable{STATUS}", headers={"Authorization": f"Bearer {sandbox.portable.token}"})
-    answer = connection.getresponse()
-    assert answer.headers["Content-Length"] == str(len(whole))
-    first = answer.read1()
+    response = connection.getresponse()
+    assert response.headers["Content-Length"] == str(len(whole))
+    first = response.read1()
     assert 0 < len(first) < len(whole)
-    assert first + answer.read() == whole
+    assert first + response.read() == whole
     connection.close()
 
 
-def test_hang_answers_in_the_end(sandbox, flow, start):
+def test_hang_responds_after_the_delay(sandbox, flow, start):
     sandbox.faults.add("hang", seconds=0.02)
     assert start().status_code == 201
     assert len(flow.runs) == 1
 
 
 @pytest.mark.parametrize("processed", [False, True])
-def test_hang_ends_when_the_client_leaves(sandbox, flow, start, processed):
+def test_hang_ends_when_the_client_disconnects(sandbox, flow, start, processed):
     sandbox.faults.add("hang", seconds=0.2, processed=processed)
     with pytest.raises(requests.ReadTimeout):
         start(timeout=0.05)
-    # Were it still hanging, it would process the request now.
+    # If the request were still pending, it would be processed by now.
     time.sleep(0.3)
     assert len(flow.runs) == int(processed)
     assert sandbox.ledger.requests[0].status is None
 
 
-def test_a_hanging_request_is_in_the_ledger_and_ends_with_the_sandbox(sandbox, flow, read):
+def test_a_delayed_request_is_in_the_ledger_and_ends_with_the_sandbox(sandbox, flow, read):
     sandbox.faults.add("hang")
-    problems = []
+    errors = []
 
     def hang():
         try:
             read(timeout=20)
-        except requests.ConnectionError as problem:
-            problems.append(problem)
+        except requests.ConnectionError as error:
+            errors.append(error)
 
     client = threading.Thread(target=hang)
     client.start()
@@ -166,19 +170,19 @@ def test_a_hanging_request_is_in_the_ledger_and_ends_with_the_sandbox(sandbox, f
     assert sandbox.ledger.requests[0].fault is None
     stop_without_waiting(sandbox)
     client.join()
-    assert len(problems) == 1
+    assert len(errors) == 1
 
 
 def test_a_slow_body_ends_with_the_sandbox(sandbox, flow, read):
     sandbox.faults.add("slow_body", seconds=60)
-    answer = read(stream=True)
+    response = read(stream=True)
     stop_without_waiting(sandbox)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        answer.content  # ruff: ignore[useless-expression]
+        response.content  # ruff: ignore[useless-expression]
 
 
-def test_a_refused_upload_does_not_hold_up_the_stop(sandbox):
-    """The server answers before the body is there, and is then stopped while the client still owes it."""
+def test_a_rejected_upload_does_not_delay_the_stop(sandbox):
+    """The server responds before it has received the body, and is stopped before the client has sent it."""
     flow = sandbox.tableflow.add_flow()
     sandbox.faults.add("status")
     host, port = sandbox.url.removeprefix("http://").split(":")
@@ -189,7 +193,7 @@ def test_a_refused_upload_does_not_hold_up_the_stop(sandbox):
         stop_without_waiting(sandbox)
 
 
-# Which requests
+# Selection of requests
 
 
 def test_times_and_after(sandbox, read, flow):
@@ -203,7 +207,7 @@ def test_times_and_after(sandbox, read, flow):
     assert read().status_code == 200
 
 
-def test_only_what_matches(sandbox, call, read, start, flow):
+def test_only_matching_requests_are_affected(sandbox, call, read, start, flow):
     fault = sandbox.faults.add("status", service="portable", method="get", path=r"/flows/\d+/status$", times=None)
     assert call("tableflow", "GET", "/v2/flows").status_code == 200
     assert call("portable", "GET", "/v2/flows").status_code == 200
@@ -212,7 +216,7 @@ def test_only_what_matches(sandbox, call, read, start, flow):
     assert fault.hits == 1
 
 
-def test_the_first_one_added_comes_first(sandbox, read, flow):
+def test_the_first_fault_added_is_applied_first(sandbox, read, flow):
     sandbox.faults.add("status", status=500)
     sandbox.faults.add("status", status=501)
     assert [read().status_code for _ in range(3)] == [500, 501, 200]
@@ -229,7 +233,7 @@ def test_the_health_check_has_no_faults(sandbox):
     assert requests.get(f"{sandbox.url}/_sandbox/health", timeout=5).json() == {}
 
 
-def test_bad_faults_are_refused(sandbox):
+def test_invalid_faults_are_rejected(sandbox):
     with pytest.raises(ValueError, match="explode"):
         sandbox.faults.add("explode")
     with pytest.raises(TypeError, match="colour"):
@@ -238,11 +242,11 @@ def test_bad_faults_are_refused(sandbox):
         sandbox.faults.add("redirect")
 
 
-def test_a_fault_that_strikes_a_share_of_the_requests(sandbox, read):
+def test_a_fault_for_a_share_of_the_requests(sandbox, read):
     fault = sandbox.faults.add("status", status=500, times=None, share=0.3)
-    struck = [read().status_code == 500 for _ in range(100)]
-    assert 0 < sum(struck) < 100
-    assert sum(struck) == fault.hits
+    affected = [read().status_code == 500 for _ in range(100)]
+    assert 0 < sum(affected) < 100
+    assert sum(affected) == fault.hits
     fault.remove()
     sandbox.faults.add("status", status=500, times=None, share=0.3)
-    assert [read().status_code == 500 for _ in range(100)] == struck
+    assert [read().status_code == 500 for _ in range(100)] == affected

@@ -1,4 +1,4 @@
-"""Runs and flows as the test's own code sees them."""
+"""Runs and flows in the sandbox's Python API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def flow(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("service", "outcome", "words"),
+    ("service", "outcome", "statuses"),
     [
         ("portable", "SUCCEEDED", ["PENDING", "RUNNING", "SUCCEEDED"]),
         ("portable", "FAILED", ["PENDING", "RUNNING", "FAILED"]),
@@ -32,32 +32,32 @@ def flow(sandbox):
         ("tableflow", "RUNNING", ["processing", "processing", "processing"]),
     ],
 )
-def test_outcomes_in_the_services_words(sandbox, clock, service, outcome, words):
+def test_outcomes_as_status_names_of_the_service(sandbox, clock, service, outcome, statuses):
     run = getattr(sandbox, service).add_flow().add_run(outcome=outcome, waiting=1, running=2)
     seen = []
     for seconds in (0.5, 1, 5):
-        clock.move(seconds)
+        clock.advance(seconds)
         seen.append(run.status)
-    assert seen == words
+    assert seen == statuses
     assert (run.ended_at is not None) == (outcome in {"SUCCEEDED", "FAILED", "CANCELED"})
 
 
-def test_no_waiting_leaves_the_waiting_word_out(flow):
+def test_a_waiting_time_of_zero_leaves_out_the_waiting_status(flow):
     assert flow.add_run(waiting=0).status == "RUNNING"
 
 
-def test_a_word_the_service_has_not(flow):
+def test_an_outcome_that_the_service_does_not_have(flow):
     with pytest.raises(ValueError, match="PAUSED"):
         flow.add_run(outcome="PAUSED")
 
 
 @pytest.mark.parametrize("timeline", [[], [(1, "RUNNING"), (0, "SUCCEEDED")]])
-def test_an_impossible_timeline(flow, timeline):
+def test_an_invalid_timeline_is_rejected(flow, timeline):
     with pytest.raises(ValueError, match="ascend"):
         flow.add_run(timeline=timeline)
 
 
-def test_a_timeline_and_its_shorthand(flow):
+def test_a_timeline_cannot_be_combined_with_an_outcome(flow):
     with pytest.raises(ValueError, match="not both"):
         flow.add_run(timeline=[(0, "RUNNING")], waiting=3)
 
@@ -65,33 +65,33 @@ def test_a_timeline_and_its_shorthand(flow):
 def test_the_default_run_takes_about_a_second(flow, clock):
     run = flow.add_run()
     assert (run.trigger, run.ended_at) == ("MANUAL", None)
-    clock.move(1)
+    clock.advance(1)
     assert run.ended_at == run.created + 1
 
 
-def test_ago_makes_history_and_runs_are_sorted_by_it(flow, clock):
+def test_runs_are_sorted_by_age(flow, clock):
     newer, older = flow.add_run(ago=10), flow.add_run(ago=20)
     assert flow.runs == [older, newer]
     assert (older.created, older.ended_at) == (clock.now - 20, clock.now - 19)
 
 
-def test_times_are_cut_to_milliseconds(flow, clock):
+def test_times_are_rounded_down_to_milliseconds(flow, clock):
     clock.now += 0.0129
     assert f"{flow.add_run().created:.6f}" == "1800000000.012000"
 
 
-def test_next_runs_are_a_queue_with_a_sticky_end(sandbox, call, flow, clock):
+def test_next_runs_are_a_queue_with_a_default(sandbox, call, flow, clock):
     flow.next_run(outcome="FAILED")
     flow.next_run(timeline=[(0, "NONE")], trigger="MANUAL")
     flow.next_run(outcome="RUNNING", always=True)
     for _ in range(4):
         call("portable", "POST", f"/v2/flows/{flow.id}/run")
-        clock.move(10)
+        clock.advance(10)
     assert [run.status for run in flow.runs] == ["FAILED", "NONE", "RUNNING", "PENDING"]
     assert [run.trigger for run in flow.runs] == ["API", "MANUAL", "API", "API"]
 
 
-def test_a_schedule_can_have_begun_before(flow, clock):
+def test_a_schedule_can_start_in_the_past(flow, clock):
     flow.schedule(every=10, ago=35, waiting=0, running=1)
     assert [clock.now - run.created for run in flow.runs] == [25, 15, 5]
     assert {run.trigger for run in flow.runs} == {"SCHEDULED"}
@@ -100,23 +100,23 @@ def test_a_schedule_can_have_begun_before(flow, clock):
 def test_a_second_schedule_replaces_the_first(flow, clock):
     flow.schedule(every=1)
     flow.schedule(every=100)
-    clock.move(50)
+    clock.advance(50)
     assert flow.runs == []
     with pytest.raises(ValueError, match="positive"):
         flow.schedule(every=0)
 
 
-def test_a_schedule_makes_up_for_a_bounded_number_of_runs(flow, clock):
+def test_a_schedule_creates_a_limited_number_of_overdue_runs(flow, clock):
     flow.schedule(every=1, waiting=0, running=0.1)
-    clock.move(1_000_000)
+    clock.advance(1_000_000)
     runs = flow.runs
     assert len(runs) == flows.MAX_SCHEDULED_RUNS_PER_UPDATE
     assert runs[-1].created == clock.now
-    clock.move(1)
+    clock.advance(1)
     assert len(flow.runs) == flows.MAX_SCHEDULED_RUNS_PER_UPDATE + 1
 
 
-def test_a_flow_keeps_a_bounded_number_of_runs(sandbox, monkeypatch):
+def test_a_flow_keeps_a_limited_number_of_runs(sandbox, monkeypatch):
     monkeypatch.setattr(flows, "MAX_RUNS_PER_FLOW", 3)
     flow = sandbox.tableflow.add_flow()
     runs = [flow.add_run(ago=10 - number) for number in range(5)]
@@ -124,14 +124,14 @@ def test_a_flow_keeps_a_bounded_number_of_runs(sandbox, monkeypatch):
     assert set(sandbox.tableflow.runs_by_id) == {run.id for run in runs[2:]}
 
 
-def test_a_look_at_a_run_brings_its_flow_up_to_date(sandbox, call, flow, clock):
+def test_reading_a_runs_status_advances_its_flow(sandbox, call, flow, clock):
     first = flow.add_run(timeline=[(0, "RUNNING"), (10, "SUCCEEDED")])
     call("portable", "POST", f"/v2/flows/{flow.id}/run")
     second = flow.runs[1]
-    clock.move(10.5)
+    clock.advance(10.5)
     assert (first.status, second.status) == ("SUCCEEDED", "RUNNING")
     assert second.ended_at is None
-    clock.move(1)
+    clock.advance(1)
     assert second.ended_at == first.ended_at + 1
 
 
@@ -144,25 +144,25 @@ def test_long_queues_do_not_exhaust_the_stack(sandbox, flow, clock):
     assert {run.status for run in flow.runs} == {"NONE"}
 
 
-def test_rows_stay_where_they_were_when_a_run_is_cancelled(flow, clock):
+def test_row_counts_do_not_change_after_a_cancel(flow, clock):
     run = flow.add_run(waiting=0, running=100, resources=[{"name": "a", "extracted": 100, "loaded": 100}])
-    clock.move(50)
+    clock.advance(50)
     flow.cancel(clock())
-    clock.move(50)
+    clock.advance(50)
     assert run.list_resources(clock())[0]["extracted"] == 50
 
 
-def test_rows_of_an_endless_run_grow_for_ever(flow, clock):
+def test_row_counts_of_an_endless_run_keep_growing(flow, clock):
     run = flow.add_run(outcome="RUNNING", waiting=0)
     figures = []
     for _ in range(5):
-        clock.move(30)
+        clock.advance(30)
         figures.append(run.list_resources(clock())[0]["extracted"])
     assert figures == sorted(set(figures))
     assert figures[-1] < 1200
 
 
-def test_things_can_be_shown(sandbox, flow):
+def test_reprs(sandbox, flow):
     run = flow.add_run(outcome="WAITING")
     assert repr(run) == f"<PortableRun {run.id} PENDING>"
     assert repr(flow) == f"<PortableFlow {flow.id} 'Orders'>"

@@ -1,4 +1,4 @@
-"""The flows to play with, and the command that offers them."""
+"""The example flows, and the command that runs a sandbox with them."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ def seeded(sandbox):
     return sandbox
 
 
-def test_all_ids_are_declared_and_there(sandbox):
+def test_all_ids_are_declared_and_exist(sandbox):
     table = scenario.seed(sandbox)
-    there = {flow.id for service in sandbox.services for flow in service.flows}
-    there |= {workflow.id for workflow in sandbox.portable.workflows}
+    existing = {flow.id for service in sandbox.services for flow in service.flows}
+    existing |= {workflow.id for workflow in sandbox.portable.workflows}
     declared = {value for name, value in vars(scenario).items() if name.endswith(("FLOW_ID", "WORKFLOW_ID"))}
-    assert there == declared == {line.flow_id for line in table}
+    assert existing == declared == {line.flow_id for line in table}
     assert sandbox.activepieces.project_id == scenario.ACTIVEPIECES_PROJECT_ID
     assert len(scenario.ACTIVEPIECES_PROJECT_ID) == 21
     assert all(len(flow.id) == 16 for flow in sandbox.tableflow.flows)
 
 
-def test_scheduled_flows_have_a_history_and_go_on(seeded, call, clock):
+def test_scheduled_flows_have_a_history_and_continue(seeded, call, clock):
     path = f"/v2/flows/{scenario.PORTABLE_FLOW_ID}/run"
     before = call("portable", "GET", path).json()["data"]
     assert len(before) > 20
-    clock.move(60)
+    clock.advance(60)
     assert len(call("portable", "GET", path).json()["data"]) == len(before) + 3
 
 
 @pytest.mark.parametrize(
     "flow_id", [scenario.PORTABLE_FAILING_FLOW_ID, scenario.PORTABLE_FLOW_ID, scenario.PORTABLE_SLOW_FLOW_ID]
 )
-def test_portable_flows_end_as_announced(seeded, call, clock, flow_id):
+def test_portable_flows_end_as_described(seeded, call, clock, flow_id):
     call("portable", "POST", f"/v2/flows/{flow_id}/run")
-    clock.move(70)
+    clock.advance(70)
     status = call("portable", "GET", f"/v2/flows/{flow_id}/status").json()
     fails = flow_id == scenario.PORTABLE_FAILING_FLOW_ID
     assert (status["errors"] is not None) == fails
@@ -59,7 +59,7 @@ def test_the_reviewed_flow_goes_through_review(seeded, call, clock):
     run_id = call("tableflow", "POST", path, files={"document": ("a.pdf", b"x")}).json()["id"]
     seen = []
     for _ in range(4):
-        clock.move(4)
+        clock.advance(4)
         seen.append(call("tableflow", "GET", f"/v2/flows/runs/{run_id}").json()["status"])
     assert seen == ["review", "review", "completed", "completed"]
 
@@ -67,14 +67,14 @@ def test_the_reviewed_flow_goes_through_review(seeded, call, clock):
 def test_the_pausing_flow_pauses(seeded, call, clock):
     call("activepieces", "POST", f"/api/v1/webhooks/{scenario.ACTIVEPIECES_PAUSING_FLOW_ID}", json={})
     run = seeded.activepieces.flows[-1].runs[-1]
-    clock.move(5)
+    clock.advance(5)
     assert run.status == "PAUSED"
-    clock.move(10)
+    clock.advance(10)
     assert run.status == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_prints_what_a_shell_needs_and_stops_when_told(number):
+def test_the_command_prints_shell_variables_and_stops_on_a_signal(number):
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as command:
         try:
             exports = dict(shlex.split(command.stdout.readline())[1].split("=", 1) for _ in range(3))
@@ -90,7 +90,7 @@ def test_the_command_prints_what_a_shell_needs_and_stops_when_told(number):
     assert all(line.startswith("#") or not line for line in rest.splitlines())
 
 
-def test_the_command_says_when_the_port_cannot_be_had():
+def test_the_command_reports_an_unusable_port():
     with Sandbox() as running:
         for port in (running.url.rsplit(":", 1)[1], "99999"):
             done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=30, check=False)

@@ -1,4 +1,4 @@
-"""The sandbox as a server, and the ledger it keeps."""
+"""The sandbox's server and its ledger."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_it_starts_on_a_free_local_port_and_stops():
     assert "flowruns-sandbox" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_it_can_start_again_with_its_state():
+def test_it_can_be_restarted_with_its_state():
     sandbox = Sandbox()
     flow = sandbox.portable.add_flow()
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_a_taken_port_is_an_error():
         assert requests.get(f"{first.url}/_sandbox/health", timeout=5).ok
 
 
-def test_two_sandboxes_do_not_disturb_each_other(call, sandbox):
+def test_two_sandboxes_are_independent(call, sandbox):
     with Sandbox() as other:
         flow = other.portable.add_flow()
         other.faults.add("status", times=None)
@@ -69,7 +69,7 @@ def test_two_sandboxes_do_not_disturb_each_other(call, sandbox):
         assert (other.ledger.count(), sandbox.ledger.count()) == (1, 2)
 
 
-def test_https_with_a_certificate_of_its_own():
+def test_https_with_a_generated_certificate():
     with Sandbox(tls=True) as sandbox:
         url = f"{sandbox.url}/_sandbox/health"
         certificate = Path(sandbox.ca_file)
@@ -79,15 +79,15 @@ def test_https_with_a_certificate_of_its_own():
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(url, timeout=5)
         strict = ssl.create_default_context(cafile=sandbox.ca_file)
-        with urllib.request.urlopen(url, context=strict, timeout=5) as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(url, context=strict, timeout=5) as response:
+            assert response.status == 200
         extra = json.loads(sandbox.connection_json("portable"))["extra"]
         assert extra == {"verify": sandbox.ca_file}
     assert sandbox.ca_file is None
     assert not certificate.parent.exists()
 
 
-def test_connections_can_be_put_in_the_environment(sandbox):
+def test_connections_are_environment_variables(sandbox):
     connections = {name: json.loads(text) for name, text in sandbox.connections().items()}
     assert connections == {
         "AIRFLOW_CONN_PORTABLE_DEFAULT": {
@@ -113,7 +113,7 @@ def test_connections_can_be_put_in_the_environment(sandbox):
         sandbox.connection_json("another")
 
 
-def test_latency_delays_every_answer():
+def test_latency_delays_every_response():
     with Sandbox(latency=30.0) as sandbox, pytest.raises(requests.ReadTimeout):
         requests.get(f"{sandbox.portable.url}/v2/flows", timeout=0.3)
 
@@ -126,26 +126,26 @@ def test_many_clients_at_once(sandbox, call):
         return requests.post(path, json={"number": number}, timeout=10).status_code
 
     with ThreadPoolExecutor(16) as pool:
-        answers = pool.map(start, range(100))
+        responses = pool.map(start, range(100))
         for _ in range(100):
             flow.add_run()
-    assert set(answers) == {200}
+    assert set(responses) == {200}
     assert len(sandbox.ledger.started) == 100
     assert len({run.id for run in flow.runs}) == 200
     numbers = {run.trigger_output["body"]["number"] for run in flow.runs if run.trigger_output}
     assert numbers == set(range(100))
 
 
-def test_a_body_beyond_all_bounds_is_refused(sandbox, monkeypatch):
+def test_a_body_that_is_too_large_is_rejected(sandbox, monkeypatch):
     monkeypatch.setattr(f"{PACKAGE}.sandbox.request_recorder.MAX_BODY_BYTES", 1000)
-    answer = requests.post(f"{sandbox.portable.url}/v2/flows/1/run", data=b"x" * 2000, timeout=5)
-    assert answer.status_code == 413
+    response = requests.post(f"{sandbox.portable.url}/v2/flows/1/run", data=b"x" * 2000, timeout=5)
+    assert response.status_code == 413
 
 
 # The ledger
 
 
-def test_requests_are_written_down_as_they_were_sent(sandbox, call, clock):
+def test_requests_are_recorded_as_sent(sandbox, call, clock):
     path = "/v2/flows/1%2F..%2Fadmin/run?limit=1&a=b%20c&limit=2&empty="
     call("portable", "POST", path, json={"x": 1}, headers={"X-Trace": "abc"})
     (request,) = sandbox.ledger.requests
@@ -160,7 +160,7 @@ def test_requests_are_written_down_as_they_were_sent(sandbox, call, clock):
     assert (request.body, request.body_size) == (b'{"x": 1}', 8)
 
 
-def test_only_the_head_of_a_large_body_is_kept(sandbox, call):
+def test_only_the_start_of_a_large_body_is_recorded(sandbox, call):
     flow = sandbox.activepieces.add_flow()
     call("activepieces", "POST", f"/api/v1/webhooks/{flow.id}", data=b"x" * 100_000)
     upload = {"document": ("a", b"y" * 100_000)}
@@ -198,7 +198,7 @@ def test_connections_are_numbered(sandbox):
     assert sandbox.ledger.connections_opened == 2
 
 
-def test_clear_forgets_everything(sandbox, call):
+def test_clear_removes_all_records(sandbox, call):
     flow = sandbox.portable.add_flow()
     call("portable", "POST", f"/v2/flows/{flow.id}/run")
     call("portable", "POST", f"/v2/flows/{flow.id}/cancel")
@@ -208,7 +208,7 @@ def test_clear_forgets_everything(sandbox, call):
     assert (ledger.requests, ledger.started, ledger.canceled, ledger.connections_opened) == ([], [], [], 0)
 
 
-def test_the_ledger_is_bounded():
+def test_the_ledger_has_a_limit():
     with Sandbox(ledger_capacity=3) as sandbox:
         for number in range(5):
             requests.get(f"{sandbox.portable.url}/{number}", timeout=5)
@@ -218,7 +218,7 @@ def test_the_ledger_is_bounded():
 # The package
 
 
-def test_it_imports_nothing_of_airflow_or_of_the_rest_of_the_package():
+def test_it_imports_neither_airflow_nor_the_rest_of_the_package():
     folder = Path(airflow_provider_flowruns.sandbox.__file__).parent
     imported = set()
     for module in folder.glob("*.py"):

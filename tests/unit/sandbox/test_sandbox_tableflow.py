@@ -1,4 +1,4 @@
-"""What the TableFlow part of the sandbox answers."""
+"""The sandbox's TableFlow API."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DOCUMENT = {"document": ("a.pdf", b"%PDF", "application/pdf")}
 
 
 @pytest.mark.parametrize("path", ["/v2/flows", "/v2/flows/runs", "/v2/flows/runs/x", "/v2/flows/x/runs"])
-def test_a_missing_or_bad_token_is_refused(tableflow, path):
+def test_a_missing_or_invalid_token_is_rejected(tableflow, path):
     for token in (None, "wrong"):
-        answer = tableflow("GET", path, token=token)
-        assert (answer.status_code, set(answer.json())) == (401, ERROR_KEYS)
+        response = tableflow("GET", path, token=token)
+        assert (response.status_code, set(response.json())) == (401, ERROR_KEYS)
 
 
-def test_a_start_needs_a_token_too(sandbox, tableflow, flow):
-    answer = tableflow("POST", f"/v2/flows/{flow.id}/run", files=DOCUMENT, token="wrong")
-    assert answer.status_code == 401
+def test_a_start_requires_a_token(sandbox, tableflow, flow):
+    response = tableflow("POST", f"/v2/flows/{flow.id}/run", files=DOCUMENT, token="wrong")
+    assert response.status_code == 401
     assert flow.runs == []
 
 
@@ -43,9 +43,9 @@ def test_a_start_needs_a_token_too(sandbox, tableflow, flow):
     ("method", "path"),
     [("GET", "/v2/flows/runs/x"), ("GET", "/v2/flows/x/runs"), ("POST", "/v2/flows/x/run"), ("GET", "/v3")],
 )
-def test_what_is_not_there_is_404(tableflow, method, path):
-    answer = tableflow(method, path)
-    assert (answer.status_code, set(answer.json())) == (404, ERROR_KEYS)
+def test_unknown_ids_and_paths_are_404(tableflow, method, path):
+    response = tableflow(method, path)
+    assert (response.status_code, set(response.json())) == (404, ERROR_KEYS)
 
 
 def test_flows_are_a_bare_array_with_their_files_and_steps(tableflow, flow):
@@ -62,16 +62,16 @@ def test_flows_are_a_bare_array_with_their_files_and_steps(tableflow, flow):
     assert {"id", "title", "description", "type", "order", "config"} <= set(row["steps"][0])
 
 
-def test_a_start_answers_with_the_run(sandbox, tableflow, flow, clock):
-    answer = tableflow(
+def test_a_start_returns_the_run(sandbox, tableflow, flow, clock):
+    response = tableflow(
         "POST",
         f"/v2/flows/{flow.id}/run",
         files=DOCUMENT,
         data={"name": "Batch 7", "metadata": '{"order": 7}', "document_metadata": "{}", "document_guidance": "x"},
     )
-    row = answer.json()
+    row = response.json()
     (run,) = flow.runs
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert row["id"] == run.id
     assert len(run.id) == 16
     assert (row["status"], row["trigger_method"], row["current_attempt"]) == ("processing", "api", 1)
@@ -85,7 +85,7 @@ def test_a_start_answers_with_the_run(sandbox, tableflow, flow, clock):
     assert [event[:3] for event in sandbox.ledger.started] == [("tableflow", flow.id, run.id)]
 
 
-def test_every_part_is_noted(tableflow, flow):
+def test_every_part_is_recorded(tableflow, flow):
     content = bytes(range(256)) * 1000
     tableflow(
         "POST", f"/v2/flows/{flow.id}/run", files={"document": ("ä.bin", content)}, data={"document_guidance": "é"}
@@ -99,7 +99,7 @@ def test_every_part_is_noted(tableflow, flow):
 
 def test_files_are_not_held_in_memory(tableflow, flow):
     class Zeros:
-        """A file of 40 MB that is made while it is read."""
+        """A file of 40 MB that is generated while it is read."""
 
         left = 40_000_000
 
@@ -117,7 +117,7 @@ def test_files_are_not_held_in_memory(tableflow, flow):
 
     tracemalloc.start()
     try:
-        answer = tableflow(
+        response = tableflow(
             "POST",
             f"/v2/flows/{flow.id}/run",
             data=form(),
@@ -126,7 +126,7 @@ def test_files_are_not_held_in_memory(tableflow, flow):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert flow.runs[0].parts[0].size == 40_000_000
     assert peak < 10_000_000
 
@@ -147,14 +147,14 @@ def test_files_are_not_held_in_memory(tableflow, flow):
         {"data": b"", "headers": {"Content-Type": "multipart/form-data"}},
     ],
 )
-def test_a_bad_form_starts_nothing(sandbox, tableflow, flow, options):
-    answer = tableflow("POST", f"/v2/flows/{flow.id}/run", **options)
-    assert (answer.status_code, set(answer.json())) == (400, ERROR_KEYS)
+def test_an_invalid_form_does_not_start_a_run(sandbox, tableflow, flow, options):
+    response = tableflow("POST", f"/v2/flows/{flow.id}/run", **options)
+    assert (response.status_code, set(response.json())) == (400, ERROR_KEYS)
     assert flow.runs == []
     assert sandbox.ledger.started == []
 
 
-def test_a_field_takes_several_files(tableflow, flow):
+def test_a_field_accepts_several_files(tableflow, flow):
     files = {"document_1": ("a.pdf", b"a"), "document_2": ("b.pdf", b"b")}
     assert tableflow("POST", f"/v2/flows/{flow.id}/run", files=files).status_code == 200
 
@@ -168,11 +168,11 @@ def test_a_run_goes_through_review(tableflow, flow, clock):
     timeline = [(0, "processing"), (10, "review"), (20, "processing"), (30.25, "completed")]
     run = flow.add_run(timeline=timeline)
     path = f"/v2/flows/runs/{run.id}"
-    clock.move(15)
+    clock.advance(15)
     review = tableflow("GET", path).json()
     assert (review["status"], review["end_time"], review["duration"]) == ("review", None, 0)
     assert run.ended_at is None
-    clock.move(20)
+    clock.advance(20)
     done = tableflow("GET", path).json()
     assert (done["status"], done["end_time"]) == ("completed", int(run.created) + 30)
     assert done["duration"] == 30_250
@@ -186,7 +186,7 @@ def test_a_run_goes_through_review(tableflow, flow, clock):
     assert done["flow"]["id"] == flow.id
 
 
-def test_a_failed_run_tells_why_twice(tableflow, flow):
+def test_a_failed_run_has_its_error_in_two_fields(tableflow, flow):
     run = flow.add_run(outcome="FAILED", errors=["Step 'Read' failed", "torn page"], ago=60)
     row = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
     assert row["error"] == "Step 'Read' failed; torn page"
@@ -198,21 +198,21 @@ def test_a_rerun_keeps_the_id(tableflow, flow, clock):
     run.rerun(outcome="SUCCEEDED", running=5)
     row = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
     assert (row["status"], row["current_attempt"], row["error"]) == ("processing", 2, None)
-    clock.move(10)
+    clock.advance(10)
     assert run.status == "completed"
 
 
-def test_a_made_up_word_is_passed_on(tableflow, flow):
+def test_an_unknown_status_is_passed_on(tableflow, flow):
     run = flow.add_run(timeline=[(0, "simmering")])
     row = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
     assert row["status"] == row["status_history"][0]["status"] == "simmering"
 
 
-def test_a_run_can_be_invisible_at_first(tableflow, flow, clock):
+def test_a_run_can_be_invisible_initially(tableflow, flow, clock):
     run = flow.add_run(visible_after=5)
     assert tableflow("GET", f"/v2/flows/runs/{run.id}").status_code == 404
     assert tableflow("GET", f"/v2/flows/{flow.id}/runs").json() == []
-    clock.move(5)
+    clock.advance(5)
     assert tableflow("GET", f"/v2/flows/runs/{run.id}").status_code == 200
 
 
@@ -242,25 +242,25 @@ def test_one_list_is_wrapped_and_the_other_bare(sandbox, tableflow, flow):
 
 
 @pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"offset": "-1"}])
-def test_bad_paging_is_refused(tableflow, query):
+def test_invalid_paging_is_rejected(tableflow, query):
     assert tableflow("GET", "/v2/flows/runs", params=query).status_code == 400
 
 
-def test_a_schedule_brings_runs(tableflow, flow, clock):
+def test_a_schedule_creates_runs(tableflow, flow, clock):
     flow.schedule(every=10, running=5)
-    clock.move(21)
+    clock.advance(21)
     assert [row["status"] for row in tableflow("GET", f"/v2/flows/{flow.id}/runs").json()] == [
         "processing",
         "completed",
     ]
 
 
-def test_a_deleted_flow_takes_its_runs_along(tableflow, flow):
+def test_deleting_a_flow_deletes_its_runs(tableflow, flow):
     run = flow.add_run()
     flow.delete()
     assert tableflow("GET", f"/v2/flows/runs/{run.id}").status_code == 404
 
 
-def test_there_is_no_word_for_cancelled(flow):
+def test_there_is_no_status_for_cancelled(flow):
     with pytest.raises(ValueError, match="CANCELED"):
         flow.add_run(outcome="CANCELED")
