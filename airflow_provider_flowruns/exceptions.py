@@ -6,27 +6,26 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.errors import (
     ApiError,
     AuthenticationError,
     ConfigurationError,
-    ConnectionFailed,
     FlowRunsError,
-    InvalidArgument,
-    InvalidRequest,
-    NeverSent,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
+    InvalidArgumentError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestNotSentError,
     ServerError,
-    UnexpectedAnswer,
+    ServiceConnectionError,
+    UnexpectedResponseError,
 )
 
 __all__ = [
     "ApiError",
     "AuthenticationError",
     "ConfigurationError",
-    "ConnectionFailed",
     "FlowAlreadyRunning",
     "FlowRunCanceled",
     "FlowRunFailed",
@@ -34,21 +33,21 @@ __all__ = [
     "FlowRunTimeout",
     "FlowRunUnobservable",
     "FlowRunsError",
-    "InvalidArgument",
-    "InvalidRequest",
-    "NeverSent",
-    "NotFound",
-    "PermissionDenied",
-    "RateLimited",
+    "InvalidArgumentError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestNotSentError",
     "ResultTooLarge",
     "ServerError",
-    "UnexpectedAnswer",
+    "ServiceConnectionError",
+    "UnexpectedResponseError",
 ]
 
 
 class FlowRunFailed(AirflowException):
-    """
-    The run ended as failed.
+    """The run ended as failed.
 
     :param message: which run, and the service's own error text.
     :param run: the run's summary.
@@ -80,8 +79,7 @@ class ResultTooLarge(AirflowException):
 
 
 class FlowRunUnobservable(FlowRunsError):
-    """
-    The run could not be observed for longer than the error budget, or was there before and is gone; it may be going.
+    """The run could not be observed for longer than the error budget, or was there before and is gone; it may be going.
 
     Deliberately no AirflowException: ``soft_fail`` is about what a run came to, not about a wait that saw nothing.
 

@@ -14,8 +14,7 @@ RUN_URL = "run_url"
 
 
 class FlowRunLink(BaseOperatorLink):
-    """
-    Button on a task that opens its run.
+    """Button on a task that opens its run.
 
     On Activepieces it opens the run's own page; on Portable and TableFlow, which document no address of a run, the
     service's app.
@@ -29,8 +28,7 @@ class FlowRunLink(BaseOperatorLink):
     xcom_key = RUN_URL
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """
-        Return the run's address, empty when the task never knew it.
+        """Return the run's address, empty when the task never knew it.
 
         Airflow 3 calls this in the worker when a process of the task ends, Airflow 2 whenever the button is drawn.
         XCom is asked only if it may hold the address: Airflow logs an error about one that it does not have.

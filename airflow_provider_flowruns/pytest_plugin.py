@@ -1,5 +1,4 @@
-"""
-The sandbox as a pytest fixture, for tests of your own DAGs.
+"""The sandbox as a pytest fixture, for tests of your own DAGs.
 
 pytest loads this module in every test run of an environment that has the package, so it imports next to nothing;
 the sandbox is imported when a test asks for it.
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def flowruns_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """
-    Start a sandbox without flows and make it the default connection of the three services; both end with the test.
+    """Start a sandbox without flows and make it the default connection of the three services; both end with the test.
 
     Sets ``AIRFLOW_CONN_PORTABLE_DEFAULT``, ``AIRFLOW_CONN_ACTIVEPIECES_DEFAULT`` and
     ``AIRFLOW_CONN_TABLEFLOW_DEFAULT``, and keeps the sandbox's address away from any proxy.

@@ -1,5 +1,4 @@
-"""
-Run all measurements, write docs/benchmarks.md and docs/benchmarks.svg, and fail if a bound is exceeded.
+"""Run all measurements, write docs/benchmarks.md and docs/benchmarks.svg, and fail if a bound is exceeded.
 
 Run by ``make bench``. ``--quick`` measures few waits and writes nothing.
 """

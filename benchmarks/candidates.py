@@ -69,15 +69,15 @@ def _build_text_id(number: int) -> str:
 
 def _prepare_own(service: str, kind: str) -> Callable[[str, float], TriggerFactory]:
     def prepare(key: str, interval: float) -> TriggerFactory:
+        from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-        from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
         # The first poll of a deferred task is delayed on purpose, which would make the measurement longer.
         FlowRunTrigger.first_wait = (0.0, interval)
         now = time.time()
         target: dict[str, Any] = {"flow_id" if kind == "flow" else "run_id": key}
-        plan = WatchPlan(service=service, kind=kind, interval=interval, deadline=now + DEADLINE_SECONDS, **target)
-        return partial(FlowRunTrigger, conn_id=CONN_ID, watch=Watch(plan, now).to_json())
+        plan = WaitConfig(service=service, kind=kind, interval=interval, deadline=now + DEADLINE_SECONDS, **target)
+        return partial(FlowRunTrigger, conn_id=CONN_ID, waiter=RunWaiter(plan, now).to_json())
 
     return prepare
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import mean, median
 
-from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.waiting.usual import UsualDurations
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from benchmarks.sections import Bound, Section, build_table
 
 RUN_COUNT = 2_000
@@ -81,24 +81,24 @@ def build_sections(quick: bool) -> list[Section]:
 
 def _measure_adaptive(case: Case, run_count: int) -> tuple[list[float], float]:
     rng, results = random.Random(1), []
-    usual = UsualDurations()
-    usual.learn(_build_run(case.draw_duration(rng), 1e12, f"earlier {number}") for number in range(case.known_runs))
+    durations = RunDurations()
+    durations.learn(_build_run(case.draw_duration(rng), 1e12, f"earlier {number}") for number in range(case.known_runs))
     for _ in range(run_count):
-        results.append(_wait_for_one_run(case.draw_duration(rng), usual, rng))
+        results.append(_wait_for_one_run(case.draw_duration(rng), durations, rng))
     return [delay for delay, _ in results], mean(polls for _, polls in results)
 
 
-def _wait_for_one_run(duration: float, usual: UsualDurations, rng: random.Random) -> tuple[float, int]:
-    plan = WatchPlan(service="portable", kind="run", run_id="this", interval=INTERVAL_SECONDS, deadline=START + 1e9)
-    watch = Watch(plan, START)
-    watch.usual = usual
+def _wait_for_one_run(duration: float, durations: RunDurations, rng: random.Random) -> tuple[float, int]:
+    plan = WaitConfig(service="portable", kind="run", run_id="this", interval=INTERVAL_SECONDS, deadline=START + 1e9)
+    waiter = RunWaiter(plan, START)
+    waiter.durations = durations
     age, polls = rng.uniform(*FIRST_POLL_SECONDS), 0
     while True:
         polls += 1
-        decision = watch.step([_build_run(duration, age, "this")], START + age)
-        if decision.verdict:
+        action = waiter.step([_build_run(duration, age, "this")], START + age)
+        if action.result:
             return age - duration, polls
-        age += decision.wait
+        age += action.wait
 
 
 def _build_run(duration: float, age: float, run_id: str) -> FlowRun:

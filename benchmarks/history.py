@@ -1,5 +1,4 @@
-"""
-Measure reading 200,000 run attempts into a file of JSON lines, and compare it with a bare ``requests`` loop.
+"""Measure reading 200,000 run attempts into a file of JSON lines, and compare it with a bare ``requests`` loop.
 
 Both run in new processes, in turns, against the same TLS server. Throughput is compared as a ratio, memory as growth
 since the start. Run by ``make bench``.
@@ -29,8 +28,7 @@ MAX_GROWTH_MEGABYTES = 64.0
 
 
 def measure(latency: float = LATENCY_SECONDS, rounds: int = ROUNDS) -> dict[str, Any]:
-    """
-    Return medians as plain data: attempts per second, CPU seconds and memory growth of both, and the ratios.
+    """Return medians as plain data: attempts per second, CPU seconds and memory growth of both, and the ratios.
 
     :param latency: seconds before each answer of the server.
     :param rounds: how often each of the two is run, in turns.
@@ -116,7 +114,7 @@ def run_operator(url: str, ca_file: str, path: str) -> dict[str, float]:
 
 class _Usage:
     def __init__(self) -> None:
-        self._memory = _get_memory_megabytes()
+        self._state = _get_memory_megabytes()
         self._cpu = time.process_time()
         self._started_at = time.perf_counter()
 
@@ -124,8 +122,8 @@ class _Usage:
         return {
             "seconds": time.perf_counter() - self._started_at,
             "cpu_seconds": time.process_time() - self._cpu,
-            "start_mb": self._memory,
-            "growth_mb": _get_peak_megabytes() - self._memory,
+            "start_mb": self._state,
+            "growth_mb": _get_peak_megabytes() - self._state,
         }
 
 

@@ -1,5 +1,4 @@
-"""
-Measure the memory of a task process that uploads 200 MB. Files are streamed, so the memory hardly grows.
+"""Measure the memory of a task process that uploads 200 MB. Files are streamed, so the memory hardly grows.
 
 Run by ``make bench``.
 """

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from airflow_provider_flowruns.operators.tableflow import (
-    TableFlowGetFlowRunOperator,
-    TableFlowListFlowRunsOperator,
-)
+from airflow_provider_flowruns.operators.tableflow import TableFlowGetFlowRunOperator, TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
 
 NEWEST_RUN_ID = "{{ ti.xcom_pull('newest')[0]['run_id'] }}"

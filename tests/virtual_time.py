@@ -31,15 +31,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """Stands in for ``waiting.clock.Clock`` in such a loop."""
+    """Stands in for ``client.clock.Clock`` in such a loop."""
 
     def now(self) -> float:
         return START + asyncio.get_running_loop().time()
 
 
 def run(work: Coroutine[Any, Any, T], seconds: float = 100_000.0) -> T:
-    """
-    Run some work in a loop of its own, with nothing left behind.
+    """Run some work in a loop of its own, with nothing left behind.
 
     :raises TimeoutError: it is not done after so many virtual seconds.
     """

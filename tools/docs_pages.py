@@ -20,8 +20,8 @@ REFERENCE = {
     "Triggers": ["triggers"],
     "Links and notifications": ["links", "notifications"],
     "Exceptions": ["exceptions"],
-    "Runs and other records": ["services.model"],
-    "Waiting": ["waiting"],
+    "Runs and other records": ["model.runs", "model.targets", "model.calls"],
+    "Waiting": ["polling"],
     "Services": ["services.base", "services.portable", "services.activepieces", "services.tableflow"],
     "Sandbox": ["sandbox", "pytest_plugin"],
 }

@@ -6,8 +6,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.services.base import ServiceInfo
-from airflow_provider_flowruns.services.errors import ConfigurationError
 
 _LABEL = re.compile(r"[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?")
 _MAX_HOST_LENGTH = 253
@@ -15,8 +15,7 @@ _PATH = re.compile(r"([0-9A-Za-z._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
 
 def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str | None, port: int | None) -> str:
-    """
-    Return the base URL of a connection: scheme, host, port and path, without a trailing slash.
+    """Return the base URL of a connection: scheme, host, port and path, without a trailing slash.
 
     :param info: the service; its own URL stands in for an empty host.
     :param where: names the connection, for messages.
@@ -61,8 +60,7 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
 
 
 def ascii_host(name: str) -> str:
-    """
-    Return a host name as it stands in a request: in ASCII, an IPv6 address in brackets.
+    """Return a host name as it stands in a request: in ASCII, an IPv6 address in brackets.
 
     :param name: a host name, or an IPv4 or IPv6 address without brackets.
     :raises ValueError: it cannot be a host name.

@@ -13,18 +13,21 @@ from weakref import WeakKeyDictionary
 from tenacity import AsyncRetrying
 
 from airflow_provider_flowruns.client.bodies import MAX_INLINE_BODY_BYTES
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy, no_answer, result_of
+from airflow_provider_flowruns.client.responses import no_answer, read_result
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.services.base import cancel_run
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.calls import Call, CallSequence
+from airflow_provider_flowruns.model.errors import (
     ApiError,
     AuthenticationError,
     ConfigurationError,
-    ConnectionFailed,
     FlowRunsError,
+    ServiceConnectionError,
 )
-from airflow_provider_flowruns.services.model import Call, FlowRun, Sighting, Steps, Target
+from airflow_provider_flowruns.model.runs import FlowRun
+from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.services.base import cancel_run
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.aio_transport import Transport
@@ -38,8 +41,7 @@ ASK_AGAIN_AFTER = 60.0
 
 
 class AsyncClient:
-    """
-    Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
+    """Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
 
     The connection is looked up once, for the first call. When the service stops accepting the token, it is looked up
     again, once a minute for that token: it may have been changed meanwhile. What else was changed then counts, too.
@@ -58,11 +60,10 @@ class AsyncClient:
         self._refused_token: str | None = None
         self._asked_again_at = 0.0
         #: Why the connection could not be looked up again.
-        self._renewal_failure: ConnectionFailed | None = None
+        self._renewal_failure: ServiceConnectionError | None = None
 
     async def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
-        """
-        Send a call and return what its answer says.
+        """Send a call and return what its answer says.
 
         :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
@@ -74,9 +75,8 @@ class AsyncClient:
         result: T = await AsyncRetrying(**policy.arguments(call.request))(self._send_with_fresh_token, call)
         return result
 
-    async def run(self, steps: Steps[T], retry: RetryPolicy | None = None) -> T:
-        """
-        Send the calls of some steps in turn and return their answer.
+    async def execute(self, steps: CallSequence[T], retry: RetryPolicy | None = None) -> T:
+        """Send the calls of some steps in turn and return their answer.
 
         :param steps: a generator of calls.
         :param retry: instead of the client's own policy.
@@ -95,42 +95,41 @@ class AsyncClient:
             answer: T = end.value
             return answer
 
-    async def look(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
-        """
-        Look at a target once, without repeating anything: a wait has its own patience.
+    async def poll(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
+        """Look at a target once, without repeating anything: a wait has its own patience.
 
         :return: the runs seen, newest first, or the error that came instead.
         """
         try:
             settings = await self._current_settings()
-            return await self.run(settings.service.look(target), ONCE)
+            return await self.execute(settings.service.poll(target), ONCE)
         except FlowRunsError as error:
             return error
 
-    async def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Sighting | FlowRunsError:
-        """
-        Look at several targets at once, without repeating anything.
+    async def poll_batch(
+        self, targets: Sequence[Target], required_count: int, max_runs: int
+    ) -> BatchResult | FlowRunsError:
+        """Look at several targets at once, without repeating anything.
 
-        :param targets: targets that the service shows together, see ``services.base.Service.shared_by``.
-        :param due: so many of them, the first ones, are worth a further request; the others only come along.
-        :param most: so many runs may come in one answer.
+        :param targets: targets that the service shows together, see ``services.base.Service.batch_key``.
+        :param required_count: so many of them, the first ones, are worth a further request; the others only come along.
+        :param max_runs: so many runs may come in one answer.
         :return: what was seen, or the error that came instead.
         """
         try:
             settings = await self._current_settings()
-            return await self.run(settings.service.look_at_all(targets, due, most), ONCE)
+            return await self.execute(settings.service.poll_batch(targets, required_count, max_runs), ONCE)
         except FlowRunsError as error:
             return error
 
     async def cancel(self, target: Target) -> str:
-        """
-        Cancel the run a wait is for, as far as the service can.
+        """Cancel the run a wait is for, as far as the service can.
 
         :return: a sentence that says what was done.
         :raises FlowRunsError: the service could not be asked.
         """
         service = (await self._current_settings()).service
-        return await self.run(cancel_run(service, target), ONCE)
+        return await self.execute(cancel_run(service, target), ONCE)
 
     async def close(self) -> None:
         """Close the pool's connections."""
@@ -161,10 +160,9 @@ class AsyncClient:
             return self._settings
 
     async def _renewed_settings(self, refused: Settings) -> Settings | None:
-        """
-        Return settings with another token than the one refused, None when there is none.
+        """Return settings with another token than the one refused, None when there is none.
 
-        :raises ConnectionFailed: the connection could not be looked up again; there may be another token.
+        :raises ServiceConnectionError: the connection could not be looked up again; there may be another token.
         """
         now = asyncio.get_running_loop().time()
         asked_before = self._refused_token == refused.token and now - self._asked_again_at < ASK_AGAIN_AFTER
@@ -175,7 +173,7 @@ class AsyncClient:
         if self._opening is not None:
             try:
                 current = await self._opened()
-            except ConnectionFailed as error:
+            except ServiceConnectionError as error:
                 self._renewal_failure = error
             except ConfigurationError:
                 return None  # the connection is being changed; the refusal says what is wrong with what is known
@@ -219,8 +217,8 @@ class AsyncClient:
         response = await self._transport.exchange(settings, call.request)
         self.vendor_clock.measure(response.headers, sent_at, time.time())
         if len(response.body) > MAX_INLINE_BODY_BYTES:
-            return await asyncio.to_thread(result_of, settings, call, response)
-        return result_of(settings, call, response)
+            return await asyncio.to_thread(read_result, settings, call, response)
+        return read_result(settings, call, response)
 
 
 class _Pool:
@@ -235,8 +233,7 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Pool
 
 
 class SharedClient:
-    """
-    Lend the client that everyone in this event loop shares for one connection; the last user closes it.
+    """Lend the client that everyone in this event loop shares for one connection; the last user closes it.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.

@@ -11,12 +11,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBody, plain_headers
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, plain_headers
 from airflow_provider_flowruns.client.network import Proxy, open_network
-from airflow_provider_flowruns.client.policy import headers_for, json_body, no_answer, unreadable_body
+from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
+from airflow_provider_flowruns.client.responses import no_answer, unreadable_body
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.services.errors import ApiError
-from airflow_provider_flowruns.services.model import Request, Response
+from airflow_provider_flowruns.model.calls import Request, Response
+from airflow_provider_flowruns.model.errors import ApiError
 
 #: Connections of one pool at most; further requests wait their turn.
 MAX_CONNECTIONS = 20
@@ -28,8 +29,7 @@ _NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aioh
 
 
 class Transport:
-    """
-    Exchanges requests for answers over one aiohttp session.
+    """Exchanges requests for answers over one aiohttp session.
 
     :param settings: the connection; of its fields only those that :meth:`serves` compares are kept.
     :param tls: TLS settings, None where nothing is encrypted.
@@ -69,16 +69,15 @@ class Transport:
         return self._network == _network(settings)
 
     async def exchange(self, settings: Settings, request: Request) -> Response:
-        """
-        Send a request and return its answer, whatever its status.
+        """Send a request and return its answer, whatever its status.
 
         :param settings: the connection.
         :param request: the request as data.
-        :raises InvalidArgument: the request has a body that cannot be sent.
-        :raises ConnectionFailed: there was no answer.
-        :raises UnexpectedAnswer: its body cannot be read, or is too large.
+        :raises InvalidArgumentError: the request has a body that cannot be sent.
+        :raises ServiceConnectionError: there was no answer.
+        :raises UnexpectedResponseError: its body cannot be read, or is too large.
         """
-        body = json_body(request)
+        body = encode_json_body(request)
         self._under_way += 1
         try:
             answer = await self._exchange(settings, request, body)
@@ -91,15 +90,14 @@ class Transport:
         return answer
 
     async def _exchange(self, settings: Settings, request: Request, body: bytes | None) -> Response | ApiError:
-        """
-        Return the answer, or the error that came instead.
+        """Return the answer, or the error that came instead.
 
         The error is not raised here: it would hold this frame and the other library's error, and with them the token.
         """
         is_begun = False
         try:
             url = _url(settings.base_url + request.path, request.query)
-            headers = headers_for(settings, request) | self._forwarded_headers
+            headers = build_headers(settings, request) | self._forwarded_headers
             # The session's own queue would count waiting for a connection as waiting for the answer.
             async with self._slots:
                 is_begun = True
@@ -125,8 +123,7 @@ class Transport:
 
 
 async def open_transport(settings: Settings) -> Transport:
-    """
-    Return a transport for a connection; nothing is connected before the first request.
+    """Return a transport for a connection; nothing is connected before the first request.
 
     :param settings: the connection.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
@@ -142,7 +139,7 @@ async def _read(settings: Settings, request: Request, answer: aiohttp.ClientResp
         while chunk := await answer.content.readany():
             body.add(chunk)
         read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
-    except UnreadableBody as error:
+    except UnreadableBodyError as error:
         return unreadable_body(settings, request, answer.status, error)
     return Response(answer.status, headers, read)
 

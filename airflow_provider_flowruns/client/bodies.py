@@ -18,17 +18,16 @@ _WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-class UnreadableBody(Exception):
+class UnreadableBodyError(Exception):
     """A body cannot be read; the text says why."""
 
 
-class BodyTooLarge(UnreadableBody):
+class BodyTooLargeError(UnreadableBodyError):
     """A body is larger than allowed."""
 
 
 def plain_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """
-    Return headers by their names in lower case, with "?" for what is not printable ASCII.
+    """Return headers by their names in lower case, with "?" for what is not printable ASCII.
 
     :param items: names and values as a library gives them; the values of a name that comes twice are joined.
     """
@@ -42,12 +41,11 @@ def plain_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 class BodyBuffer:
-    """
-    Collects the chunks of a body as they arrive.
+    """Collects the chunks of a body as they arrive.
 
     :param headers: the response's headers, names in lower case.
     :param max_bytes: largest body that is accepted, compressed or not.
-    :raises BodyTooLarge: the headers say that it is larger.
+    :raises BodyTooLargeError: the headers say that it is larger.
     """
 
     __slots__ = ("_chunks", "_encoding", "_left", "_max_bytes")
@@ -58,18 +56,17 @@ class BodyBuffer:
         self._chunks: list[bytes] = []
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
-            raise BodyTooLarge
+            raise BodyTooLargeError
 
     def add(self, chunk: bytes) -> None:
-        """
-        Take the next chunk.
+        """Take the next chunk.
 
-        :raises BodyTooLarge: all chunks together are larger than allowed.
+        :raises BodyTooLargeError: all chunks together are larger than allowed.
         """
         self._left -= len(chunk)
         if self._left < 0:
             self._chunks.clear()
-            raise BodyTooLarge
+            raise BodyTooLargeError
         self._chunks.append(chunk)
 
     @property
@@ -78,24 +75,25 @@ class BodyBuffer:
         return bool(self._encoding) and self._max_bytes - self._left > MAX_INLINE_COMPRESSED_BYTES
 
     def decompressed(self) -> bytes:
-        """
-        Return the body without its content encoding.
+        """Return the body without its content encoding.
 
-        :raises BodyTooLarge: it is larger than allowed.
-        :raises UnreadableBody: its encoding is unknown, or it is not in that encoding.
+        :raises BodyTooLargeError: it is larger than allowed.
+        :raises UnreadableBodyError: its encoding is unknown, or it is not in that encoding.
         """
         body = b"".join(self._chunks)
         if not body or self._encoding in {"", "identity"}:
             return body
         window_bits = _WINDOW_BITS.get(self._encoding)
         if window_bits is None:
-            raise UnreadableBody(f"the body comes in the encoding {self._encoding[:50]!r}, which was not asked for")
+            raise UnreadableBodyError(
+                f"the body comes in the encoding {self._encoding[:50]!r}, which was not asked for"
+            )
         for bits in window_bits:
             try:
                 return _inflate(body, bits, self._max_bytes)
             except zlib.error:
                 continue
-        raise UnreadableBody(f"the body is no {self._encoding}")
+        raise UnreadableBodyError(f"the body is no {self._encoding}")
 
 
 def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
@@ -107,9 +105,9 @@ def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
         piece = stream.decompress(body, left + 1)
         left -= len(piece)
         if left < 0:
-            raise BodyTooLarge
+            raise BodyTooLargeError
         if not stream.eof:
-            raise UnreadableBody("the compressed body is cut short")
+            raise UnreadableBodyError("the compressed body is cut short")
         pieces.append(piece)
         # gzip may come in several members; anything else behind the end is ignored, as browsers do.
         body = stream.unused_data if stream.unused_data.startswith(_GZIP_MAGIC) else b""

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from airflow_provider_flowruns.services.clean import clean_text, map_leaves, parse_json
-from airflow_provider_flowruns.services.model import Response
+from airflow_provider_flowruns.model.calls import Response
+from airflow_provider_flowruns.model.clean import clean_text, map_leaves, parse_json
 
 MASK = "***"
 
@@ -35,8 +35,7 @@ _URL_CREDENTIALS = re.compile(r"""://[^\s/?#'"<>@]*@""")
 
 
 def get_secret_headers(headers: Mapping[str, str]) -> Iterator[str]:
-    """
-    Yield the values of a connection's extra headers that are secret.
+    """Yield the values of a connection's extra headers that are secret.
 
     All are but those of ``Accept...``, ``Content-...``, ``User-Agent`` and headers whose name ends in ``id``; and,
     unless the name speaks of a secret (``X-Api-Key``), values of under 20 characters that are words.
@@ -59,8 +58,7 @@ def mask_url_credentials(text: str) -> str:
 
 
 class SecretMask:
-    """
-    Replaces the secrets of a connection in responses and texts: plain, percent-encoded, in base64 and JSON-escaped.
+    """Replaces the secrets of a connection in responses and texts: plain, percent-encoded, in base64 and JSON-escaped.
 
     Its methods keep no state and can be called from any thread.
 
@@ -83,8 +81,7 @@ class SecretMask:
         self._is_odd = any(odd in secret for secret in known for odd in '"\\')
 
     def text(self, text: str) -> str:
-        """
-        Return a text without secrets, half surrogate pairs and NUL. To be cut only afterwards.
+        """Return a text without secrets, half surrogate pairs and NUL. To be cut only afterwards.
 
         :param text: any text, whoever wrote it.
         """
@@ -94,8 +91,7 @@ class SecretMask:
         return masked if masked_plain == plain else masked_plain
 
     def response(self, response: Response) -> Response:
-        """
-        Return a response without secrets in its body and headers; the same one when it holds none.
+        """Return a response without secrets in its body and headers; the same one when it holds none.
 
         :param response: the response as it arrived.
         """

@@ -21,7 +21,7 @@ from urllib.request import getproxies_environment
 import certifi
 
 from airflow_provider_flowruns.client.address import ascii_host
-from airflow_provider_flowruns.services.errors import ConfigurationError
+from airflow_provider_flowruns.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.settings import Settings
@@ -46,8 +46,7 @@ _SOCKS_MODULES, _SOCKS_EXTRA = ("python_socks", "aiohttp_socks"), "airflow-provi
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """
-    Certificate authorities to trust.
+    """Certificate authorities to trust.
 
     :param path: file or folder with their certificates, None for the file that requests brings along.
     :param source: the connection field or environment variable that names it, for messages.
@@ -63,8 +62,7 @@ class TrustStore:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """
-    A proxy, with its address taken apart.
+    """A proxy, with its address taken apart.
 
     :param scheme: scheme of its address.
     :param host: its host, an IPv6 address without brackets.
@@ -112,8 +110,7 @@ class Proxy:
 
 
 def basic_authorization(user: str, password: str) -> str:
-    """
-    Return the value of a header for HTTP's Basic authentication.
+    """Return the value of a header for HTTP's Basic authentication.
 
     :param user: user name, without a colon.
     :param password: password.
@@ -122,8 +119,7 @@ def basic_authorization(user: str, password: str) -> str:
 
 
 def resolve_trust(where: str, verify: Any) -> TrustStore | None:
-    """
-    Return which certificate authorities a connection trusts, None when it takes any certificate.
+    """Return which certificate authorities a connection trusts, None when it takes any certificate.
 
     :param where: names the connection, for messages.
     :param verify: the connection's extra ``verify``: a switch as a boolean, number or word, or the path of a CA file or
@@ -149,8 +145,7 @@ def _trust_from_environment(where: str) -> TrustStore:
 
 
 def resolve_proxy(where: str, proxies: Mapping[str, str], base_url: str) -> Proxy | None:
-    """
-    Return the proxy for a connection's base URL, None for none.
+    """Return the proxy for a connection's base URL, None for none.
 
     :param where: names the connection, for messages.
     :param proxies: the connection's extra ``proxies``: addresses by ``scheme://host``, scheme, ``all://host`` or
@@ -216,8 +211,7 @@ def _parse_proxy(address: str, source: str) -> Proxy:
 
 
 def open_network(settings: Settings) -> ssl.SSLContext | None:
-    """
-    Check what a connection needs of the machine it is used on, and return a client's TLS settings.
+    """Check what a connection needs of the machine it is used on, and return a client's TLS settings.
 
     Reads certificates, which takes some 20 ms.
 

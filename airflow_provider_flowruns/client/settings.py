@@ -17,8 +17,8 @@ from airflow_provider_flowruns.client.network import (
     resolve_proxy,
     resolve_trust,
 )
+from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.services.base import Service, ServiceInfo
-from airflow_provider_flowruns.services.errors import ConfigurationError
 from airflow_provider_flowruns.services.registry import SERVICES
 
 #: Seconds for one whole answer unless the connection says otherwise.
@@ -46,8 +46,7 @@ _BEARER = re.compile(r"(authorization:\s*)?bearer\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """
-    Where and how to reach one service. Secrets are left out of ``repr``.
+    """Where and how to reach one service. Secrets are left out of ``repr``.
 
     :param service: the service's API as this connection means it.
     :param conn_id: the connection's id, for messages.
@@ -93,8 +92,7 @@ class Settings:
 
 
 def with_timeout(settings: Settings, seconds: float) -> Settings:
-    """
-    Return the same settings with at most so many seconds for one exchange.
+    """Return the same settings with at most so many seconds for one exchange.
 
     :param settings: the connection.
     :param seconds: upper bound for one exchange.
@@ -102,7 +100,7 @@ def with_timeout(settings: Settings, seconds: float) -> Settings:
     return replace(settings, timeout=min(settings.timeout, seconds))
 
 
-def settings_from(
+def parse_settings(
     service_name: str,
     conn_id: str,
     *,
@@ -112,8 +110,7 @@ def settings_from(
     password: str | None,
     extra: Mapping[str, Any],
 ) -> Settings:
-    """
-    Check the fields of a connection and return them as :class:`Settings`.
+    """Check the fields of a connection and return them as :class:`Settings`.
 
     What the connection says nothing about is taken from the environment, see ``client.network``.
 

@@ -14,22 +14,18 @@ import urllib3
 from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBody, plain_headers
-from airflow_provider_flowruns.client.policy import (
-    ONCE,
-    RetryPolicy,
-    Walk,
-    headers_for,
-    json_body,
-    no_answer,
-    result_of,
-    unreadable_body,
-)
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, plain_headers
+from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
+from airflow_provider_flowruns.client.pagination import Paginator
+from airflow_provider_flowruns.client.responses import no_answer, read_result, unreadable_body
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.sync_transport import exchange_of, in_background, open_session
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.services.errors import ApiError, InvalidRequest
-from airflow_provider_flowruns.services.model import Call, FlowRun, Pages, Part, Request, Response, Steps, Target
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Pages, Part, Request, Response
+from airflow_provider_flowruns.model.errors import ApiError, InvalidRequestError
+from airflow_provider_flowruns.model.runs import FlowRun
+from airflow_provider_flowruns.model.targets import Target
 
 T = TypeVar("T")
 
@@ -38,8 +34,7 @@ _NEXT_PAGE = "flowruns-next-page"
 
 
 class SyncClient:
-    """
-    Sends the calls of one connection, one after the other, over a session that is kept alive.
+    """Sends the calls of one connection, one after the other, over a session that is kept alive.
 
     :param settings: where and how to reach the service.
     :param retry: how an idempotent request is repeated.
@@ -65,21 +60,19 @@ class SyncClient:
         self._session.close()
 
     def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
-        """
-        Send a call and return what its answer says.
+        """Send a call and return what its answer says.
 
         :param call: what to ask, and how to read the answer.
         :param retry: instead of the client's own policy.
-        :raises InvalidArgument: the call has a body that cannot be sent.
+        :raises InvalidArgumentError: the call has a body that cannot be sent.
         :raises ApiError: there was no usable answer; the subclass says why.
         """
         policy = retry or self._retry
         result: T = Retrying(**policy.arguments(call.request))(self._send_once, call)
         return result
 
-    def run(self, steps: Steps[T], retry: RetryPolicy | None = None) -> T:
-        """
-        Send the calls of some steps in turn and return their answer.
+    def execute(self, steps: CallSequence[T], retry: RetryPolicy | None = None) -> T:
+        """Send the calls of some steps in turn and return their answer.
 
         :param steps: a generator of calls.
         :param retry: instead of the client's own policy.
@@ -100,44 +93,42 @@ class SyncClient:
 
     def iterate(self, pages: Pages[T]) -> Iterator[T]:
         """Yield the items of a list, asking for each page when the one before has been used up."""
-        walk = Walk(pages)
-        while walk.call:
+        paginator = Paginator(pages)
+        while paginator.call:
             try:
-                page = self.send(walk.call)
-            except InvalidRequest as error:
-                walk.refused(error)
+                page = self.send(paginator.call)
+            except InvalidRequestError as error:
+                paginator.refused(error)
             else:
-                yield from walk.take(page)
+                yield from paginator.take(page)
 
     def iterate_ahead(self, pages: Pages[T], most: int | None = None) -> Iterator[T]:
-        """
-        Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
+        """Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
 
         Nothing else may be sent meanwhile.
 
         :param pages: the list, as a service's module describes it.
         :param most: items yielded at most, None for all; no page beyond them is asked for.
         """
-        walk, left = Walk(pages), most
-        answer = in_background(_NEXT_PAGE, self.send, walk.call) if walk.call else None
+        paginator, left = Paginator(pages), most
+        answer = in_background(_NEXT_PAGE, self.send, paginator.call) if paginator.call else None
         while answer:
             fresh: list[T] = []
             try:
-                fresh = walk.take(answer.result())[:left]
-            except InvalidRequest as error:
-                walk.refused(error)
+                fresh = paginator.take(answer.result())[:left]
+            except InvalidRequestError as error:
+                paginator.refused(error)
             left = None if left is None else left - len(fresh)
-            answer = in_background(_NEXT_PAGE, self.send, walk.call) if walk.call and left != 0 else None
+            answer = in_background(_NEXT_PAGE, self.send, paginator.call) if paginator.call and left != 0 else None
             yield from fresh
 
-    def look(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
-        """
-        Look at a target once, without repeating anything: a wait has its own patience.
+    def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
+        """Look at a target once, without repeating anything: a wait has its own patience.
 
         :return: the runs seen, newest first, or the error that came instead.
         """
         try:
-            return self.run(self.settings.service.look(target), ONCE)
+            return self.execute(self.settings.service.poll(target), ONCE)
         except ApiError as error:
             return error
 
@@ -145,15 +136,14 @@ class SyncClient:
         response = self._exchange(call.request)
         if isinstance(response, ApiError):
             raise response
-        return result_of(self.settings, call, response)
+        return read_result(self.settings, call, response)
 
     def _exchange(self, request: Request) -> Response | ApiError:
-        """
-        Send a request and return its answer, or the error that came instead.
+        """Send a request and return its answer, or the error that came instead.
 
         The error is not raised here: it would hold this frame and the other library's error, and with them the token.
         """
-        settings, body = self.settings, json_body(request)
+        settings, body = self.settings, encode_json_body(request)
         is_begun = False
         with exchange_of(settings) as exchange:
             try:
@@ -167,7 +157,7 @@ class SyncClient:
                 return no_answer(settings, request, said, sent=sent)
 
     def _prepared(self, request: Request, body: Any) -> requests.PreparedRequest:
-        headers = headers_for(self.settings, request)
+        headers = build_headers(self.settings, request)
         if request.parts:
             headers["Content-Type"] = body.content_type
         url = self.settings.base_url + request.path
@@ -187,7 +177,7 @@ class SyncClient:
             self.vendor_clock.measure(headers, sent_at, time.time())
             try:
                 return Response(answer.status_code, headers, _body(answer, headers, settings.max_response_bytes))
-            except UnreadableBody as error:
+            except UnreadableBodyError as error:
                 return unreadable_body(settings, request, answer.status_code, error)
 
 

@@ -31,8 +31,7 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """
-    The time that one exchange has, and how far it got.
+    """The time that one exchange has, and how far it got.
 
     :param settings: the connection.
     """
@@ -49,8 +48,7 @@ class Exchange:
         self._ends_at = time.monotonic() + self._settings.timeout
 
     def seconds_left(self) -> float:
-        """
-        Return the seconds that are left.
+        """Return the seconds that are left.
 
         :raises TimeoutError: there are none.
         """
@@ -79,8 +77,7 @@ _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 @contextmanager
 def exchange_of(settings: Settings) -> Generator[Exchange]:
-    """
-    Bound the time of an exchange that is made within the block, by a session of :func:`open_session`.
+    """Bound the time of an exchange that is made within the block, by a session of :func:`open_session`.
 
     :param settings: the connection.
     """
@@ -255,8 +252,7 @@ def _use_bounded_connections(manager: PoolManager) -> None:
 
 
 def open_session(settings: Settings) -> requests.Session:
-    """
-    Return a session that reaches a connection's host, to be used within :func:`exchange_of`.
+    """Return a session that reaches a connection's host, to be used within :func:`exchange_of`.
 
     :param settings: the connection.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
@@ -274,8 +270,7 @@ def open_session(settings: Settings) -> requests.Session:
 
 
 def in_background(name: str, work: Callable[..., T], *arguments: Any) -> Future[T]:
-    """
-    Start a call in a thread that nothing has to wait for when its result is not wanted any more.
+    """Start a call in a thread that nothing has to wait for when its result is not wanted any more.
 
     :param name: the thread's name.
     :param work: what to call.

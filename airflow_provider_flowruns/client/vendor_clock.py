@@ -15,8 +15,7 @@ WARN_OFFSET_SECONDS = 60.0
 
 
 class VendorClock:
-    """
-    Offset of a vendor's clock from the local one: positive when the vendor is ahead.
+    """Offset of a vendor's clock from the local one: positive when the vendor is ahead.
 
     Kept with the client of a connection. The newest measurement counts, so that a clock that is set right is noticed.
     """
@@ -31,8 +30,7 @@ class VendorClock:
         self._is_warning_due = True
 
     def measure(self, headers: Mapping[str, str], sent_at: float, received_at: float) -> None:
-        """
-        Measure the offset on a response; one without a usable ``Date``, or from a cache, changes nothing.
+        """Measure the offset on a response; one without a usable ``Date``, or from a cache, changes nothing.
 
         :param headers: the response's headers, found by their names in lower case.
         :param sent_at: Unix time at which the request was sent.
@@ -50,8 +48,7 @@ class VendorClock:
         self._bounds = earliest, latest
 
     def range_at(self, local_time: float) -> tuple[float, float] | None:
-        """
-        Return the earliest and the latest time that the vendor's clock can show at a local time; None until measured.
+        """Return the earliest and latest time that the vendor's clock can show at a local time; None until measured.
 
         :param local_time: Unix time on this machine's clock.
         """

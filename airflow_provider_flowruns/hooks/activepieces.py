@@ -6,22 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
-from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
 
 if TYPE_CHECKING:
-    from airflow_provider_flowruns.services.model import Flow, FlowRun
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
 @has_connection_form
 class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
-    """
-    Reads flows and flow runs of Activepieces, in the cloud or self-hosted.
+    """Reads flows and flow runs of Activepieces, in the cloud or self-hosted.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
-    answer, ``InvalidArgument`` before any request when an argument cannot be right, and ``ConfigurationError`` when the
-    connection cannot (lists need its ``project_id``).
+    answer, ``InvalidArgumentError`` before any request when an argument cannot be right, and ``ConfigurationError``
+    when the connection cannot (lists need its ``project_id``).
 
     :param activepieces_conn_id: Airflow connection of type ``activepieces``.
     """
@@ -36,8 +35,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         self.activepieces_conn_id = activepieces_conn_id
 
     def get_flow_run(self, run_id: str) -> FlowRun:
-        """
-        Return one run; its ``raw`` holds the data of all steps (``GET /api/v1/flow-runs/{id}``).
+        """Return one run; its ``raw`` holds the data of all steps (``GET /api/v1/flow-runs/{id}``).
 
         :param run_id: 21 letters and digits.
         """
@@ -52,8 +50,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         created_before: datetime | str | None = None,
         limit: int | str = DEFAULT_LIMIT,
     ) -> Iterator[FlowRun]:
-        """
-        Yield the project's production runs, newest first (``GET /api/v1/flow-runs``).
+        """Yield the project's production runs, newest first (``GET /api/v1/flow-runs``).
 
         :param flow_id: only runs of this flow.
         :param status: only runs in this status, or one of these, in the service's words.
@@ -72,10 +69,9 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         )
 
     def run_flow(self, flow_id: str, payload: Mapping[str, Any] | Sequence[Any] | str | None = None) -> None:
-        """
-        Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the server does not say which run it becomes.
+        """Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the server does not name the run.
 
-        Sent without the token, and again only if it provably was not carried out. After a ``ConnectionFailed`` or
+        Sent without the token, and again only if it provably was not carried out. After a ``ServiceConnectionError`` or
         ``ServerError`` look before starting again: the flow may be running.
 
         :param flow_id: 21 letters and digits.
@@ -85,8 +81,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         self._send(self.api.run_flow(flow_id, payload))
 
     def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> FlowRun:
-        """
-        Run a failed run again and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
+        """Run a failed run again and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
 
         :param run_id: 21 letters and digits.
         :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
@@ -94,16 +89,15 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         return self._send(self.api.retry_flow_run(run_id, strategy))
 
     def cancel_flow_runs(self, run_ids: Iterable[str]) -> None:
-        """
-        Cancel queued and paused runs; running ones go on (``POST /api/v1/flow-runs/cancel``).
+        """Cancel queued and paused runs; running ones go on (``POST /api/v1/flow-runs/cancel``).
 
-        :param run_ids: ids of the runs; an empty list raises ``InvalidArgument``: the server takes it for all runs.
+        :param run_ids: ids of the runs; an empty list, which the server takes for all runs, raises
+            ``InvalidArgumentError``.
         """
         self._send(self.api.cancel_flow_runs(run_ids))
 
     def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Iterator[Flow]:
-        """
-        Yield the project's flows (``GET /api/v1/flows``).
+        """Yield the project's flows (``GET /api/v1/flows``).
 
         :param limit: flows a page, 1 to 1000.
         """

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_flowruns.services.base import Service
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
     ConfigurationError,
-    ConnectionFailed,
     FlowRunsError,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
     ServerError,
+    ServiceConnectionError,
 )
+from airflow_provider_flowruns.services.base import Service
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.settings import Settings
     from airflow_provider_flowruns.client.sync import SyncClient
-    from airflow_provider_flowruns.services.model import Call, Pages
+    from airflow_provider_flowruns.model.calls import Call, Pages
 
 #: A connection whose token is refused is looked up again once its last look-up is this many seconds old.
 LOOK_UP_AGAIN_SECONDS = 60.0
@@ -34,8 +34,7 @@ T = TypeVar("T")
 
 
 class FlowRunsHook(BaseHook, Generic[ApiT]):
-    """
-    Base of the hooks: looks its connection up once, on first use, and keeps one client for it.
+    """Base of the hooks: looks its connection up once, on first use, and keeps one client for it.
 
     A subclass names its service by ``conn_type``. The client's HTTP session is kept alive between calls; use the hook
     as a context manager, or call :meth:`close`, to close it.
@@ -53,11 +52,10 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
 
     @cached_property
     def settings(self) -> Settings:
-        """
-        The connection's fields, checked.
+        """The connection's fields, checked.
 
         :raises ConfigurationError: there is no such connection, or a field is missing or cannot be right.
-        :raises ConnectionFailed: Airflow could not be asked for it just now.
+        :raises ServiceConnectionError: Airflow could not be asked for it just now.
         """
         return self._look_up()
 
@@ -87,8 +85,7 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         return cast("ApiT", self.settings.service)
 
     def renew_token(self) -> bool:
-        """
-        Look the connection up again after its token was refused, at most once a minute.
+        """Look the connection up again after its token was refused, at most once a minute.
 
         The settings stay what they were until the new ones are there: a kill that comes meanwhile needs them.
 
@@ -130,14 +127,13 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         return self.client.iterate(pages)
 
     def test_connection(self) -> tuple[bool, str]:
-        """
-        Try the connection with a read-only request.
+        """Try the connection with a read-only request.
 
         :return: whether it works, and a sentence that says which account or project it sees, or what is wrong and how
             to mend it.
         """
         try:
-            return True, self.client.run(self.api.check())
+            return True, self.client.execute(self.api.check())
         except FlowRunsError as error:
             # Airflow tests under an id of its own making, which says nothing to whoever reads this.
             said = str(error).replace(f"connection {self.conn_id!r}", "this connection")
@@ -151,12 +147,12 @@ def _diagnosis(error: FlowRunsError) -> str:
         return "The connection is not complete."
     if isinstance(error, AuthenticationError):
         return "The service does not accept the token."
-    if isinstance(error, PermissionDenied):
+    if isinstance(error, PermissionDeniedError):
         return "The service knows the token but does not let it in."
-    if isinstance(error, ConnectionFailed):
+    if isinstance(error, ServiceConnectionError):
         return "The service cannot be reached."
-    if isinstance(error, RateLimited | ServerError):
+    if isinstance(error, RateLimitError | ServerError):
         return "The service answers with an error."
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFoundError):
         return "The server answers, but does not know what it was asked for; the base URL or an id may be wrong."
     return "The server answers, but not as this service does; the base URL may be wrong."

@@ -9,20 +9,19 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-from airflow_provider_flowruns.client.settings import Settings, settings_from
-from airflow_provider_flowruns.services.errors import ConfigurationError, FlowRunsError, NeverSent
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
+from airflow_provider_flowruns.model.errors import ConfigurationError, FlowRunsError, RequestNotSentError
 from airflow_provider_flowruns.services.registry import SERVICES
 
 
 @contextmanager
 def reading_connection(service: str, conn_id: str) -> Generator[None]:
-    """
-    Turn what Airflow raises within the block, when it is asked for a connection, into this package's errors.
+    """Turn what Airflow raises within the block, when it is asked for a connection, into this package's errors.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
     :raises ConfigurationError: there is no such connection here, or it is not in the form that Airflow reads.
-    :raises NeverSent: Airflow could not be asked for it just now.
+    :raises RequestNotSentError: Airflow could not be asked for it just now.
     """
     try:
         yield
@@ -41,12 +40,11 @@ def reading_connection(service: str, conn_id: str) -> Generator[None]:
     except Exception as error:
         title = SERVICES[service].info.title
         said = f"Airflow could not read connection {conn_id!r}: {type(error).__name__}"
-        raise NeverSent(title, "GET", "(connection)", None, said) from error
+        raise RequestNotSentError(title, "GET", "(connection)", None, said) from error
 
 
 def check_extra(conn_id: str, extra: Any) -> None:
-    """
-    Check that a connection's extra is empty or the text of a JSON object; Airflow takes broken JSON for an empty one.
+    """Check that a connection's extra is empty or a JSON object; Airflow takes broken JSON for an empty one.
 
     :param conn_id: the connection's id.
     :param extra: the extra as it is stored.
@@ -63,8 +61,7 @@ def check_extra(conn_id: str, extra: Any) -> None:
 
 
 def connection_settings(service: str, conn_id: str, connection: Any, extra: dict[str, Any]) -> Settings:
-    """
-    Check a connection's fields and return them as settings.
+    """Check a connection's fields and return them as settings.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
@@ -72,7 +69,7 @@ def connection_settings(service: str, conn_id: str, connection: Any, extra: dict
     :param extra: its extra, as Airflow reads it.
     :raises ConfigurationError: a field is missing or cannot be right.
     """
-    return settings_from(
+    return parse_settings(
         service,
         conn_id,
         host=connection.host,

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
-from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
 
 if TYPE_CHECKING:
-    from airflow_provider_flowruns.services.model import Flow, FlowRun
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
 @has_connection_form
 class PortableHook(FlowRunsHook[PortableApi]):
-    """
-    Reads flows, workflows and run attempts of Portable.
+    """Reads flows, workflows and run attempts of Portable.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
-    answer, ``InvalidArgument`` before any request when an argument cannot be right, and ``ConfigurationError`` when the
-    connection cannot.
+    answer, ``InvalidArgumentError`` before any request when an argument cannot be right, and ``ConfigurationError``
+    when the connection cannot.
 
     :param portable_conn_id: Airflow connection of type ``portable``.
     """
@@ -36,16 +35,14 @@ class PortableHook(FlowRunsHook[PortableApi]):
         self.portable_conn_id = portable_conn_id
 
     def get_flow_status(self, flow_id: int | str) -> FlowRun:
-        """
-        Return the last run of a flow, which has no run id here (``GET /v2/flows/{id}/status``).
+        """Return the last run of a flow, which has no run id here (``GET /v2/flows/{id}/status``).
 
         :param flow_id: the flow's number.
         """
         return self._send(self.api.get_flow_status(flow_id))
 
     def get_workflow_status(self, workflow_id: int | str) -> FlowRun:
-        """
-        Return the last run of a workflow, which has no run id (``GET /v2/workflows/{id}/status``).
+        """Return the last run of a workflow, which has no run id (``GET /v2/workflows/{id}/status``).
 
         :param workflow_id: the workflow's number.
         """
@@ -60,8 +57,7 @@ class PortableHook(FlowRunsHook[PortableApi]):
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
     ) -> Iterator[FlowRun]:
-        """
-        Yield the run attempts of a flow, asking for the next page when it is needed (``GET /v2/flows/{id}/run``).
+        """Yield the run attempts of a flow, asking for the next page when it is needed (``GET /v2/flows/{id}/run``).
 
         :param flow_id: the flow's number.
         :param limit: attempts a page, 1 to 1000.
@@ -74,19 +70,17 @@ class PortableHook(FlowRunsHook[PortableApi]):
         )
 
     def run_flow(self, flow_id: int | str) -> None:
-        """
-        Start a flow (``POST /v2/flows/{id}/run``); the service does not say which run that becomes.
+        """Start a flow (``POST /v2/flows/{id}/run``); the service does not say which run that becomes.
 
-        Sent again only if it provably was not carried out. After a ``ConnectionFailed`` or ``ServerError`` look before
-        starting again: the flow may be running.
+        Sent again only if it provably was not carried out. After a ``ServiceConnectionError`` or ``ServerError`` check
+        whether the flow is running before starting it again.
 
         :param flow_id: the flow's number.
         """
         self._send(self.api.run_flow(flow_id))
 
     def cancel_flow(self, flow_id: int | str) -> None:
-        """
-        Cancel whatever a flow is running; does nothing when it is idle (``POST /v2/flows/{id}/cancel``).
+        """Cancel whatever a flow is running; does nothing when it is idle (``POST /v2/flows/{id}/cancel``).
 
         :param flow_id: the flow's number.
         """

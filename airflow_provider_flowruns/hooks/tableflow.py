@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
-from airflow_provider_flowruns.hooks.form import has_connection_form
 from airflow_provider_flowruns.services.tableflow import DEFAULT_LIMIT, TableFlowApi
 
 if TYPE_CHECKING:
-    from airflow_provider_flowruns.services.model import Flow, FlowRun
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
 @has_connection_form
 class TableFlowHook(FlowRunsHook[TableFlowApi]):
-    """
-    Reads flows and flow runs of TableFlow.
+    """Reads flows and flow runs of TableFlow.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
-    answer, ``InvalidArgument`` before any request when an argument cannot be right, and ``ConfigurationError`` when the
-    connection cannot.
+    answer, ``InvalidArgumentError`` before any request when an argument cannot be right, and ``ConfigurationError``
+    when the connection cannot.
 
     :param tableflow_conn_id: Airflow connection of type ``tableflow``.
     """
@@ -35,8 +34,7 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         self.tableflow_conn_id = tableflow_conn_id
 
     def get_flow_run(self, run_id: str) -> FlowRun:
-        """
-        Return one flow run (``GET /v2/flows/runs/{id}``).
+        """Return one flow run (``GET /v2/flows/runs/{id}``).
 
         :param run_id: the run's id, letters and digits.
         """
@@ -45,8 +43,7 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
     ) -> Iterator[FlowRun]:
-        """
-        Yield the workspace's flow runs, newest first (``GET /v2/flows/runs``).
+        """Yield the workspace's flow runs, newest first (``GET /v2/flows/runs``).
 
         :param flow_id: only runs of this flow.
         :param status: only runs in this status: processing, review, completed or failed.

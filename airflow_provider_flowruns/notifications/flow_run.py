@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
-from airflow_provider_flowruns.arguments import check_choice, check_when_known, known_part, require_rendered
+from airflow_provider_flowruns.model.calls import Call
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services import activepieces, portable
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Call
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, known_part, require_rendered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,13 +22,13 @@ _SERVICES = ("portable", "activepieces")
 
 
 class FlowRunNotifier(BaseNotifier):
-    """
-    Start a flow from a callback, such as a task's ``on_failure_callback`` or, awaited, a deadline's.
+    """Start a flow from a callback, such as a task's ``on_failure_callback`` or, awaited, a deadline's.
 
     Starts it once and does not wait for the run: ``POST /v2/flows/{id}/run`` on Portable,
     ``POST /api/v1/webhooks/{flowId}`` on Activepieces, which the API token is never sent to. The request is sent again
-    only if it provably was not accepted. Arguments that cannot be right raise ``InvalidArgument`` at DAG parse. A start
-    that fails raises a ``FlowRunsError`` in the callback, which Airflow logs; the task's own error and state stay.
+    only if it provably was not accepted. Arguments that cannot be right raise ``InvalidArgumentError`` at DAG parse. A
+    start that fails raises a ``FlowRunsError`` in the callback, which Airflow logs; the task's own error and state
+    stay.
 
     In a deadline's callback Airflow's context holds only ``dag_run`` and ``deadline``, so templates see no more.
 
@@ -59,14 +59,15 @@ class FlowRunNotifier(BaseNotifier):
         self.conn_id = conn_id or f"{service}_default"
         _check_service(service)
         if service == "portable" and payload is not None:
-            raise InvalidArgument("payload goes with a start on Activepieces only; Portable takes none: leave it out")
+            raise InvalidArgumentError(
+                "payload goes with a start on Activepieces only; Portable takes none: leave it out"
+            )
         check_when_known(flow_id, SERVICES[service].checked_flow_id)
         parse_payload(known_part(payload))
         self._payload_given = payload is not None
 
     def notify(self, context: Context) -> None:
-        """
-        Start the flow.
+        """Start the flow.
 
         :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
         """
@@ -79,8 +80,7 @@ class FlowRunNotifier(BaseNotifier):
         self._say()
 
     async def async_notify(self, context: Context) -> None:
-        """
-        Start the flow from an event loop, without blocking it.
+        """Start the flow from an event loop, without blocking it.
 
         :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
         """
@@ -104,7 +104,7 @@ class FlowRunNotifier(BaseNotifier):
 
 def _check_service(service: str) -> None:
     if service == "tableflow":
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             "service must not be 'tableflow': a start there takes files, which a notifier has none of; use a "
             'TableFlowRunFlowOperator with trigger_rule="one_failed"'
         )

@@ -7,20 +7,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import (
-    check_range_when_known,
-    check_text,
-    check_when_known,
-    given_arguments,
-    known_part,
-    require_rendered,
-)
+from airflow_provider_flowruns.compat.task_state import generation
 from airflow_provider_flowruns.exceptions import FlowRunNotFailed
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+from airflow_provider_flowruns.model.calls import Pages
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.operators.run import RunOperator
+from airflow_provider_flowruns.polling.run_waiter import describe
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -29,21 +24,26 @@ from airflow_provider_flowruns.services.activepieces import (
     checked_statuses,
     checked_strategy,
 )
-from airflow_provider_flowruns.services.model import Disposition, FlowRun, Pages
 from airflow_provider_flowruns.services.payload import parse_payload
-from airflow_provider_flowruns.task_state import generation
-from airflow_provider_flowruns.waiting.watch import describe
+from airflow_provider_flowruns.tasks.arguments import (
+    check_range_when_known,
+    check_text,
+    check_when_known,
+    given_arguments,
+    known_part,
+    require_rendered,
+)
+from airflow_provider_flowruns.tasks.started_run import StartedRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
 class ActivepiecesGetFlowRunOperator(ReadRunOperator):
-    """
-    Return the summary of one flow run as it stands.
+    """Return the summary of one flow run as it stands.
 
-    Reads ``GET /api/v1/flow-runs/{id}``; the data of the run's steps stays out of XCom. Raises ``InvalidArgument`` for
-    an id that cannot be one, and an ``ApiError`` when there is no usable answer.
+    Reads ``GET /api/v1/flow-runs/{id}``; the data of the run's steps stays out of XCom. Raises ``InvalidArgumentError``
+    for an id that cannot be one, and an ``ApiError`` when there is no usable answer.
 
     :param run_id: the run's id, 21 letters and digits, templated.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
@@ -67,8 +67,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator):
 
 
 class ActivepiecesListFlowRunsOperator(HistoryOperator):
-    """
-    Return the project's production runs, newest first, as a list of run summaries, or write them to a file.
+    """Return the project's production runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``; ``limit``, ``fetch_all``, ``max_runs``
     and ``output_path``, and what is returned and raised, are those of
@@ -131,8 +130,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator):
 
 
 class ActivepiecesRunFlowOperator(RunOperator):
-    """
-    Start a flow that has a webhook trigger, and wait for that very run.
+    """Start a flow that has a webhook trigger, and wait for that very run.
 
     Starts it with ``POST /api/v1/webhooks/{flowId}``, which names no run: the payload carries a value that no other
     start has, and the run that was called with it is the one. The API token is never sent to a webhook, because the
@@ -179,7 +177,7 @@ class ActivepiecesRunFlowOperator(RunOperator):
         parse_payload(known_part(payload), reserved=correlation_key)
         self._payload_given = payload is not None
 
-    def make_run(self, context: Context) -> OwnRun:
+    def start_run(self, context: Context) -> StartedRun:
         """Call the flow's webhook."""
         flow_id = checked_flow_id(self.flow_id)
         if self._payload_given:
@@ -187,15 +185,15 @@ class ActivepiecesRunFlowOperator(RunOperator):
         payload = parse_payload(self.payload, reserved=self.correlation_key)
         # The run is looked for in this list: a token or project that may not read it must show before there is a run.
         newest = self.hook.client.send(self.hook.api.list_flow_runs(flow_id=flow_id, limit=1).first).items
-        mark = self.new_mark(self.correlation_key, context, newest[0].run_id if newest else None)
-        own = {mark.correlation_key: mark.correlation}
+        marker = self.new_marker(self.correlation_key, context, newest[0].run_id if newest else None)
+        own = {marker.correlation_key: marker.correlation}
         if isinstance(payload, list):
             call = self.hook.api.run_flow(flow_id, payload, query=own)
         else:
             call = self.hook.api.run_flow(flow_id, {**payload, **own})
-        return self.start(OwnRun(flow_id, asdict(mark)), call, context)
+        return self.start(StartedRun(flow_id, asdict(marker)), call, context)
 
-    def recover(self, failed: FlowRun, context: Context) -> OwnRun | None:
+    def recover_run(self, failed: FlowRun, context: Context) -> StartedRun | None:
         """Run the failed run again from its failed step, if asked to."""
         if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
             return None
@@ -203,8 +201,7 @@ class ActivepiecesRunFlowOperator(RunOperator):
 
 
 class ActivepiecesRetryFlowRunOperator(RunOperator):
-    """
-    Run a failed run again, and wait for the end of the new attempt.
+    """Run a failed run again, and wait for the end of the new attempt.
 
     Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a
     new run; either way the old result does not count. A lost answer is looked up with ``FROM_FAILED_STEP``; with
@@ -236,7 +233,7 @@ class ActivepiecesRetryFlowRunOperator(RunOperator):
         check_when_known(run_id, checked_run_id)
         check_when_known(strategy, checked_strategy)
 
-    def make_run(self, context: Context) -> OwnRun:
+    def start_run(self, context: Context) -> StartedRun:
         """Retry the run, if it has failed or was cancelled."""
         run: FlowRun = self.hook.get_flow_run(self.run_id)
         if run.disposition not in {Disposition.FAILED, Disposition.CANCELED}:
@@ -246,9 +243,8 @@ class ActivepiecesRetryFlowRunOperator(RunOperator):
         return retry_run(self, run, checked_strategy(self.strategy), context)
 
 
-def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Context) -> OwnRun:
-    """
-    Retry a run and return the run that came of it; an end it had before does not count.
+def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Context) -> StartedRun:
+    """Retry a run and return the run that came of it; an end it had before does not count.
 
     :param operator: the operator that waits for the run.
     :param failed: the run to retry.
@@ -259,7 +255,7 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     call = operator.hook.api.retry_flow_run(failed.run_id, strategy)
     if strategy == "ON_LATEST_VERSION":
         run_id = operator.hook.client.send(call).run_id
-        own = OwnRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation(context))
-        return operator.note(own, context)
+        own = StartedRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation(context))
+        return operator.save(own, context)
     ended = failed.completed_at.timestamp() if failed.completed_at else None
-    return operator.start(OwnRun(failed.flow_id, run_id=failed.run_id, ended_before=ended), call, context)
+    return operator.start(StartedRun(failed.flow_id, run_id=failed.run_id, ended_before=ended), call, context)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_flowruns.task import RunTask, ServiceTask
+from airflow_provider_flowruns.tasks.base import RunTask, ServiceTask
 
 
 class ReadOperator(ServiceTask, BaseOperator):

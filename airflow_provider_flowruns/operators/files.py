@@ -7,49 +7,47 @@ import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Flow, Part
+from airflow_provider_flowruns.model.calls import Part
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.runs import Flow
+from airflow_provider_flowruns.services.parsing import shown
 from airflow_provider_flowruns.services.payload import parse_object
-from airflow_provider_flowruns.services.reading import shown
 
 #: One path, or several for a field that takes several files.
 Paths = str | Sequence[str]
 
 
 def parse_files(value: Any) -> dict[str, Paths]:
-    """
-    Return the argument ``files``: file field key to path or paths; None names none.
+    """Return the argument ``files``: file field key to path or paths; None names none.
 
-    :raises InvalidArgument: it is no JSON object of texts and lists of texts.
+    :raises InvalidArgumentError: it is no JSON object of texts and lists of texts.
     """
     files = parse_object(value, argument="files")
     for key, paths in files.items():
         if not all(isinstance(path, str) for path in (paths if isinstance(paths, list) else [paths])):
-            raise InvalidArgument(f"files[{key!r}] must be a path or a list of paths, got {shown(paths)}")
+            raise InvalidArgumentError(f"files[{key!r}] must be a path or a list of paths, got {shown(paths)}")
     return files
 
 
 def parse_file_metadata(value: Any) -> dict[str, dict[str, Any]]:
-    """
-    Return the argument ``file_metadata``: file field key to a JSON object; None names none.
+    """Return the argument ``file_metadata``: file field key to a JSON object; None names none.
 
-    :raises InvalidArgument: it is no JSON object of objects.
+    :raises InvalidArgumentError: it is no JSON object of objects.
     """
     by_key = parse_object(value, argument="file_metadata")
     return {key: parse_object(metadata, argument=f"file_metadata[{key!r}]") for key, metadata in by_key.items()}
 
 
 def parse_guidance(value: Any) -> dict[str, str]:
-    """
-    Return the argument ``guidance``: file field key to a text; None names none.
+    """Return the argument ``guidance``: file field key to a text; None names none.
 
-    :raises InvalidArgument: it is no JSON object of texts.
+    :raises InvalidArgumentError: it is no JSON object of texts.
     """
     guidance = parse_object(value, argument="guidance")
     for key, text in guidance.items():
         # Rendered natively, a text of digits is a number.
         if not isinstance(text, str | int | float):
-            raise InvalidArgument(f"guidance[{key!r}] must be a text, got {shown(text)}")
+            raise InvalidArgumentError(f"guidance[{key!r}] must be a text, got {shown(text)}")
     return {key: str(text) for key, text in guidance.items()}
 
 
@@ -59,25 +57,26 @@ def file_parts(
     file_metadata: Mapping[str, Mapping[str, Any]],
     guidance: Mapping[str, str],
 ) -> tuple[Part, ...]:
-    """
-    Return the parts of a TableFlow start that stand for files, checked against the flow's configuration.
+    """Return the parts of a TableFlow start that stand for files, checked against the flow's configuration.
 
     :param flow: the flow as TableFlow lists it.
     :param files: file field key to path or paths (local, or any URL Airflow's object storage knows).
     :param file_metadata: file field key to a JSON object.
     :param guidance: file field key to a text.
-    :raises InvalidArgument: a key the flow does not have, a required field without a file, a file that is not there, or
-        one that is larger than the flow takes.
+    :raises InvalidArgumentError: a key the flow does not have, a required field without a file, a file that is not
+        there, or one that is larger than the flow takes.
     """
     fields = {str(field.get("key")): field for field in _file_fields(flow)}
     for argument, given in (("files", files), ("file_metadata", file_metadata), ("guidance", guidance)):
         unknown = sorted(set(given) - set(fields))
         if unknown:
             known = ", ".join(fields) or "none"
-            raise InvalidArgument(f"{argument} names {', '.join(unknown)}, but the flow's file fields are: {known}")
+            raise InvalidArgumentError(
+                f"{argument} names {', '.join(unknown)}, but the flow's file fields are: {known}"
+            )
     missing = sorted(key for key, field in fields.items() if field.get("required") and not files.get(key))
     if missing:
-        raise InvalidArgument(f"files must hold {', '.join(missing)}: the flow requires it")
+        raise InvalidArgumentError(f"files must hold {', '.join(missing)}: the flow requires it")
     return tuple(_all_parts(fields, files, file_metadata, guidance))
 
 
@@ -110,10 +109,10 @@ def _file_part(key: str, name: str, path: str, field: Mapping[str, Any]) -> Part
 
     file = ObjectStoragePath(path)
     if not file.is_file():
-        raise InvalidArgument(f"files[{key!r}]: there is no file {path!r}")
+        raise InvalidArgumentError(f"files[{key!r}]: there is no file {path!r}")
     size, most = file.stat().st_size, field.get("max_file_size")
     if isinstance(most, int) and size > most:
-        raise InvalidArgument(f"files[{key!r}]: {path!r} has {size} bytes, the flow takes at most {most}")
+        raise InvalidArgumentError(f"files[{key!r}]: {path!r} has {size} bytes, the flow takes at most {most}")
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return Part(
         name,

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_flowruns.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.exceptions import ResultTooLarge
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadOperator
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.reading import checked_limit
+from airflow_provider_flowruns.services.validation import checked_limit
+from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowruns.services.model import FlowRun, Pages
+    from airflow_provider_flowruns.model.calls import Pages
+    from airflow_provider_flowruns.model.runs import FlowRun
 
 #: Bytes of JSON that go to XCom unless ``[flowruns] max_xcom_bytes`` says otherwise.
 DEFAULT_MAX_XCOM_BYTES = 1024 * 1024
@@ -40,8 +41,7 @@ _NEW_OBJECTS = 50_000
 
 
 class HistoryOperator(ReadOperator):
-    """
-    Base of the operators that list runs, into XCom or into a file.
+    """Base of the operators that list runs, into XCom or into a file.
 
     Without ``fetch_all`` the newest (or first) ``limit`` runs are read; with it the list is walked to its end, page by
     page, the next one being asked for while one is used up. Runs that arrive meanwhile neither hide others nor double
@@ -58,7 +58,7 @@ class HistoryOperator(ReadOperator):
     :param fetch_all: read all runs and not just ``limit``.
     :param max_runs: with ``fetch_all``, runs read at most, templated.
     :param output_path: local path, or any URL that Airflow's object storage knows, of a file to write, templated.
-    :raises InvalidArgument: a bad argument, at DAG parse where its value is known by then.
+    :raises InvalidArgumentError: a bad argument, at DAG parse where its value is known by then.
     :raises ResultTooLarge: without ``output_path``, as soon as the summaries come to more bytes of JSON than
         ``[flowruns] max_xcom_bytes`` (default 1 MiB).
     """
@@ -86,11 +86,13 @@ class HistoryOperator(ReadOperator):
         self.output_path = output_path
         self._writing = False
         if not isinstance(fetch_all, bool):
-            raise InvalidArgument(f"fetch_all must be True or False, got {fetch_all!r}")
+            raise InvalidArgumentError(f"fetch_all must be True or False, got {fetch_all!r}")
         if max_runs is not None and not fetch_all:
-            raise InvalidArgument("max_runs goes with fetch_all=True; without it, limit says how many runs are read")
+            raise InvalidArgumentError(
+                "max_runs goes with fetch_all=True; without it, limit says how many runs are read"
+            )
         if limit is not None:
-            check_when_known(limit, partial(checked_limit, most=self.max_limit))
+            check_when_known(limit, partial(checked_limit, maximum=self.max_limit))
         if max_runs is not None:
             check_when_known(max_runs, _checked_max_runs)
         if output_path is not None:
@@ -98,8 +100,7 @@ class HistoryOperator(ReadOperator):
 
     @abstractmethod
     def pages(self, page_size: int) -> Pages[FlowRun]:
-        """
-        Return the list as the service has it.
+        """Return the list as the service has it.
 
         :param page_size: runs a page.
         """
@@ -129,7 +130,7 @@ class HistoryOperator(ReadOperator):
     def _sizes(self) -> tuple[int, int | None]:
         """Return the size of a page and the most runs to read, None for all."""
         default = self.walk_limit if self.fetch_all else self.default_limit
-        limit = default if self.limit is None else checked_limit(self.limit, most=self.max_limit)
+        limit = default if self.limit is None else checked_limit(self.limit, maximum=self.max_limit)
         if not self.fetch_all:
             return limit, limit
         if self.max_runs is None:
@@ -142,7 +143,7 @@ class HistoryOperator(ReadOperator):
 
         target, unfinished = ObjectStoragePath(path), ObjectStoragePath(f"{path}.{_owner(context)}.part")
         if target.is_dir():
-            raise InvalidArgument(f"output_path {path!r} is a directory; name a file in it")
+            raise InvalidArgumentError(f"output_path {path!r} is a directory; name a file in it")
         fs = target.fs
         if target.protocol in {"", "file", "local"}:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,24 +167,22 @@ class HistoryOperator(ReadOperator):
 
 
 def checked_output_path(value: Any) -> str:
-    """
-    Return the path of a file to write.
+    """Return the path of a file to write.
 
-    :raises InvalidArgument: it is no text, or names no file.
+    :raises InvalidArgumentError: it is no text, or names no file.
     """
     # The text "None" is what a template renders when it finds nothing.
     if not isinstance(value, str) or not value.strip() or value == "None" or value.endswith("/"):
-        raise InvalidArgument(f"output_path must be the path or URL of a file, got {value!r}")
+        raise InvalidArgumentError(f"output_path must be the path or URL of a file, got {value!r}")
     return value
 
 
-_checked_max_runs = partial(checked_limit, argument="max_runs", most=_MOST_RUNS)
+_checked_max_runs = partial(checked_limit, argument="max_runs", maximum=_MOST_RUNS)
 
 
 @contextmanager
 def _rare_collections() -> Generator[None]:
-    """
-    Let garbage collections wait for more garbage.
+    """Let garbage collections wait for more garbage.
 
     Each page brings thousands of objects that go by themselves; by default they are gone through some twenty times a
     page, which takes as long as reading them.

@@ -11,25 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_flowruns.arguments import (
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.compat.task_state import generation
+from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
+from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.model.calls import Pages
+from airflow_provider_flowruns.model.runs import FlowRun, Kind
+from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.operators.base import ReadOperator
+from airflow_provider_flowruns.operators.history import HistoryOperator
+from airflow_provider_flowruns.operators.run import RunOperator
+from airflow_provider_flowruns.polling.run_waiter import describe
+from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
+from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
     check_range_when_known,
     check_when_known,
     given_arguments,
     parse_seconds,
 )
-from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
-from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.operators.base import ReadOperator
-from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.lock import StartLockTimeout, one_at_a_time
-from airflow_provider_flowruns.operators.own_run import OwnRun
-from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.services.model import FlowRun, Kind, Pages, Target
-from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
-from airflow_provider_flowruns.task_state import generation
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import describe
+from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, one_at_a_time
+from airflow_provider_flowruns.tasks.started_run import StartedRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,8 +43,7 @@ HOLD_LOCK_SECONDS = 10.0
 
 
 class PortableGetRunAttemptsOperator(HistoryOperator):
-    """
-    Return the run attempts of a flow, as a list of run summaries in the order asked for, or write them to a file.
+    """Return the run attempts of a flow, as a list of run summaries in the order asked for, or write them to a file.
 
     Reads ``GET /v2/flows/{id}/run``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned
     and raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
@@ -99,8 +100,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator):
 
 
 class PortableRunFlowOperator(RunOperator):
-    """
-    Start a flow and wait for that very run.
+    """Start a flow and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``, which names no run: the newest run attempt is noted before, and the
     attempt with trigger ``API`` that is newer, and that was created while the request was under way, is the one. Tasks
@@ -136,7 +136,7 @@ class PortableRunFlowOperator(RunOperator):
         check_when_known(flow_id, checked_flow_id)
         check_choice(if_running, argument="if_running", choices=("wait", "join", "fail", "skip"))
 
-    def make_run(self, context: Context) -> OwnRun:
+    def start_run(self, context: Context) -> StartedRun:
         """Start the flow as soon as ``if_running`` lets it."""
         flow_id = checked_flow_id(self.flow_id)
         while True:
@@ -144,8 +144,8 @@ class PortableRunFlowOperator(RunOperator):
                 newest = self._newest_attempts(flow_id)
                 running = next((attempt for attempt in newest if attempt.is_active), None)
                 if running is None:
-                    mark = self.new_mark("", context, newest[0].run_id if newest else None)
-                    own = self.start(OwnRun(flow_id, asdict(mark)), self.hook.api.run_flow(flow_id), context)
+                    marker = self.new_marker("", context, newest[0].run_id if newest else None)
+                    own = self.start(StartedRun(flow_id, asdict(marker)), self.hook.api.run_flow(flow_id), context)
                     # Whoever is next must see it running; where it takes longer to show, the wait goes on outside.
                     self.wait_until_shown(own, HOLD_LOCK_SECONDS, context)
                     return own
@@ -153,14 +153,14 @@ class PortableRunFlowOperator(RunOperator):
                 return self._join(running, context)
             self._let_end(running, context)
 
-    def _join(self, running: FlowRun, context: Context) -> OwnRun:
+    def _join(self, running: FlowRun, context: Context) -> StartedRun:
         self.log.warning(
             "Joined run %s of flow %s, which this task did not start: it is never cancelled by this task",
             running.run_id,
             running.flow_id,
         )
-        own = OwnRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation(context))
-        return self.note(own, context)
+        own = StartedRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation(context))
+        return self.save(own, context)
 
     @contextmanager
     def _start_lock(self, flow_id: str) -> Generator[None]:
@@ -185,7 +185,7 @@ class PortableRunFlowOperator(RunOperator):
     def _newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
         # As a wait reads them: where the newest one cannot be read, nothing may be started.
         target = Target("portable", Kind.FLOW_RUNS, flow_id, newest=_NEWEST)
-        attempts: tuple[FlowRun, ...] = self.hook.client.run(self.hook.api.look(target))
+        attempts: tuple[FlowRun, ...] = self.hook.client.execute(self.hook.api.poll(target))
         return attempts
 
     def _let_end(self, running: FlowRun, context: Context) -> None:
@@ -199,8 +199,7 @@ class PortableRunFlowOperator(RunOperator):
 
 
 class PortableCancelFlowOperator(ReadOperator):
-    """
-    Cancel whatever a flow is running, and return its status afterwards as a run summary.
+    """Cancel whatever a flow is running, and return its status afterwards as a run summary.
 
     Sends ``POST /v2/flows/{id}/cancel``, which does nothing when the flow is idle, and then reads
     ``GET /v2/flows/{id}/status`` until the flow is at rest. Raises ``FlowRunTimeout`` when it does not come to rest,

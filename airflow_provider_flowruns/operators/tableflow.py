@@ -7,14 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.arguments import (
-    check_text,
-    check_when_known,
-    given_arguments,
-    known_part,
-    require_rendered,
-)
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
+from airflow_provider_flowruns.model.calls import Pages, Part
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.runs import Flow, FlowRun
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.files import (
     Paths,
@@ -24,10 +20,7 @@ from airflow_provider_flowruns.operators.files import (
     parse_guidance,
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.own_run import OwnRun
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Flow, FlowRun, Pages, Part
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
@@ -36,17 +29,24 @@ from airflow_provider_flowruns.services.tableflow import (
     checked_run_id,
     checked_status,
 )
+from airflow_provider_flowruns.tasks.arguments import (
+    check_text,
+    check_when_known,
+    given_arguments,
+    known_part,
+    require_rendered,
+)
+from airflow_provider_flowruns.tasks.started_run import StartedRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
 class TableFlowGetFlowRunOperator(ReadRunOperator):
-    """
-    Return the summary of one flow run as it stands.
+    """Return the summary of one flow run as it stands.
 
-    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgument`` for an id that cannot be one, and an ``ApiError`` when
-    there is no usable answer.
+    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an id that cannot be one, and an ``ApiError``
+    when there is no usable answer.
 
     :param run_id: the run's id, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
@@ -68,8 +68,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator):
 
 
 class TableFlowListFlowRunsOperator(HistoryOperator):
-    """
-    Return the workspace's flow runs, newest first, as a list of run summaries, or write them to a file.
+    """Return the workspace's flow runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /v2/flows/runs``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned and
     raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
@@ -116,8 +115,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator):
 
 
 class TableFlowRunFlowOperator(RunOperator):
-    """
-    Start a flow with its files, and wait for that very run.
+    """Start a flow with its files, and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``, whose answer is the run. The files are streamed, and everything about
     them is checked against the flow's configuration before anything is sent. A value that no other start has is put
@@ -179,7 +177,7 @@ class TableFlowRunFlowOperator(RunOperator):
         check_when_known(guidance, parse_guidance)
         self._given = given_arguments(self, "files", "file_metadata", "guidance", "metadata")
 
-    def make_run(self, context: Context) -> OwnRun:
+    def start_run(self, context: Context) -> StartedRun:
         """Send the files and start the flow."""
         flow_id = checked_flow_id(self.flow_id)
         for name in self._given:
@@ -187,15 +185,17 @@ class TableFlowRunFlowOperator(RunOperator):
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
         about_files = parse_files(self.files), parse_file_metadata(self.file_metadata), parse_guidance(self.guidance)
         files = file_parts(self._flow(flow_id), *about_files)
-        mark = self.new_mark(self.correlation_key, context)
-        texts = [Part("metadata", json.dumps({**metadata, mark.correlation_key: mark.correlation}))]
+        marker = self.new_marker(self.correlation_key, context)
+        texts = [Part("metadata", json.dumps({**metadata, marker.correlation_key: marker.correlation}))]
         if self.name:
             texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
-        return self.start(OwnRun(flow_id, asdict(mark)), call, context)
+        return self.start(StartedRun(flow_id, asdict(marker)), call, context)
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}
         if flow_id not in flows:
-            raise InvalidArgument(f"flow_id {flow_id!r} is not among the workspace's active flows: {', '.join(flows)}")
+            raise InvalidArgumentError(
+                f"flow_id {flow_id!r} is not among the workspace's active flows: {', '.join(flows)}"
+            )
         return flows[flow_id]

@@ -21,11 +21,7 @@ from airflow_provider_flowruns.sandbox.activepieces import Activepieces
 from airflow_provider_flowruns.sandbox.faults import ConnectionResetResponse, Faults, apply_fault
 from airflow_provider_flowruns.sandbox.ledger import Ledger
 from airflow_provider_flowruns.sandbox.portable import Portable
-from airflow_provider_flowruns.sandbox.request_recorder import (
-    ConnectionNumbers,
-    RequestRecorder,
-    get_request_recorder,
-)
+from airflow_provider_flowruns.sandbox.request_recorder import ConnectionNumbers, RequestRecorder, get_request_recorder
 from airflow_provider_flowruns.sandbox.responses import handle_api_errors
 from airflow_provider_flowruns.sandbox.service import SandboxService
 from airflow_provider_flowruns.sandbox.state import SandboxState

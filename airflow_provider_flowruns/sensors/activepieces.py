@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_flowruns.arguments import check_when_known
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.activepieces import checked_flow_id, checked_run_id
-from airflow_provider_flowruns.services.model import Kind, Target
+from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
 class ActivepiecesFlowRunSensor(FlowRunSensor):
-    """
-    Wait until one flow run has ended, and return its summary.
+    """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /api/v1/flow-runs/{id}``). A run that is not there yet is given two minutes to appear.
 
@@ -39,8 +39,7 @@ class ActivepiecesFlowRunSensor(FlowRunSensor):
 
 
 class ActivepiecesFlowSensor(FlowSensor):
-    """
-    Wait until a flow's last run has ended, and return its summary.
+    """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest production runs (``GET /api/v1/flow-runs``, which needs the connection's ``project_id``).
     Without a guard it stays with the run it first sees going, even when a newer one starts.

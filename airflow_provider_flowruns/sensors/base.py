@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_flowruns.arguments import check_choice, check_when_known, parse_seconds
-from airflow_provider_flowruns.compat import first_poke_at, get_due_time, is_mapped
-from airflow_provider_flowruns.services.model import Target
-from airflow_provider_flowruns.services.reading import checked_guard, time_of
-from airflow_provider_flowruns.task import WaitingTask
-from airflow_provider_flowruns.task_state import TaskState, generation
-from airflow_provider_flowruns.waiting.watch import Decision, Verdict, Watch
+from airflow_provider_flowruns.compat.task_state import TaskState, generation
+from airflow_provider_flowruns.compat.versions import first_poke_at, get_due_time, is_mapped
+from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitResult
+from airflow_provider_flowruns.services.parsing import parse_time
+from airflow_provider_flowruns.services.validation import checked_guard
+from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
+from airflow_provider_flowruns.tasks.base import WaitingTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,8 +29,7 @@ _NOT_MENTIONED: Any = object()
 
 
 class FlowRunSensor(WaitingTask, BaseSensorOperator):
-    """
-    Base of the sensors: waits until a run has ended and returns its summary.
+    """Base of the sensors: waits until a run has ended and returns its summary.
 
     It fails with ``FlowRunFailed`` on a failed run (with the service's own error text), ``FlowRunCanceled`` on a
     cancelled one, ``AirflowSensorTimeout`` when the run does not end within ``timeout``, ``AirflowTaskTimeout`` when it
@@ -38,7 +38,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     skips on the first four of these, ``never_fail`` on all.
 
     XCom ``run_url`` and the link *Flow run* are there as soon as a look has shown a run. When the task succeeds, the
-    asset events of its ``outlets`` say which run it was, see ``outlets.tell_outlets``.
+    asset events of its ``outlets`` say which run it was, see ``outlets.emit_asset_events``.
 
     :param deferrable: wait in the triggerer, holding no worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -93,15 +93,14 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         self.on_canceled = on_canceled
         check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
         check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
-        self._watch: Watch | None = None
-        self._decision = Decision()
+        self._watch: RunWaiter | None = None
+        self._decision = NextAction()
 
     @abstractmethod
     def target(self) -> Target:
-        """
-        Return what to look at, from arguments that are rendered by now.
+        """Return what to look at, from arguments that are rendered by now.
 
-        :raises InvalidArgument: one of them cannot be right.
+        :raises InvalidArgumentError: one of them cannot be right.
         """
 
     def execute(self, context: Context) -> Any:
@@ -112,40 +111,39 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             self._watch = self._begin(context)
             if not self.deferrable:
                 return super().execute(context)
-            verdict = self._look_for_verdict(self._watch, context)
-        return self._settle(verdict, context) if verdict else self.hand_over(self._watch)
+            result = self._look_for_verdict(self._watch, context)
+        return self._settle(result, context) if result else self.hand_over(self._watch)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """
-        Settle what the trigger saw; anything but a verdict that says success fails.
+        """Settle what the trigger saw; anything but a verdict that says success fails.
 
-        :param event: the trigger's event, see ``waiting.watch.Verdict.to_dict``.
+        :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         """
-        return self._settle(Verdict.from_dict(event), context)
+        return self._settle(WaitResult.from_dict(event), context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
-        watch = self._watch = self._watch or self._begin(context)
-        verdict = self._look_for_verdict(watch, context)
-        if verdict is None:
+        waiter = self._watch = self._watch or self._begin(context)
+        result = self._look_for_verdict(waiter, context)
+        if result is None:
             if self.reschedule:  # what this process has seen would go with it
-                self._keep(watch, context)
+                self._keep(waiter, context)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._settle(verdict, context))
+        return PokeReturnValue(is_done=True, xcom_value=self._settle(result, context))
 
-    def _begin(self, context: Context) -> Watch:
+    def _begin(self, context: Context) -> RunWaiter:
         """Go on with the wait this try began before it was rescheduled, or plan a new one."""
         target = self.target()
         self.hook.get_conn()  # a connection that cannot work fails here, whatever silent_fail says
         saved = self._load(context)
-        if saved.get("try_number") == context["ti"].try_number and "watch" in saved:
-            return Watch.from_json(saved["watch"])
+        if saved.get("try_number") == context["ti"].try_number and "waiter" in saved:
+            return RunWaiter.from_json(saved["waiter"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
         guards = saved.get("guards") or (self._guard("completed_after"), self._guard("started_after"))
         completed_after, started_after = guards
         began = (first_poke_at(self, context) if self.reschedule else None) or self._began or self.clock.now()
         deadline, limited_by = self.ends_at(began, began)
-        plan = self.plan_for(
+        config = self.build_config(
             target,
             deadline=deadline,
             limited_by=limited_by,
@@ -156,9 +154,9 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             backoff=self.exponential_backoff,
             longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
         )
-        watch = Watch(plan, began)
-        self._keep(watch, context)
-        return watch
+        waiter = RunWaiter(config, began)
+        self._keep(waiter, context)
+        return waiter
 
     @property
     def is_guarded(self) -> bool:
@@ -174,8 +172,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
         return self.reschedule or self.is_guarded
 
     def _take_guard(self, name: str, value: datetime | str | None) -> None:
-        """
-        Take a guard as the DAG file has it.
+        """Take a guard as the DAG file has it.
 
         :param name: the argument's name.
         :param value: its value. None is "not given", except among the arguments of a mapped task: there it came out of
@@ -196,22 +193,22 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             return None
         return checked_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
 
-    def _keep(self, watch: Watch, context: Context) -> None:
+    def _keep(self, waiter: RunWaiter, context: Context) -> None:
         if self._is_kept:
-            plan = watch.plan
+            config = waiter.config
             state = {
                 "generation": generation(context),
                 "try_number": context["ti"].try_number,
-                "guards": [plan.completed_after, plan.started_after],
-                "watch": watch.to_json(),
+                "guards": [config.completed_after, config.started_after],
+                "waiter": waiter.to_json(),
             }
             TaskState(context, _STATE_KEY).save_if_possible(state, self.log)
 
-    def _look_for_verdict(self, watch: Watch, context: Context) -> Verdict | None:
-        self._decision = self.look(watch)
-        if watch.last_seen:
-            self.see(watch.last_seen.summary(), context)
-        return self._decision.verdict
+    def _look_for_verdict(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
+        self._decision = self.poll(waiter)
+        if waiter.last_seen:
+            self.record_run(waiter.last_seen.summary(), context)
+        return self._decision.result
 
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
         # Airflow's own loop sleeps as long as the watch says, as every other mode does; only a rescheduled task is not
@@ -222,13 +219,13 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             wait = max(wait, min(self.poke_interval, left), self.min_reschedule_seconds)
         return wait
 
-    def _settle(self, verdict: Verdict, context: Context) -> dict[str, Any]:
-        summary = self.settle(verdict, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
-        self._warn_if_old(summary, verdict.vendor_offset, context)
+    def _settle(self, result: WaitResult, context: Context) -> dict[str, Any]:
+        summary = self.result_or_raise(result, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
+        self._warn_if_old(summary, result.vendor_offset, context)
         return summary
 
     def _warn_if_old(self, run: dict[str, Any], vendor_offset: float, context: Context) -> None:
-        ended, due = time_of(run["completed_at"]), get_due_time(context)
+        ended, due = parse_time(run["completed_at"]), get_due_time(context)
         if not self.takes_guard or self.is_guarded or ended is None or due is None:
             return
         if ended.timestamp() < due.timestamp() + vendor_offset:
@@ -241,8 +238,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
 
 
 class FreshSensor(FlowRunSensor):
-    """
-    Base of the sensors on a last run, which may be an old one.
+    """Base of the sensors on a last run, which may be an old one.
 
     :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
         time zone), templated, such as ``{{ dag_run.run_after }}``. It is a time on Airflow's clock. Without a guard,
@@ -259,8 +255,7 @@ class FreshSensor(FlowRunSensor):
 
 
 class FlowSensor(FreshSensor):
-    """
-    Base of the sensors on a flow's last run, where the service tells its runs apart.
+    """Base of the sensors on a flow's last run, where the service tells its runs apart.
 
     With a guard, the newest run that is fresh enough and has ended decides; a failure does not while a newer run is
     still going.

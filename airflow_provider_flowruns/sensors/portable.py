@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_flowruns.arguments import check_when_known
 from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
-from airflow_provider_flowruns.services.model import Kind, Target
 from airflow_provider_flowruns.services.portable import checked_flow_id, checked_run_id, checked_workflow_id
+from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
 class PortableFlowSensor(FlowSensor):
-    """
-    Wait until a flow's last run has ended, and return its summary.
+    """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's status (``GET /v2/flows/{id}/status``); with ``completed_after`` or ``started_after`` its newest
     run attempts instead (``GET /v2/flows/{id}/run``), because a status cannot tell two runs apart.
@@ -41,8 +41,7 @@ class PortableFlowSensor(FlowSensor):
 
 
 class PortableFlowRunSensor(FlowRunSensor):
-    """
-    Wait until one run attempt has ended, and return its summary.
+    """Wait until one run attempt has ended, and return its summary.
 
     Looks for it among the flow's run attempts, newest first (``GET /v2/flows/{id}/run``).
 
@@ -75,8 +74,7 @@ class PortableFlowRunSensor(FlowRunSensor):
 
 
 class PortableWorkflowSensor(FreshSensor):
-    """
-    Wait until a workflow's last run has ended, and return its summary.
+    """Wait until a workflow's last run has ended, and return its summary.
 
     Reads the workflow's status (``GET /v2/workflows/{id}/status``). Portable gives a workflow's runs no identity, so
     ``completed_after`` is decided on the status's ``completedAt`` alone.

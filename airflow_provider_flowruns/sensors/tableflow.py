@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_flowruns.arguments import check_when_known
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
-from airflow_provider_flowruns.services.model import Kind, Target
 from airflow_provider_flowruns.services.tableflow import checked_flow_id, checked_run_id
+from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
 class TableFlowFlowRunSensor(FlowRunSensor):
-    """
-    Wait until one flow run has ended, and return its summary.
+    """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /v2/flows/runs/{id}``). A run in ``review`` waits for a person, see ``on_paused``.
 
@@ -37,8 +37,7 @@ class TableFlowFlowRunSensor(FlowRunSensor):
 
 
 class TableFlowFlowSensor(FlowSensor):
-    """
-    Wait until a flow's last run has ended, and return its summary.
+    """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it stays with the run it first sees going,
     even when a newer one starts.

@@ -8,56 +8,43 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
-from airflow_provider_flowruns.services.clean import parse_json
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from airflow_provider_flowruns.model.clean import parse_json
+from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
     ConfigurationError,
-    InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    UnexpectedAnswer,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowruns.services.model import (
-    Call,
-    Disposition,
-    Flow,
-    FlowRun,
-    Kind,
-    Lifecycle,
-    Page,
-    Pages,
-    Request,
-    Sighting,
-    Steps,
-    Target,
-)
-from airflow_provider_flowruns.services.payload import parse_payload
-from airflow_provider_flowruns.services.reading import (
-    checked_id,
-    checked_limit,
-    checked_range,
-    id_of,
+from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.services.activepieces_starts import StartFinder
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.parsing import (
+    estimate_size,
     is_of_flow,
-    list_of,
-    name_of,
     newest_first,
+    parse_id,
+    parse_name,
+    parse_text,
+    parse_texts,
+    parse_time,
     read_rows,
     record_about,
-    record_of,
     required_id,
     rfc3339,
     shortened,
     shown,
-    size_of,
     status_text,
-    text_of,
-    texts_of,
-    time_of,
+    unwrap_list,
+    unwrap_object,
     word,
 )
+from airflow_provider_flowruns.services.payload import parse_payload
+from airflow_provider_flowruns.services.validation import checked_id, checked_limit, checked_range
 
 #: Runs a page unless asked otherwise. The server has no upper bound; rows carry whole flow definitions.
 DEFAULT_LIMIT = 100
@@ -104,8 +91,7 @@ STATUSES = frozenset({*_ACTIVE, *_ENDED})
 
 
 class ActivepiecesApi:
-    """
-    The Activepieces API v1 as data: every method returns a call, none of them does I/O.
+    """The Activepieces API v1 as data: every method returns a call, none of them does I/O.
 
     :param project_id: the project that lists are about; without it they are refused before any request.
     :param app_url: address of the web app, for links to runs.
@@ -118,10 +104,10 @@ class ActivepiecesApi:
         url_suffixes=("/api/v1", "/api"),
         hints={
             AuthenticationError: "put a valid API key (sk-...) in the password; a user's token lasts 7 days",
-            PermissionDenied: "the token has ended or may not see this project; check password and project_id",
-            NotFound: "the id must belong to the project, and the connection's host must be the Activepieces server",
-            RateLimited: COMMON_HINTS["limit"],
-            UnexpectedAnswer: COMMON_HINTS["address"],
+            PermissionDeniedError: "the token has ended or may not see this project; check password and project_id",
+            NotFoundError: "the id must belong to the project, and the connection's host an Activepieces server",
+            RateLimitError: COMMON_HINTS["limit"],
+            UnexpectedResponseError: COMMON_HINTS["address"],
         },
         # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
         not_found_grace=120.0,
@@ -131,7 +117,7 @@ class ActivepiecesApi:
             "webhook_username and webhook_password, or webhook_header_name and webhook_header_secret), its queue may "
             "be busy, or the flow may have been disabled"
         ),
-        asks_by_id=True,
+        batches_by_id=True,
         has_webhooks=True,
     )
 
@@ -143,7 +129,7 @@ class ActivepiecesApi:
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
         """Return the API of the connection's server and its ``project_id``."""
-        return cls(project_id=text_of(options.get("project_id")), app_url=base_url)
+        return cls(project_id=parse_text(options.get("project_id")), app_url=base_url)
 
     @staticmethod
     def checked_flow_id(value: Any) -> str:
@@ -155,9 +141,8 @@ class ActivepiecesApi:
         checked = checked_run_id(run_id)
         return self._call(f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(record_about(body, checked)))
 
-    def get_flow_runs(self, run_ids: Sequence[str]) -> Call[Sighting]:
-        """
-        ``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
+    def get_flow_runs(self, run_ids: Sequence[str]) -> Call[BatchResult]:
+        """``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
 
         The server leaves out archived and test runs; one older than 0.70.2 ignores the ids and answers with others.
 
@@ -166,9 +151,9 @@ class ActivepiecesApi:
         """
         wanted = {checked_run_id(run_id) for run_id in run_ids}
 
-        def read(body: Any) -> Sighting:
-            rows = list_of(body, "data")
-            return Sighting({}, read_rows(rows, read_row), size_of(rows[0]) if rows else 0)
+        def read(body: Any) -> BatchResult:
+            rows = unwrap_list(body, "data")
+            return BatchResult({}, read_rows(rows, read_row), estimate_size(rows[0]) if rows else 0)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             run = self._read_run(row, keep_raw=False)
@@ -187,8 +172,7 @@ class ActivepiecesApi:
         created_before: datetime | str | None = None,
         limit: int | str = DEFAULT_LIMIT,
     ) -> Pages[FlowRun]:
-        """
-        ``GET /api/v1/flow-runs``: the project's production runs, newest first, without the data of their steps.
+        """``GET /api/v1/flow-runs``: the project's production runs, newest first, without the data of their steps.
 
         Walks back in time by overlapping windows: the server's own cursor loses runs of the same second (0.83.0 does,
         0.85.2 does not).
@@ -199,7 +183,7 @@ class ActivepiecesApi:
         :param created_before: leave out runs created after this time.
         :param limit: runs a page, 1 to 1000.
         """
-        asked = checked_limit(limit, most=MAX_LIMIT)
+        asked = checked_limit(limit, maximum=MAX_LIMIT)
         after, before = checked_range(
             created_after, created_before, start_argument="created_after", end_argument="created_before"
         )
@@ -232,18 +216,17 @@ class ActivepiecesApi:
         return Pages(first=page(before, asked), identity=lambda run: run.run_id)
 
     def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Pages[Flow]:
-        """
-        ``GET /api/v1/flows``: the project's flows.
+        """``GET /api/v1/flows``: the project's flows.
 
         :param limit: flows a page, 1 to 1000.
         """
-        size = checked_limit(limit, most=MAX_LIMIT)
+        size = checked_limit(limit, maximum=MAX_LIMIT)
         fixed = (("projectId", self._project()), ("limit", str(size)))
 
         def page(cursor: str | None) -> Call[Page[Flow]]:
             def read(body: Any) -> Page[Flow]:
                 flows = read_rows(body, _read_flow, "data")
-                following = text_of(body.get("next")) if isinstance(body, Mapping) else None
+                following = parse_text(body.get("next")) if isinstance(body, Mapping) else None
                 # Some servers hand out a cursor for ever: an empty page or one that does not move is the end.
                 moved = bool(flows) and following not in {None, cursor}
                 return Page(flows, page(following) if moved else None)
@@ -254,7 +237,7 @@ class ActivepiecesApi:
 
     def get_flow(self, flow_id: str) -> Call[Flow]:
         """``GET /api/v1/flows/{id}``: one flow."""
-        return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(record_of(body)))
+        return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(unwrap_object(body)))
 
     def run_flow(
         self,
@@ -262,8 +245,7 @@ class ActivepiecesApi:
         payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Call[None]:
-        """
-        ``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the answer names no run.
+        """``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the answer names no run.
 
         Webhooks need no token, and the server keeps every header of the request in the run: the token stays away.
 
@@ -286,8 +268,7 @@ class ActivepiecesApi:
         )
 
     def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> Call[FlowRun]:
-        """
-        ``POST /api/v1/flow-runs/{id}/retry``: run a failed run again.
+        """``POST /api/v1/flow-runs/{id}/retry``: run a failed run again.
 
         :param run_id: the failed run's id, 21 letters and digits.
         :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
@@ -299,18 +280,17 @@ class ActivepiecesApi:
                 f"/api/v1/flow-runs/{checked_run_id(run_id)}/retry",
                 json={"projectId": self._project(), "strategy": checked_strategy(strategy)},
             ),
-            lambda body: self._read_run(record_of(body)),
+            lambda body: self._read_run(unwrap_object(body)),
         )
 
     def cancel_flow_runs(self, run_ids: Iterable[str]) -> Call[None]:
-        """
-        ``POST /api/v1/flow-runs/cancel``: cancel paused and queued runs; running ones go on.
+        """``POST /api/v1/flow-runs/cancel``: cancel paused and queued runs; running ones go on.
 
         :param run_ids: the runs; the server takes an empty list for the whole project, so it is refused here.
         """
         ids = [checked_run_id(run_id) for run_id in run_ids]
         if not ids:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 "run_ids must not be empty: Activepieces would cancel every waiting run of the project"
             )
         return Call(
@@ -320,7 +300,7 @@ class ActivepiecesApi:
             may_be_empty=True,
         )
 
-    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the steps that cancel a run; it works only while the run is queued or paused."""
         run: FlowRun = yield self.get_flow_run(run_id)
         if not run.is_active:
@@ -330,7 +310,7 @@ class ActivepiecesApi:
         yield self.cancel_flow_runs([run_id])
         return f"asked Activepieces to cancel run {run_id}"
 
-    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+    def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
@@ -341,25 +321,25 @@ class ActivepiecesApi:
                 # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
                 yield self.get_flow(target.flow_id)
             return newest_runs(self.info, call, page)
-        if target.kind is Kind.STARTED and target.flow_id and target.mark:
-            found, _ = yield from self._starts.find(target.flow_id, (target.mark,))
-            return found[target.mark]
-        raise InvalidArgument("a wait on Activepieces needs a run_id or a flow_id")
+        if target.kind is Kind.STARTED and target.flow_id and target.marker:
+            found, _ = yield from self._starts.find(target.flow_id, (target.marker,))
+            return found[target.marker]
+        raise InvalidArgumentError("a wait on Activepieces needs a run_id or a flow_id")
 
     @staticmethod
-    def shared_by(target: Target) -> Hashable | None:
+    def batch_key(target: Target) -> Hashable | None:
         """Return the same for all targets that are one run, and for all starts of one flow."""
         if target.kind is Kind.STARTED:
             return Kind.STARTED, target.flow_id
         return Kind.RUN if target.kind is Kind.RUN else None
 
-    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
+    def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read runs by their ids, in one request, or find the runs of one flow's starts."""
         if targets[0].kind is Kind.STARTED:
-            marks = {target: target.mark for target in targets if target.mark}
-            runs_by_mark, listed = yield from self._starts.find(str(targets[0].flow_id), tuple(marks.values()))
-            return Sighting({target: runs_by_mark[mark] for target, mark in marks.items()}, listed)
-        seen: Sighting = yield self.get_flow_runs([str(target.run_id) for target in targets])
+            markers = {target: target.marker for target in targets if target.marker}
+            runs_by_mark, listed = yield from self._starts.find(str(targets[0].flow_id), tuple(markers.values()))
+            return BatchResult({target: runs_by_mark[marker] for target, marker in markers.items()}, listed)
+        seen: BatchResult = yield self.get_flow_runs([str(target.run_id) for target in targets])
         by_id: dict[str | None, FlowRun] = {run.run_id: run for run in seen.runs}
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
         return replace(seen, found=found)
@@ -369,11 +349,11 @@ class ActivepiecesApi:
     ) -> Call[Page[FlowRun]]:
         return self.list_flow_runs(flow_id=flow_id, created_after=after, created_before=before, limit=limit).first
 
-    def check(self) -> Steps[str]:
+    def check(self) -> CallSequence[str]:
         """Return the steps that try a connection: one flow of the project, or one project without a project id."""
         if self._project_id is None:
             projects = yield self._call("/api/v1/projects", lambda body: read_rows(body, dict, "data"))
-            names = ", ".join(f"{name_of(p.get('displayName'))} ({id_of(p.get('id'))})" for p in projects[:5])
+            names = ", ".join(f"{parse_name(p.get('displayName'))} ({parse_id(p.get('id'))})" for p in projects[:5])
             return f"Activepieces answers; this token sees {names or 'no project'}. Set project_id to list runs"
         page: Page[Flow] = yield self.list_flows(limit=1).first
         seen = f"flow {page.items[0].name!r} among others" if page.items else "no flow"
@@ -384,8 +364,8 @@ class ActivepiecesApi:
         if not isinstance(body, Mapping):
             return None
         params = body.get("params")
-        detail = text_of(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
-        code = text_of(body.get("code"))
+        detail = parse_text(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
+        code = parse_text(body.get("code"))
         said = f"{code}: {detail}" if code and detail else detail or code
         if said and self._project_id and _is_about_project(body):
             said += f"; check the connection's extra 'project_id', which is {self._project_id}"
@@ -399,7 +379,7 @@ class ActivepiecesApi:
             )
         try:
             return checked_id(self._project_id, argument="project_id", pattern=_ID, example="21 letters and digits")
-        except InvalidArgument as error:
+        except InvalidArgumentError as error:
             raise ConfigurationError(f"{error}; it follows /projects/ in the address of the web app") from None
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
@@ -407,19 +387,19 @@ class ActivepiecesApi:
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = word(record.get("status"))
-        run_id, project_id = required_id(record, _ID), id_of(record.get("projectId"))
+        run_id, project_id = required_id(record, _ID), parse_id(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,
             kind=Kind.RUN,
             run_id=run_id,
-            flow_id=id_of(record.get("flowId")),
+            flow_id=parse_id(record.get("flowId")),
             lifecycle=Lifecycle.NOT_RUNNING if ended else _ACTIVE.get(status, Lifecycle.UNKNOWN),
             disposition=_ENDED.get(status, Disposition.NONE),
             vendor_status=status_text(record.get("status")),
-            trigger=name_of(record.get("triggeredBy")),
-            created_at=time_of(record.get("created")),
-            started_at=time_of(record.get("startTime")),
+            trigger=parse_name(record.get("triggeredBy")),
+            created_at=parse_time(record.get("created")),
+            started_at=parse_time(record.get("startTime")),
             completed_at=_completed_at(record) if ended else None,
             errors=_run_errors(record, status) if ended else (),
             url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if project_id else None,
@@ -429,28 +409,25 @@ class ActivepiecesApi:
 
 
 def checked_run_id(value: Any) -> str:
-    """
-    Return an Activepieces run id.
+    """Return an Activepieces run id.
 
-    :raises InvalidArgument: it is not 21 letters and digits.
+    :raises InvalidArgumentError: it is not 21 letters and digits.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
 
 
 def checked_flow_id(value: Any) -> str:
-    """
-    Return an Activepieces flow id.
+    """Return an Activepieces flow id.
 
-    :raises InvalidArgument: it is not 21 letters and digits.
+    :raises InvalidArgumentError: it is not 21 letters and digits.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
 
 
 def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
-    """
-    Return the statuses a filter names, in the service's spelling; None names none.
+    """Return the statuses a filter names, in the service's spelling; None names none.
 
-    :raises InvalidArgument: the service has no such status.
+    :raises InvalidArgumentError: the service has no such status.
     """
     if value is None:
         return ()
@@ -460,18 +437,17 @@ def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
         wanted = []
     # An empty list is no "not given": a template that found nothing must not list the runs of every status.
     if not wanted or any(word(one) not in STATUSES for one in wanted):
-        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES))}, got {shown(value)}")
+        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES))}, got {shown(value)}")
     return tuple(word(one) for one in wanted)
 
 
 def checked_strategy(value: Any) -> str:
-    """
-    Return a retry strategy.
+    """Return a retry strategy.
 
-    :raises InvalidArgument: there is no such strategy.
+    :raises InvalidArgumentError: there is no such strategy.
     """
     if value not in STRATEGIES:
-        raise InvalidArgument(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
+        raise InvalidArgumentError(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
     return str(value)
 
 
@@ -485,23 +461,23 @@ def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str],
 
 
 def _params_text(params: Mapping[str, Any]) -> str | None:
-    if message := text_of(params.get("message")):
+    if message := parse_text(params.get("message")):
         return message
-    parts = [f"{name} {text}" for name in ("entityType", "entityId") if (text := name_of(params.get(name)))]
+    parts = [f"{name} {text}" for name in ("entityType", "entityId") if (text := parse_name(params.get(name)))]
     return ", ".join(parts) or None
 
 
 def _is_about_project(body: Mapping[str, Any]) -> bool:
     """Whether an error may come from the project: it is unknown, or not the token's."""
     params = body.get("params")
-    entity = text_of(params.get("entityType")) if isinstance(params, Mapping) else None
-    denied = body.get("statusCode") == 403 or text_of(body.get("code")) in {"AUTHORIZATION", "PERMISSION_DENIED"}
+    entity = parse_text(params.get("entityType")) if isinstance(params, Mapping) else None
+    denied = body.get("statusCode") == 403 or parse_text(body.get("code")) in {"AUTHORIZATION", "PERMISSION_DENIED"}
     return denied or (entity or "").lower() == "project"
 
 
 def _completed_at(record: Mapping[str, Any]) -> datetime | None:
     # Cancelled runs keep an empty finishTime; the row was last changed when they were cancelled.
-    return time_of(record.get("finishTime")) or time_of(record.get("updated"))
+    return parse_time(record.get("finishTime")) or parse_time(record.get("updated"))
 
 
 def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
@@ -510,25 +486,24 @@ def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     step = record.get("failedStep")
     if not isinstance(step, Mapping) or not step:
         step = {"name": record.get("failedStepName")}
-    name = name_of(step.get("displayName")) or name_of(step.get("name"))
+    name = parse_name(step.get("displayName")) or parse_name(step.get("name"))
     message = _step_message(step.get("message"))
     if message and name:
         return (f"step {name!r}: {message}",)
     if message or name:
-        return texts_of(message or f"step {name!r} failed")
+        return parse_texts(message or f"step {name!r} failed")
     return () if status == "FAILED" else (f"the run ended as {status}",)
 
 
 def _step_message(value: Any) -> str | None:
-    """
-    Return what a failed step said; from 0.85 on it stands in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
+    """Return what a failed step said; since 0.85 it is in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
 
     An envelope of another make is shown as it is, shortened.
     """
     for _ in range(_MAX_ENVELOPES):
         envelope = _opened(value)
         if envelope is None:
-            return _cut_message(value) or text_of(value)
+            return _cut_message(value) or parse_text(value)
         if _ENVELOPE_VERSION not in envelope or not envelope.get("message"):
             break
         value = envelope["message"]
@@ -553,7 +528,7 @@ def _cut_message(value: Any) -> str | None:
     begun = found[1]
     for cut in range(_LONGEST_ESCAPE):  # the end may be the first half of an escape
         try:
-            return text_of(parse_json(f'"{begun[: len(begun) - cut]}"'.encode()))
+            return parse_text(parse_json(f'"{begun[: len(begun) - cut]}"'.encode()))
         except ValueError:
             continue
     return None
@@ -561,7 +536,7 @@ def _cut_message(value: Any) -> str | None:
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:
     version = record.get("version")
-    name = name_of(version.get("displayName")) if isinstance(version, Mapping) else None
+    name = parse_name(version.get("displayName")) if isinstance(version, Mapping) else None
     return Flow(
         ActivepiecesApi.info.name,
         required_id(record),

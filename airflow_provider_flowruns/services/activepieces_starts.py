@@ -10,18 +10,10 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from airflow_provider_flowruns.services.errors import NotFound
-from airflow_provider_flowruns.services.model import (
-    Call,
-    Disposition,
-    FlowRun,
-    Kind,
-    Lifecycle,
-    Page,
-    StartMark,
-    Steps,
-    sent_time,
-)
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page
+from airflow_provider_flowruns.model.errors import NotFoundError
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import StartMarker, sent_time
 
 #: Runs a page, and pages at most, that are listed in one search: rows carry whole flow definitions.
 PAGE_SIZE, MAX_PAGES = 50, 4
@@ -36,16 +28,15 @@ FAR_APART_SECONDS = 300.0
 MAX_REMEMBERED = 5_000
 #: Values of a trigger's output, characters of all its texts, and at each end of one text, that are searched.
 _MAX_NODES, _MAX_CHARS, _TEXT_END_CHARS = 10_000, 1_000_000, 64 * 1024
-#: The end of a start's correlation value, which no other start has, see :func:`services.model.start_value`.
+#: The end of a start's correlation value, which no other start has, see :func:`model.targets.start_value`.
 _START_VALUE = re.compile(r"/([0-9a-f]{12,32})(?![0-9a-zA-Z])", re.ASCII)
 
 #: The runs of each start, newest first, and all runs that were listed.
-Found = tuple[dict[StartMark, tuple[FlowRun, ...]], tuple[FlowRun, ...]]
+Found = tuple[dict[StartMarker, tuple[FlowRun, ...]], tuple[FlowRun, ...]]
 
 
 class StartFinder:
-    """
-    Finds the runs of starts and remembers what runs were called with, so that each is read once whoever looks for one.
+    """Finds the runs of starts and remembers what runs were called with, so that each run is read once.
 
     :param list_newest: returns the call for a flow's newest runs: flow id, created after, created before, runs a page.
     :param get_run: returns the call for one run with the data of its steps.
@@ -61,45 +52,46 @@ class StartFinder:
         #: What runs were called with, by run id; None for a run that does not show it.
         self._values: dict[str, frozenset[str] | None] = {}
         #: The last start that was looked for alone among many runs.
-        self._seen_among_many: StartMark | None = None
+        self._seen_among_many: StartMarker | None = None
 
-    def find(self, flow_id: str, marks: Sequence[StartMark]) -> Steps[Found]:
-        """
-        Return the steps that find the runs of some starts of one flow.
+    def find(self, flow_id: str, markers: Sequence[StartMarker]) -> CallSequence[Found]:
+        """Return the steps that find the runs of some starts of one flow.
 
         As long as runs that may be a start's are queued or unread, it has one run without an id: ``PENDING`` when they
         are few and queued, ``UNKNOWN`` when they are more than one search reads. The first search for one start among
         many runs reads none: whoever asks may leave it to a process that looks for many starts together.
 
         :param flow_id: the flow's id.
-        :param marks: what was noted about the starts.
+        :param markers: what was noted about the starts.
         """
-        found: dict[StartMark, tuple[FlowRun, ...]] = {}
+        found: dict[StartMarker, tuple[FlowRun, ...]] = {}
         runs: dict[str, FlowRun] = {}
-        for some in _close_together(marks):
+        for some in _close_together(markers):
             found |= yield from self._find_some(flow_id, some, runs)
         return found, tuple(runs.values())
 
     def _find_some(
-        self, flow_id: str, marks: Sequence[StartMark], runs: dict[str, FlowRun]
-    ) -> Steps[dict[StartMark, tuple[FlowRun, ...]]]:
+        self, flow_id: str, markers: Sequence[StartMarker], runs: dict[str, FlowRun]
+    ) -> CallSequence[dict[StartMarker, tuple[FlowRun, ...]]]:
         spans = AT_ONCE_SECONDS, QUEUED_SECONDS
-        if any(mark.by_interval for mark in marks):
+        if any(marker.by_interval for marker in markers):
             spans = QUEUED_SECONDS, QUEUED_LONG_SECONDS
-        found: dict[StartMark, tuple[FlowRun, ...]] = {}
-        for late_by in spans if _interval(marks) else spans[:1]:
-            is_complete = yield from self._list(flow_id, marks, late_by, runs)
-            yield from self._read_likeliest(runs, marks)
+        found: dict[StartMarker, tuple[FlowRun, ...]] = {}
+        for late_by in spans if _interval(markers) else spans[:1]:
+            is_complete = yield from self._list(flow_id, markers, late_by, runs)
+            yield from self._read_likeliest(runs, markers)
             listed = _Listed(tuple(runs.values()), self._values, is_complete=is_complete)
-            found = {mark: listed.runs_of(mark, flow_id) for mark in marks}
+            found = {marker: listed.runs_of(marker, flow_id) for marker in markers}
             if all(found.values()):
                 break
         return found
 
-    def _list(self, flow_id: str, marks: Sequence[StartMark], late_by: float, runs: dict[str, FlowRun]) -> Steps[bool]:
+    def _list(
+        self, flow_id: str, markers: Sequence[StartMarker], late_by: float, runs: dict[str, FlowRun]
+    ) -> CallSequence[bool]:
         """Add the runs created around some starts; return False when there are more, and enough to read for now."""
-        most = max(FEW_RUNS, min(MAX_READS, len(marks)))
-        interval = _interval(marks)
+        most = max(FEW_RUNS, min(MAX_READS, len(markers)))
+        interval = _interval(markers)
         first = last = None  # when the server's clock is not known
         if interval:
             first, last = (datetime.fromtimestamp(time, UTC) for time in (interval[0], interval[1] + late_by))
@@ -109,27 +101,29 @@ class StartFinder:
             runs |= {run.run_id: replace(run, raw={}) for run in page.items if run.run_id}
             if page.next is None:
                 return True
-            if len(self._unread(runs.values())) > most and not self._is_known_among_many(marks):
+            if len(self._unread(runs.values())) > most and not self._is_known_among_many(markers):
                 return False
             call = page.next
         return True  # of a flow that is started that often, no more is searched
 
-    def _is_known_among_many(self, marks: Sequence[StartMark]) -> bool:
-        return len(marks) == 1 and marks[0] == self._seen_among_many
+    def _is_known_among_many(self, markers: Sequence[StartMarker]) -> bool:
+        return len(markers) == 1 and markers[0] == self._seen_among_many
 
     def _unread(self, runs: Iterable[FlowRun]) -> list[FlowRun]:
         return [run for run in runs if _is_readable(run) and run.run_id not in self._values]
 
-    def _read_likeliest(self, runs: Mapping[str, FlowRun], marks: Sequence[StartMark]) -> Steps[None]:
+    def _read_likeliest(self, runs: Mapping[str, FlowRun], markers: Sequence[StartMarker]) -> CallSequence[None]:
         """Read runs until the values of all starts are found, those first that were created closest to the starts."""
         unread = self._unread(runs.values())
-        if len(marks) == 1 and len(unread) > FEW_RUNS and not self._is_known_among_many(marks):
-            self._seen_among_many = marks[0]
+        if len(markers) == 1 and len(unread) > FEW_RUNS and not self._is_known_among_many(markers):
+            self._seen_among_many = markers[0]
             return
-        wanted = {_value_of(mark) for mark in marks}.difference(*(self._values.get(run_id) or () for run_id in runs))
-        interval = _interval(marks)
+        wanted = {_value_of(marker) for marker in markers}.difference(
+            *(self._values.get(run_id) or () for run_id in runs)
+        )
+        interval = _interval(markers)
         likeliest_at = sum(interval) / 2 if interval else None
-        for _ in range(max(FEW_RUNS, min(MAX_READS, len(marks)))):
+        for _ in range(max(FEW_RUNS, min(MAX_READS, len(markers)))):
             if not wanted or not unread:
                 return
             run = min(unread, key=lambda run: _distance(run, likeliest_at))
@@ -137,13 +131,13 @@ class StartFinder:
             yield from self._read(str(run.run_id))
             values = self._values.get(str(run.run_id)) or ()
             wanted.difference_update(values)
-            if len(marks) == 1:
-                likeliest_at = _created_like(run, values, marks[0]) or likeliest_at
+            if len(markers) == 1:
+                likeliest_at = _created_like(run, values, markers[0]) or likeliest_at
 
-    def _read(self, run_id: str) -> Steps[None]:
+    def _read(self, run_id: str) -> CallSequence[None]:
         try:
             run: FlowRun = yield self._get_run(run_id)
-        except NotFound:
+        except NotFoundError:
             return
         output = _trigger_output(run)
         if output is None and run.lifecycle is not Lifecycle.NOT_RUNNING:
@@ -169,27 +163,27 @@ class _Listed:
             for value in values.get(str(run.run_id)) or ():
                 self._by_value.setdefault(value, []).append(run)
 
-    def runs_of(self, mark: StartMark, flow_id: str) -> tuple[FlowRun, ...]:
+    def runs_of(self, marker: StartMarker, flow_id: str) -> tuple[FlowRun, ...]:
         """Return the runs of a start: its own, one without an id while that is not known, those it may be, or none."""
-        if own := self._by_value.get(_value_of(mark)):
+        if own := self._by_value.get(_value_of(marker)):
             return tuple(own)
-        if not self._is_complete or self._may_be_among(self._unread, mark):
+        if not self._is_complete or self._may_be_among(self._unread, marker):
             return (_possible_run(flow_id, Lifecycle.UNKNOWN),)
-        if self._may_be_among(self._queued, mark):
+        if self._may_be_among(self._queued, marker):
             is_one_of_few = len(self._queued) <= FEW_RUNS
             return (_possible_run(flow_id, Lifecycle.PENDING if is_one_of_few else Lifecycle.UNKNOWN),)
-        if not mark.by_interval:
+        if not marker.by_interval:
             return ()
-        possible = self._newer_than(mark, self._without_call)
-        return tuple(replace(run, kind=Kind.STARTED) for run in possible if mark.allows(run, QUEUED_SECONDS))
+        possible = self._newer_than(marker, self._without_call)
+        return tuple(replace(run, kind=Kind.STARTED) for run in possible if marker.allows(run, QUEUED_SECONDS))
 
-    def _may_be_among(self, runs: Sequence[FlowRun], mark: StartMark) -> bool:
-        return any(mark.allows(run, QUEUED_LONG_SECONDS) for run in self._newer_than(mark, runs))
+    def _may_be_among(self, runs: Sequence[FlowRun], marker: StartMarker) -> bool:
+        return any(marker.allows(run, QUEUED_LONG_SECONDS) for run in self._newer_than(marker, runs))
 
-    def _newer_than(self, mark: StartMark, runs: Sequence[FlowRun]) -> Iterable[FlowRun]:
-        if mark.interval:
+    def _newer_than(self, marker: StartMarker, runs: Sequence[FlowRun]) -> Iterable[FlowRun]:
+        if marker.interval:
             return runs  # times decide: runs of one instant come in any order
-        newer = {run.run_id for run in takewhile(lambda run: run.run_id != mark.after_run_id, self.runs)}
+        newer = {run.run_id for run in takewhile(lambda run: run.run_id != marker.after_run_id, self.runs)}
         return [run for run in runs if run.run_id in newer]
 
 
@@ -198,24 +192,24 @@ def _is_readable(run: FlowRun) -> bool:
     return run.lifecycle is not Lifecycle.PENDING
 
 
-def _value_of(mark: StartMark) -> str:
-    return next(reversed(_START_VALUE.findall(mark.correlation)), "")
+def _value_of(marker: StartMarker) -> str:
+    return next(reversed(_START_VALUE.findall(marker.correlation)), "")
 
 
-def _close_together(marks: Sequence[StartMark]) -> list[list[StartMark]]:
-    groups: list[list[StartMark]] = []
-    for mark in sorted(marks, key=lambda mark: mark.since or 0.0):
+def _close_together(markers: Sequence[StartMarker]) -> list[list[StartMarker]]:
+    groups: list[list[StartMarker]] = []
+    for marker in sorted(markers, key=lambda marker: marker.since or 0.0):
         previous = groups[-1][-1].since if groups else None
-        if not groups or (mark.since or 0.0) - (previous or 0.0) > FAR_APART_SECONDS:
+        if not groups or (marker.since or 0.0) - (previous or 0.0) > FAR_APART_SECONDS:
             groups.append([])
-        groups[-1].append(mark)
+        groups[-1].append(marker)
     return groups
 
 
-def _interval(marks: Sequence[StartMark]) -> tuple[float, float] | None:
+def _interval(markers: Sequence[StartMarker]) -> tuple[float, float] | None:
     """Return the time in which all of the starts lie, None when the server's clock could not be measured."""
-    intervals = [mark.interval for mark in marks if mark.interval]
-    if len(intervals) < len(marks):
+    intervals = [marker.interval for marker in markers if marker.interval]
+    if len(intervals) < len(markers):
         return None
     return min(first for first, _ in intervals), max(last for _, last in intervals)
 
@@ -224,9 +218,9 @@ def _distance(run: FlowRun, time: float | None) -> float:
     return abs(run.created_at.timestamp() - time) if run.created_at and time is not None else 0.0
 
 
-def _created_like(run: FlowRun, values: Collection[str], mark: StartMark) -> float | None:
+def _created_like(run: FlowRun, values: Collection[str], marker: StartMarker) -> float | None:
     """Return when the run of a start was created if it was as long in the queue as one that was read."""
-    sent_at, other_sent_at = sent_time(_value_of(mark)), [sent_time(value) for value in values]
+    sent_at, other_sent_at = sent_time(_value_of(marker)), [sent_time(value) for value in values]
     if run.created_at is None or sent_at is None or len(other_sent_at) != 1 or other_sent_at[0] is None:
         return None
     return sent_at + run.created_at.timestamp() - other_sent_at[0]
@@ -253,8 +247,7 @@ def _trigger_output(run: FlowRun) -> Any:
 
 
 def _start_values(output: Any) -> frozenset[str] | None:
-    """
-    Return the start values in a trigger's output, wherever it hands them on; None when it does not show its call.
+    """Return the start values in a trigger's output, wherever it hands them on; None when it does not show its call.
 
     A body without a value is one of somebody else's call: each of ours holds one.
     """

@@ -6,15 +6,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
-from airflow_provider_flowruns.services.errors import ApiError, UnexpectedAnswer
-from airflow_provider_flowruns.services.model import Call, FlowRun, Kind, Page, Response, Rows, Sighting, Steps, Target
-from airflow_provider_flowruns.services.reading import text_of
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response, Rows
+from airflow_provider_flowruns.model.errors import ApiError, UnexpectedResponseError
+from airflow_provider_flowruns.model.runs import FlowRun, Kind
+from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.services.parsing import parse_text
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """
-    The fixed facts of a service.
+    """The fixed facts of a service.
 
     :param name: connection type and registry key, e.g. ``portable``.
     :param title: the name people know, for messages.
@@ -24,8 +25,8 @@ class ServiceInfo:
     :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
     :param appear_within: seconds for which a run that was started may stay unseen.
     :param no_run_hint: why no run may come of a start that was accepted, and what to do.
-    :param fewest_together: so many targets that can be looked at together are worth it.
-    :param asks_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
+    :param min_batch_size: so many targets that can be looked at together are worth it.
+    :param batches_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
     :param has_webhooks: whether its flows are started by webhooks, which may ask for credentials of their own.
     """
 
@@ -37,8 +38,8 @@ class ServiceInfo:
     not_found_grace: float = 0.0
     appear_within: float = 60.0
     no_run_hint: str = ""
-    fewest_together: int = 2
-    asks_by_id: bool = False
+    min_batch_size: int = 2
+    batches_by_id: bool = False
     has_webhooks: bool = False
 
 
@@ -49,8 +50,7 @@ class Service(Protocol):
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
-        """
-        Return the API as one connection means it: its server and its own extra fields.
+        """Return the API as one connection means it: its server and its own extra fields.
 
         :param base_url: scheme, host and path without a trailing slash.
         :param options: the connection's extra fields.
@@ -58,34 +58,31 @@ class Service(Protocol):
 
     @staticmethod
     def checked_flow_id(value: Any) -> str:
-        """
-        Return a flow's id as text.
+        """Return a flow's id as text.
 
-        :raises InvalidArgument: it cannot be one.
+        :raises InvalidArgumentError: it cannot be one.
         """
 
-    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+    def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
 
     @staticmethod
-    def shared_by(target: Target) -> Hashable | None:
+    def batch_key(target: Target) -> Hashable | None:
         """Return what targets that can be looked at together have in common; None for one that is looked at alone."""
 
-    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
-        """
-        Return the steps that read several targets at once; one that was not found may still be found alone.
+    def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
+        """Return the steps that read several targets at once; one that was not found may still be found alone.
 
-        :param targets: targets with the same :meth:`shared_by`.
-        :param due: so many of them, the first ones, are worth a further page; the others only come along.
-        :param most: so many runs may come in one answer.
+        :param targets: targets with the same :meth:`batch_key`.
+        :param required_count: so many of them, the first ones, are worth a further page; the others only come along.
+        :param max_runs: so many runs may come in one answer.
         """
 
-    def check(self) -> Steps[str]:
+    def check(self) -> CallSequence[str]:
         """Return the read-only steps that try a connection; their result says which account it sees."""
 
-    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
-        """
-        Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
+    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
+        """Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
 
         Their result says in a sentence what was done, or why nothing was.
 
@@ -97,9 +94,8 @@ class Service(Protocol):
         """Return the service's own words from the JSON body of an error answer, None when it has none."""
 
 
-def cancel_run(service: Service, target: Target) -> Steps[str]:
-    """
-    Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
+def cancel_run(service: Service, target: Target) -> CallSequence[str]:
+    """Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
 
     Their result says in a sentence what was done, or why nothing was.
 
@@ -108,8 +104,8 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
     """
     run_id = target.run_id
     if run_id is None:
-        found = yield from service.look(target)
-        possible = [run for run in (target.mark.likeliest(found) if target.mark else found) if run.run_id]
+        found = yield from service.poll(target)
+        possible = [run for run in (target.marker.likeliest(found) if target.marker else found) if run.run_id]
         if len(possible) > 1 or any(run.kind is Kind.STARTED for run in possible):
             ids = ", ".join(str(run.run_id) for run in possible)
             return (
@@ -123,17 +119,16 @@ def cancel_run(service: Service, target: Target) -> Steps[str]:
 
 
 def newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:
-    """
-    Return the runs of a flow's first page, of which the first one is certainly the flow's newest.
+    """Return the runs of a flow's first page, of which the first one is certainly the flow's newest.
 
     :param info: the service.
     :param call: the call that asked for the page.
     :param page: what was read of the response.
-    :raises UnexpectedAnswer: it cannot be said which run is the newest; an older one must not pass for it.
+    :raises UnexpectedResponseError: it cannot be said which run is the newest; an older one must not pass for it.
     """
     doubt = _doubt_about_newest(page)
     if doubt:
-        raise UnexpectedAnswer(info.title, call.request.method, call.request.path, 200, doubt)
+        raise UnexpectedResponseError(info.title, call.request.method, call.request.path, 200, doubt)
     return page.items
 
 
@@ -155,8 +150,7 @@ _SHOWN_CHARS = 200
 
 
 def error_text(service: Service, response: Response) -> str:
-    """
-    Return what an error answer says, whether or not it is JSON of the service's own.
+    """Return what an error answer says, whether or not it is JSON of the service's own.
 
     :param service: the service.
     :param response: an answer with an HTTP status of 300 or above, clean and without secrets.
@@ -173,7 +167,7 @@ def _problem_text(body: Any) -> str | None:
     """Return the words of a problem document (RFC 9457), which gateways send for any service."""
     if not isinstance(body, Mapping):
         return None
-    parts = [text for text in (text_of(body.get("title")), text_of(body.get("detail"))) if text]
+    parts = [text for text in (parse_text(body.get("title")), parse_text(body.get("detail"))) if text]
     return ": ".join(dict.fromkeys(parts)) or None
 
 

@@ -9,16 +9,15 @@ from datetime import date, time
 from typing import Any
 from uuid import UUID
 
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.reading import shown
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.services.parsing import shown
 
 #: Larger integers take thousands of digits, which Python does not write out.
 _MAX_INTEGER_BITS = 4096
 
 
 def parse_payload(value: Any, *, argument: str = "payload", reserved: str | None = None) -> dict[str, Any] | list[Any]:
-    """
-    Return a JSON object or list as plain JSON; None is an empty object.
+    """Return a JSON object or list as plain JSON; None is an empty object.
 
     Text is read as JSON. Within the value, datetimes, dates and times become ISO-8601 text (as ``isoformat`` writes
     them, without a time zone where they have none), UUIDs become text, and tuples, sets and other sequences lists.
@@ -26,34 +25,33 @@ def parse_payload(value: Any, *, argument: str = "payload", reserved: str | None
     :param value: the argument's value.
     :param argument: its name, for the message.
     :param reserved: key of an object that this package adds itself, None when it adds none.
-    :raises InvalidArgument: it is neither an object nor a list, holds the reserved key, or holds something that JSON
-        cannot; the message says where.
+    :raises InvalidArgumentError: it is neither an object nor a list, holds the reserved key, or holds something that
+        JSON cannot; the message says where.
     """
     try:
         plain = _plain({} if value is None else _read(value, argument), argument)
     except RecursionError:
-        raise InvalidArgument(f"{argument} is nested too deeply for JSON, or contains itself") from None
+        raise InvalidArgumentError(f"{argument} is nested too deeply for JSON, or contains itself") from None
     if not isinstance(plain, dict | list):
-        raise InvalidArgument(f"{argument} must be a JSON object or list, got {shown(value)}")
+        raise InvalidArgumentError(f"{argument} must be a JSON object or list, got {shown(value)}")
     if isinstance(plain, dict) and reserved in plain:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"{argument} must not hold {reserved!r}: the task's own value goes there (correlation_key)"
         )
     return plain
 
 
 def parse_object(value: Any, *, argument: str, reserved: str | None = None) -> dict[str, Any]:
-    """
-    Return a JSON object as :func:`parse_payload` does; a list is refused, too.
+    """Return a JSON object as :func:`parse_payload` does; a list is refused, too.
 
     :param value: the argument's value.
     :param argument: its name, for the message.
     :param reserved: key that this package adds itself, None when it adds none.
-    :raises InvalidArgument: it is no JSON object, or one that :func:`parse_payload` refuses.
+    :raises InvalidArgumentError: it is no JSON object, or one that :func:`parse_payload` refuses.
     """
     plain = parse_payload(value, argument=argument, reserved=reserved)
     if not isinstance(plain, dict):
-        raise InvalidArgument(f"{argument} must be a JSON object, got a list")
+        raise InvalidArgumentError(f"{argument} must be a JSON object, got a list")
     return plain
 
 
@@ -63,7 +61,7 @@ def _read(value: Any, argument: str) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise InvalidArgument(f"{argument} is text that is not JSON ({error}), got {shown(value)}") from None
+        raise InvalidArgumentError(f"{argument} is text that is not JSON ({error}), got {shown(value)}") from None
 
 
 def _plain(value: Any, path: str) -> Any:
@@ -82,13 +80,13 @@ def _plain(value: Any, path: str) -> Any:
         return {_key(key, path): _plain(inner, f"{path}[{key!r}]") for key, inner in value.items()}
     if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray | memoryview):
         return [_plain(inner, f"{path}[{place}]") for place, inner in enumerate(value)]
-    raise InvalidArgument(f"{path} is {_described(value)}, which JSON cannot hold: make it text or a number")
+    raise InvalidArgumentError(f"{path} is {_described(value)}, which JSON cannot hold: make it text or a number")
 
 
 def _key(key: Any, path: str) -> str:
     if isinstance(key, str):
         return key
-    raise InvalidArgument(f"{path} has the key {shown(key)}; the keys of a JSON object are text")
+    raise InvalidArgumentError(f"{path} has the key {shown(key)}; the keys of a JSON object are text")
 
 
 def _described(value: Any) -> str:

@@ -9,52 +9,37 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
-    InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    UnexpectedAnswer,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowruns.services.model import (
-    Call,
-    Disposition,
-    Flow,
-    FlowRun,
-    Kind,
-    Lifecycle,
-    Page,
-    Pages,
-    Request,
-    ResourceCounts,
-    Sighting,
-    StartMark,
-    Steps,
-    Target,
-)
-from airflow_provider_flowruns.services.reading import (
+from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.parsing import (
     UNREADABLE,
-    checked_id,
-    checked_limit,
-    checked_range,
-    count_of,
-    id_of,
     is_of_flow,
     is_record,
-    name_of,
     newest_first,
+    parse_count,
+    parse_id,
+    parse_name,
+    parse_text,
+    parse_texts,
+    parse_time,
     read_rows,
     record_about,
     required_id,
     rfc3339,
     status_text,
-    text_of,
-    texts_of,
-    time_of,
     word,
 )
+from airflow_provider_flowruns.services.validation import checked_id, checked_limit, checked_range
 
 #: The vendor's own bounds for one page of run attempts.
 DEFAULT_LIMIT = 100
@@ -88,15 +73,15 @@ class PortableApi:
         url_suffixes=("/v2",),
         hints={
             AuthenticationError: "put a valid Portable API token in the connection's password",
-            PermissionDenied: "the Portable plan of this account does not include the API, or not this object",
-            NotFound: "the id is printed under the flow's name in Portable; it must belong to this account",
-            RateLimited: COMMON_HINTS["limit"],
-            UnexpectedAnswer: COMMON_HINTS["address"],
+            PermissionDeniedError: "the Portable plan of this account does not include the API, or not this object",
+            NotFoundError: "the id is printed under the flow's name in Portable; it must belong to this account",
+            RateLimitError: COMMON_HINTS["limit"],
+            UnexpectedResponseError: COMMON_HINTS["address"],
         },
         appear_within=180.0,
         no_run_hint="Portable may have ignored the start because the flow was running by then",
         # One run is looked for among its flow's attempts as well.
-        fewest_together=1,
+        min_batch_size=1,
     )
 
     @classmethod
@@ -128,8 +113,7 @@ class PortableApi:
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
     ) -> Pages[FlowRun]:
-        """
-        ``GET /v2/flows/{id}/run``: the flow's run attempts, page by page until a short page.
+        """``GET /v2/flows/{id}/run``: the flow's run attempts, page by page until a short page.
 
         :param flow_id: the flow's number.
         :param limit: attempts a page, 1 to 1000.
@@ -139,7 +123,7 @@ class PortableApi:
         """
         flow = checked_flow_id(flow_id)
         number = str(int(flow))  # as the service writes it
-        size = checked_limit(limit, most=MAX_LIMIT)
+        size = checked_limit(limit, maximum=MAX_LIMIT)
         order = checked_sort(sort)
         filters = _time_filters(start_time, end_time)
 
@@ -163,7 +147,7 @@ class PortableApi:
         return Pages(
             first=page(0, order),
             identity=lambda run: run.run_id,
-            other_spelling=page(0, order.lower()) if order == "ASC" else None,
+            fallback_first=page(0, order.lower()) if order == "ASC" else None,
         )
 
     def run_flow(self, flow_id: int | str) -> Call[None]:
@@ -178,7 +162,7 @@ class PortableApi:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
         return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "data"))
 
-    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+    def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
         if target.kind is Kind.FLOW:
             return ((yield self.get_flow_status(_required(target.flow_id))),)
@@ -188,22 +172,22 @@ class PortableApi:
             limit = target.newest or _NEWEST
             call = self.get_run_attempts(_required(target.flow_id), limit=limit).first
             return newest_runs(self.info, call, (yield call))
-        if target.kind is Kind.STARTED and target.mark:
+        if target.kind is Kind.STARTED and target.marker:
             return (yield from self._find_started(target))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
 
     @staticmethod
-    def shared_by(target: Target) -> Hashable | None:
+    def batch_key(target: Target) -> Hashable | None:
         """Return the flow whose attempts the target is looked for among."""
         among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS, Kind.STARTED} and target.newest is None
         return target.flow_id if among_attempts else None
 
-    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
+    def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read one flow's attempts until all runs and starts that are due are found."""
         missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
-        starts = {target: target.mark for target in targets if target.kind is Kind.STARTED and target.mark}
-        due_ids = {target.run_id for target in targets[:due]}
-        due_marks = [starts[target] for target in targets[:due] if target in starts]
+        starts = {target: target.marker for target in targets if target.kind is Kind.STARTED and target.marker}
+        due_ids = {target.run_id for target in targets[:required_count]}
+        due_marks = [starts[target] for target in targets[:required_count] if target in starts]
         size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _NEWEST
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
@@ -218,26 +202,26 @@ class PortableApi:
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
             moved = len(read) > known  # a server that ignores the offset has no last page
-            is_short = pages < _MAX_PAGES_OF_START and any(mark.after_run_id not in read for mark in due_marks)
+            is_short = pages < _MAX_PAGES_OF_START and any(marker.after_run_id not in read for marker in due_marks)
             call = page.next if moved and (is_short or not due_ids.isdisjoint(missing)) else None
         attempts = tuple(read.values())
-        found |= {target: _runs_of_start(attempts, mark) for target, mark in starts.items()}
-        return Sighting(found, attempts)
+        found |= {target: _runs_of_start(attempts, marker) for target, marker in starts.items()}
+        return BatchResult(found, attempts)
 
     def _newest_for(
         self, targets: Sequence[Target], call: Call[Any], page: Page[FlowRun]
     ) -> dict[Target, tuple[FlowRun, ...]]:
         try:
             newest = newest_runs(self.info, call, page)[:_NEWEST]
-        except UnexpectedAnswer:  # those who wait for the newest one hear of it when they are looked at alone
+        except UnexpectedResponseError:  # those who wait for the newest one hear of it when they are looked at alone
             return {}
         return {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
 
-    def _find_started(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
-        sighting = yield from self.look_at_all((target,), 1, MAX_LIMIT)
+    def _find_started(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
+        sighting = yield from self.poll_batch((target,), 1, MAX_LIMIT)
         return sighting.found[target]
 
-    def _find_attempt(self, flow_id: str, run_id: str) -> Steps[tuple[FlowRun, ...]]:
+    def _find_attempt(self, flow_id: str, run_id: str) -> CallSequence[tuple[FlowRun, ...]]:
         call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
         seen: set[str | None] = set()
         while call:
@@ -248,7 +232,7 @@ class PortableApi:
             ids = {run.run_id for run in page.items}
             call = page.next if ids - seen else None  # a server that ignores the offset has no last page
             seen |= ids
-        raise NotFound(
+        raise NotFoundError(
             self.info.title,
             "GET",
             f"/v2/flows/{flow_id}/run",
@@ -257,7 +241,7 @@ class PortableApi:
             "take the run id from the flow's run attempts",
         )
 
-    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the steps that cancel a run attempt: only by its flow, so only while it alone is active there."""
         page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
         active = [run.run_id for run in page.items if run.is_active]
@@ -276,14 +260,14 @@ class PortableApi:
         yield self.cancel_flow(flow_id)
         return f"asked Portable to cancel flow {flow_id}, whose only active run is {run_id}"
 
-    def check(self) -> Steps[str]:
+    def check(self) -> CallSequence[str]:
         """Return the steps that try a connection: listing the flows is the cheapest documented read."""
         flows: tuple[Flow, ...] = yield self.list_flows()
         return f"Portable answers; this token sees {len(flows)} flow{'' if len(flows) == 1 else 's'}"
 
     def error_message(self, body: Any) -> str | None:
         """Return ``message`` of ``{"message": ...}``."""
-        return text_of(body.get("message")) if isinstance(body, Mapping) else None
+        return parse_text(body.get("message")) if isinstance(body, Mapping) else None
 
     def _command(self, path: str) -> Call[None]:
         return Call(self.info.name, Request("POST", path), lambda body: None, may_be_empty=True)
@@ -293,57 +277,52 @@ class PortableApi:
 
 
 def checked_flow_id(value: Any) -> str:
-    """
-    Return a flow's id as text.
+    """Return a flow's id as text.
 
-    :raises InvalidArgument: it is not a whole number.
+    :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example="568971")
 
 
 def checked_workflow_id(value: Any) -> str:
-    """
-    Return a workflow's id as text.
+    """Return a workflow's id as text.
 
-    :raises InvalidArgument: it is not a whole number.
+    :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="workflow_id", pattern=_ID, example="568971")
 
 
 def checked_run_id(value: Any) -> str:
-    """
-    Return a run attempt's id as text.
+    """Return a run attempt's id as text.
 
-    :raises InvalidArgument: it is not a whole number.
+    :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example="658423")
 
 
 def checked_sort(value: Any) -> str:
-    """
-    Return a sort order in upper case.
+    """Return a sort order in upper case.
 
-    :raises InvalidArgument: it is neither ``ASC`` nor ``DESC``.
+    :raises InvalidArgumentError: it is neither ``ASC`` nor ``DESC``.
     """
     order = word(value)
     if order not in {"ASC", "DESC"}:
-        raise InvalidArgument(f"sort must be ASC or DESC, got {value!r}")
+        raise InvalidArgumentError(f"sort must be ASC or DESC, got {value!r}")
     return order
 
 
-def _runs_of_start(attempts: Iterable[FlowRun], mark: StartMark) -> tuple[FlowRun, ...]:
-    """
-    Return the attempts that may be the run of a start, newest first: more than one where nothing tells them apart.
+def _runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
+    """Return the attempts that may be the run of a start, newest first: more than one where nothing tells them apart.
 
     Order decides (newer than the newest attempt before the start), and the time of creation on Portable's own clock.
     """
-    newer = takewhile(lambda run: run.run_id != mark.after_run_id, attempts)
-    return tuple(run for run in newer if run.trigger == "API" and mark.allows(run))
+    newer = takewhile(lambda run: run.run_id != marker.after_run_id, attempts)
+    return tuple(run for run in newer if run.trigger == "API" and marker.allows(run))
 
 
 def _required(value: str | None) -> str:
     if value is None:
-        raise InvalidArgument("this wait on Portable needs a flow_id (and a run_id for a single run)")
+        raise InvalidArgumentError("this wait on Portable needs a flow_id (and a run_id for a single run)")
     return value
 
 
@@ -354,7 +333,7 @@ def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]
 
 def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
     record = record_about(body, str(int(asked_id)))
-    completed_at = time_of(record.get("completedAt"))
+    completed_at = parse_time(record.get("completedAt"))
     lifecycle, disposition = _state(
         word(record.get("lifecycle")), word(record.get("disposition")), completed_at is not None
     )
@@ -368,14 +347,14 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         vendor_status=_vendor_status(record, _disposition_word(record)),
         completed_at=completed_at,
         resources=_resources(record),
-        errors=texts_of(record.get("errors")),
+        errors=parse_texts(record.get("errors")),
         url=APP_URL,
         raw=record,
     )
 
 
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
-    completed_at = time_of(record.get("completedAt"))
+    completed_at = parse_time(record.get("completedAt"))
     sent_outcome = _disposition_word(record)
     outcome = word(sent_outcome)
     lifecycle, disposition = _state(
@@ -387,15 +366,15 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
         service=PortableApi.info.name,
         kind=Kind.RUN,
         run_id=required_id(record, _ID),
-        flow_id=id_of(record.get("flow")) or flow_id,
+        flow_id=parse_id(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=_vendor_status(record, sent_outcome),
         trigger=_trigger(record),
-        created_at=time_of(record.get("createdAt")),
+        created_at=parse_time(record.get("createdAt")),
         completed_at=completed_at,
         resources=_resources(record),
-        errors=texts_of(record.get("errors")),
+        errors=parse_texts(record.get("errors")),
         url=APP_URL,
         raw=record,
     )
@@ -446,13 +425,13 @@ def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
 
 def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
     return ResourceCounts(
-        name=name_of(item.get("name")) or "",
-        extracted=count_of(item.get("extracted")),
-        analyzed=count_of(item.get("analyzed")),
-        loaded=count_of(item.get("loaded")),
-        errors=texts_of(item.get("errors")),
+        name=parse_name(item.get("name")) or "",
+        extracted=parse_count(item.get("extracted")),
+        analyzed=parse_count(item.get("analyzed")),
+        loaded=parse_count(item.get("loaded")),
+        errors=parse_texts(item.get("errors")),
     )
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:
-    return Flow(PortableApi.info.name, required_id(record), name_of(record.get("displayName")), None, record)
+    return Flow(PortableApi.info.name, required_id(record), parse_name(record.get("displayName")), None, record)

@@ -7,51 +7,36 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
+from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
-    InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    UnexpectedAnswer,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowruns.services.model import (
-    Call,
-    Disposition,
-    Flow,
-    FlowRun,
-    Kind,
-    Lifecycle,
-    Page,
-    Pages,
-    Part,
-    Request,
-    Rows,
-    Sighting,
-    StartMark,
-    Steps,
-    Target,
-)
-from airflow_provider_flowruns.services.reading import (
-    checked_id,
-    checked_limit,
-    count_of,
-    id_of,
+from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.parsing import (
+    estimate_size,
     is_of_flow,
-    name_of,
     newest_first,
+    parse_count,
+    parse_id,
+    parse_name,
+    parse_text,
+    parse_texts,
+    parse_time,
     read_rows,
     record_about,
-    record_of,
     required_id,
-    size_of,
     status_text,
-    text_of,
-    texts_of,
-    time_of,
+    unwrap_object,
     word,
 )
+from airflow_provider_flowruns.services.validation import checked_id, checked_limit
 
 #: The vendor's own bounds for one page of flow runs.
 DEFAULT_LIMIT = 100
@@ -84,13 +69,13 @@ class TableFlowApi:
         url_suffixes=("/v2",),
         hints={
             AuthenticationError: "put an API key from TableFlow's workspace settings in the connection's password",
-            PermissionDenied: "the API key may not do this; check which workspace it belongs to",
-            NotFound: "the id must belong to the workspace of this API key",
-            RateLimited: COMMON_HINTS["limit"],
-            UnexpectedAnswer: COMMON_HINTS["address"],
+            PermissionDeniedError: "the API key may not do this; check which workspace it belongs to",
+            NotFoundError: "the id must belong to the workspace of this API key",
+            RateLimitError: COMMON_HINTS["limit"],
+            UnexpectedResponseError: COMMON_HINTS["address"],
         },
         # Their list is of all flows' runs: for a few runs it is mostly others.
-        fewest_together=5,
+        min_batch_size=5,
     )
 
     @classmethod
@@ -111,8 +96,7 @@ class TableFlowApi:
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
     ) -> Pages[FlowRun]:
-        """
-        ``GET /v2/flows/runs``: the workspace's flow runs, newest first.
+        """``GET /v2/flows/runs``: the workspace's flow runs, newest first.
 
         What the filters should have left out is dropped again on arrival: the service's own example ignores them.
 
@@ -120,7 +104,7 @@ class TableFlowApi:
         :param status: only runs in this status.
         :param limit: runs a page, 1 to 1000.
         """
-        size = checked_limit(limit, most=MAX_LIMIT)
+        size = checked_limit(limit, maximum=MAX_LIMIT)
         # Empty text is no "not given": a template that found nothing must not list every flow's runs.
         flow = checked_flow_id(flow_id) if flow_id is not None else None
         wanted = checked_status(status)
@@ -146,21 +130,20 @@ class TableFlowApi:
         return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "flows", "data"))
 
     def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
-        """
-        ``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
+        """``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
 
         :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
         """
         request = Request("POST", f"/v2/flows/{checked_flow_id(flow_id)}/run", parts=parts)
-        return Call(self.info.name, request, lambda body: _read_run(record_of(body)))
+        return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
 
-    def cancel(self, flow_id: str, run_id: str) -> Steps[str]:
+    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return no steps at all: TableFlow cannot cancel a run."""
         return f"TableFlow run {run_id} goes on: TableFlow cannot cancel a run"
         yield  # makes this a generator, as its siblings are
 
-    def look(self, target: Target) -> Steps[tuple[FlowRun, ...]]:
+    def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         if target.kind is Kind.RUN and target.run_id:
             return ((yield self.get_flow_run(target.run_id)),)
@@ -173,29 +156,29 @@ class TableFlowApi:
             # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
             whole = self.list_runs_of_flow(target.flow_id)
             return newest_runs(self.info, whole, Page((yield whole)))[:limit]
-        if target.kind is Kind.STARTED and target.flow_id and target.mark:
-            found, _ = yield from self._find_started(target.flow_id, (target.mark,))
-            return found[target.mark]
-        raise InvalidArgument("a wait on TableFlow needs a run_id or a flow_id")
+        if target.kind is Kind.STARTED and target.flow_id and target.marker:
+            found, _ = yield from self._find_started(target.flow_id, (target.marker,))
+            return found[target.marker]
+        raise InvalidArgumentError("a wait on TableFlow needs a run_id or a flow_id")
 
     @staticmethod
-    def shared_by(target: Target) -> Hashable | None:
+    def batch_key(target: Target) -> Hashable | None:
         """Return the same for all targets that are one run, and for all starts of one flow."""
         if target.kind is Kind.STARTED:
             return Kind.STARTED, target.flow_id
         return Kind.RUN if target.kind is Kind.RUN else None
 
-    def look_at_all(self, targets: Sequence[Target], due: int, most: int) -> Steps[Sighting]:
+    def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
         if targets[0].kind is Kind.STARTED:
-            marks = {target: target.mark for target in targets if target.mark}
-            runs_by_mark, runs = yield from self._find_started(str(targets[0].flow_id), tuple(marks.values()))
-            return Sighting({target: runs_by_mark[mark] for target, mark in marks.items()}, runs)
-        missing = {target.run_id for target in targets[:due]}
+            markers = {target: target.marker for target in targets if target.marker}
+            runs_by_mark, runs = yield from self._find_started(str(targets[0].flow_id), tuple(markers.values()))
+            return BatchResult({target: runs_by_mark[marker] for target, marker in markers.items()}, runs)
+        missing = {target.run_id for target in targets[:required_count]}
         wanted = {target.run_id for target in targets}
         by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
-        call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(most, DEFAULT_LIMIT)).first
+        call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(max_runs, DEFAULT_LIMIT)).first
         while call:
             page: Page[FlowRun] = yield call
             read += page.items
@@ -204,14 +187,14 @@ class TableFlowApi:
             by_id |= here
             call = page.next if len(missing) > 1 and len(here) > 1 else None
         found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
-        return Sighting(found, tuple(read), size_of(read[0].raw) if read else 0)
+        return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0)
 
     def _find_started(
-        self, flow_id: str, marks: Sequence[StartMark]
-    ) -> Steps[tuple[dict[StartMark, tuple[FlowRun, ...]], tuple[FlowRun, ...]]]:
+        self, flow_id: str, markers: Sequence[StartMarker]
+    ) -> CallSequence[tuple[dict[StartMarker, tuple[FlowRun, ...]], tuple[FlowRun, ...]]]:
         """Return the runs of each start, and all that were read; one list serves all starts of the flow."""
-        intervals = [mark.interval for mark in marks if mark.interval]
-        earliest = min(intervals)[0] if len(intervals) == len(marks) else None
+        intervals = [marker.interval for marker in markers if marker.interval]
+        earliest = min(intervals)[0] if len(intervals) == len(markers) else None
         read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(flow_id=flow_id).first
         for _ in range(_MAX_PAGES_OF_START):
@@ -219,14 +202,14 @@ class TableFlowApi:
                 break
             page: Page[FlowRun] = yield call
             read += page.items
-            all_found = all(any(_is_started_by(mark, run) for run in read) for mark in marks)
+            all_found = all(any(_is_started_by(marker, run) for run in read) for marker in markers)
             call = None if all_found or _reaches_back_to(earliest, page.items) else page.next
-        return {mark: _runs_of_start(read, mark) for mark in marks}, tuple(read)
+        return {marker: _runs_of_start(read, marker) for marker in markers}, tuple(read)
 
-    def check(self) -> Steps[str]:
+    def check(self) -> CallSequence[str]:
         """Return the steps that try a connection: listing the active flows."""
         flows: tuple[Flow, ...] = yield self.list_flows()
-        workspaces = sorted({name for flow in flows if (name := name_of(flow.raw.get("workspace_id")))})
+        workspaces = sorted({name for flow in flows if (name := parse_name(flow.raw.get("workspace_id")))})
         where = f" of workspace {', '.join(workspaces[:5])}" if workspaces else ""
         return f"TableFlow answers; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
 
@@ -234,7 +217,7 @@ class TableFlowApi:
         """Return the words of ``{"error": ..., "message": ...}``."""
         if not isinstance(body, Mapping):
             return None
-        parts = [text for text in (text_of(body.get("error")), text_of(body.get("message"))) if text]
+        parts = [text for text in (parse_text(body.get("error")), parse_text(body.get("message"))) if text]
         return ": ".join(dict.fromkeys(parts)) or None
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
@@ -242,33 +225,30 @@ class TableFlowApi:
 
 
 def checked_run_id(value: Any) -> str:
-    """
-    Return a TableFlow run id.
+    """Return a TableFlow run id.
 
-    :raises InvalidArgument: it holds anything but letters, digits, ``_`` and ``-``.
+    :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
 
 
 def checked_flow_id(value: Any) -> str:
-    """
-    Return a TableFlow flow id.
+    """Return a TableFlow flow id.
 
-    :raises InvalidArgument: it holds anything but letters, digits, ``_`` and ``-``.
+    :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
 
 
 def checked_status(status: str | None) -> str | None:
-    """
-    Return a status as the filter takes it; None stays None.
+    """Return a status as the filter takes it; None stays None.
 
-    :raises InvalidArgument: the service has no such status.
+    :raises InvalidArgumentError: the service has no such status.
     """
     if status is None:
         return None
     if word(status) not in STATUSES:
-        raise InvalidArgument(f"status must be among {', '.join(sorted(STATUSES)).lower()}, got {status!r}")
+        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES)).lower()}, got {status!r}")
     return word(status).lower()
 
 
@@ -289,20 +269,20 @@ def _reaches_back_to(time: float | None, runs: Sequence[FlowRun]) -> bool:
     return time is not None and any(run.created_at and run.created_at.timestamp() < time for run in runs)
 
 
-def _is_started_by(mark: StartMark, run: FlowRun) -> bool:
+def _is_started_by(marker: StartMarker, run: FlowRun) -> bool:
     metadata = run.raw.get("metadata")
-    return isinstance(metadata, Mapping) and metadata.get(mark.correlation_key) == mark.correlation
+    return isinstance(metadata, Mapping) and metadata.get(marker.correlation_key) == marker.correlation
 
 
-def _runs_of_start(runs: Sequence[FlowRun], mark: StartMark) -> tuple[FlowRun, ...]:
+def _runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the runs that hold the start's value; with ``by_interval`` else those without metadata, by their time."""
-    own = tuple(run for run in runs if _is_started_by(mark, run))
-    if own or not mark.by_interval:
+    own = tuple(run for run in runs if _is_started_by(marker, run))
+    if own or not marker.by_interval:
         return own
     return tuple(
         replace(run, kind=Kind.STARTED)
         for run in runs
-        if not isinstance(run.raw.get("metadata"), Mapping) and word(run.trigger) in {"API", ""} and mark.allows(run)
+        if not isinstance(run.raw.get("metadata"), Mapping) and word(run.trigger) in {"API", ""} and marker.allows(run)
     )
 
 
@@ -324,15 +304,15 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
         run_id=required_id(record, _ID),
-        flow_id=id_of(record.get("flow_id")),
+        flow_id=parse_id(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=status_text(record.get("status")),
-        attempt=count_of(record.get("current_attempt")) or None,
-        trigger=name_of(record.get("trigger_method")),
-        created_at=time_of(record.get("created_at")),
-        started_at=time_of(record.get("start_time")),
-        completed_at=time_of(record.get("end_time")) or time_of(record.get("updated_at")) if ended else None,
+        attempt=parse_count(record.get("current_attempt")) or None,
+        trigger=parse_name(record.get("trigger_method")),
+        created_at=parse_time(record.get("created_at")),
+        started_at=parse_time(record.get("start_time")),
+        completed_at=parse_time(record.get("end_time")) or parse_time(record.get("updated_at")) if ended else None,
         errors=_run_errors(record) if disposition is Disposition.FAILED else (),
         url=APP_URL,
         raw=record,
@@ -340,15 +320,15 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
 
 
 def _run_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
-    if errors := texts_of(record.get("error")):
+    if errors := parse_texts(record.get("error")):
         return errors
     history = record.get("status_history")
     if isinstance(history, list) and history and isinstance(history[-1], Mapping):
-        return texts_of(history[-1].get("message"))
+        return parse_texts(history[-1].get("message"))
     return ()
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:
     active = record.get("active")
     enabled = active if isinstance(active, bool) else None
-    return Flow(TableFlowApi.info.name, required_id(record), name_of(record.get("name")), enabled, record)
+    return Flow(TableFlowApi.info.name, required_id(record), parse_name(record.get("name")), enabled, record)

@@ -9,13 +9,12 @@ from airflow_provider_flowruns.hooks.connection import check_extra, connection_s
 
 
 async def async_settings(service: str, conn_id: str) -> Settings:
-    """
-    Read a connection and return it as a client needs it.
+    """Read a connection and return it as a client needs it.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
     :raises ConfigurationError: there is no such connection here, or it cannot be used.
-    :raises ConnectionFailed: Airflow could not be asked for it just now.
+    :raises ServiceConnectionError: Airflow could not be asked for it just now.
     """
     with reading_connection(service, conn_id):
         connection = await get_async_connection(conn_id)

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from airflow_provider_flowruns.compat import get_asset_state, set_asset_state
+from airflow_provider_flowruns.compat.versions import get_asset_state, set_asset_state
 
 #: Seconds to sleep between the tries to reach the store.
 RETRY_AFTER = (1.0, 2.0, 4.0, 8.0)
@@ -19,8 +19,7 @@ LOG_EVERY = 10
 
 
 class TakenOver(Exception):
-    """
-    Another watcher has saved how far it got: this one stood still, and Airflow gave its work to another triggerer.
+    """Another watcher has saved how far it got: this one stood still, and Airflow gave its work to another triggerer.
 
     :param text: what the other one saved.
     """
@@ -31,8 +30,7 @@ class TakenOver(Exception):
 
 
 class CursorStore:
-    """
-    One text in the state store of the asset that a trigger watches; keeps nothing where there is no such store.
+    """One text in the state store of the asset that a trigger watches; keeps nothing where there is no such store.
 
     Its owner is not alone: a triggerer that stood still has been replaced by another one without noticing. So the
     store is read before it is written, and whoever finds another's text there learns of it. Airflow's store cannot
@@ -66,8 +64,7 @@ class CursorStore:
         return saved
 
     async def check(self) -> None:
-        """
-        Make sure that nobody else has saved anything; a store that cannot be reached for long is let pass.
+        """Make sure that nobody else has saved anything; a store that cannot be reached for long is let pass.
 
         :raises TakenOver: somebody has.
         """
@@ -77,8 +74,7 @@ class CursorStore:
             raise TakenOver(saved)
 
     async def save(self, text: str | None) -> None:
-        """
-        Save a text in place of the one before; a store that cannot be reached is tried again, and then left for now.
+        """Save a text in place of the one before; a store that cannot be reached is tried again, and then left for now.
 
         :param text: the text; None saves nothing.
         :raises TakenOver: somebody else has saved one, which stays.

@@ -6,8 +6,7 @@ import traceback
 
 
 def describe_fault(error: Exception) -> str:
-    """
-    Return a sentence about a fault of this package: its class and place only, since its words may hold a token.
+    """Return a sentence about a fault of this package: its class and place only, since its words may hold a token.
 
     :param error: the exception.
     """

@@ -12,16 +12,16 @@ from typing import Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_flowruns.client.aio import SharedClient
-from airflow_provider_flowruns.compat import task_state
-from airflow_provider_flowruns.outcomes import tell
-from airflow_provider_flowruns.services.errors import FlowRunsError
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.compat.versions import task_state
+from airflow_provider_flowruns.model.errors import FlowRunsError
+from airflow_provider_flowruns.polling.run_waiter import LogMessage, Outcome, RunWaiter, WaitResult
+from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.faults import describe_fault
-from airflow_provider_flowruns.triggers.finished import FlowRunFinishedTrigger
-from airflow_provider_flowruns.triggers.hub import hub_of
-from airflow_provider_flowruns.triggers.standstill import standstill_watch
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import News, Outcome, Verdict, Watch
+from airflow_provider_flowruns.triggers.flow_run_finished import FlowRunFinishedTrigger
+from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
+from airflow_provider_flowruns.triggers.standstill import standstill_detector
 
 __all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
@@ -41,13 +41,12 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class FlowRunTrigger(BaseTrigger):
-    """
-    Wait for a run and fire one event: the wait's verdict, see ``waiting.watch.Verdict.to_dict``.
+    """Wait for a run and fire one event: the wait's verdict, see ``polling.run_waiter.WaitResult.to_dict``.
 
     It observes only. Its deadline and freshness guards are absolute, so a triggerer restart changes neither.
 
     :param conn_id: Airflow connection of the watched service; never its secrets.
-    :param watch: the wait so far, as JSON text (``waiting.watch.Watch.to_json``).
+    :param waiter: the wait so far, as JSON text (``polling.run_waiter.Watch.to_json``).
     :param cancel_on_kill: cancel the run when the waiting task is marked failed or succeeded; only for a run that the
         task itself started.
     """
@@ -56,44 +55,44 @@ class FlowRunTrigger(BaseTrigger):
     #: comes before the scheduler has noticed the deferral, which takes up to 5 s, can fail the task.
     first_wait: ClassVar[tuple[float, float]] = (5.5, 8.0)
 
-    def __init__(self, conn_id: str, watch: str, cancel_on_kill: bool = False) -> None:
+    def __init__(self, conn_id: str, waiter: str, cancel_on_kill: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
-        self.watch = watch
+        self.waiter = waiter
         self.cancel_on_kill = cancel_on_kill
 
     @cached_property
-    def _wait_so_far(self) -> Watch:
+    def _wait_so_far(self) -> RunWaiter:
         # Not in the constructor: one that raises ends the whole triggerer, and with it all other triggers.
-        return Watch.from_json(self.watch)
+        return RunWaiter.from_json(self.waiter)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are plain texts."""
         return (
             "airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger",
-            {"conn_id": self.conn_id, "watch": self.watch, "cancel_on_kill": self.cancel_on_kill},
+            {"conn_id": self.conn_id, "waiter": self.waiter, "cancel_on_kill": self.cancel_on_kill},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until the wait is over, then fire its verdict, once; whatever goes wrong, the task learns of it."""
         try:
-            verdict = await self._until_over()
+            result = await self._until_over()
         except Exception as error:
-            verdict = Verdict(Outcome.UNOBSERVABLE, self._describe_failure(error))
+            result = WaitResult(Outcome.UNOBSERVABLE, self._describe_failure(error))
             await asyncio.sleep(self.first_wait[0])
         # Nothing may follow: core takes a trigger that goes on after its event for a killed one.
-        yield TriggerEvent(verdict.to_dict())  # type: ignore[no-untyped-call]
+        yield TriggerEvent(result.to_dict())  # type: ignore[no-untyped-call]
 
-    async def _until_over(self) -> Verdict:
-        watch = self._wait_so_far
-        service = watch.plan.service
+    async def _until_over(self) -> WaitResult:
+        waiter = self._wait_so_far
+        service = waiter.config.service
         # Only a trigger that may cancel has to know whether its loop stood still.
-        with standstill_watch() if self.cancel_on_kill else nullcontext():
+        with standstill_detector() if self.cancel_on_kill else nullcontext():
             async with SharedClient(service, self.conn_id, async_settings) as client:
-                hub = hub_of(client, service, self.conn_id)
-                watch.usual = hub.usual
-                first_wait = self._first_wait(watch, Clock().now())
-                return await hub.until_over(watch, _tell, first_wait)
+                poll_loop = get_poll_loop(client, service, self.conn_id)
+                waiter.durations = poll_loop.durations
+                first_wait = self._first_wait(waiter, Clock().now())
+                return await poll_loop.until_over(waiter, _tell, first_wait)
 
     def _describe_failure(self, error: Exception) -> str:
         if "_wait_so_far" not in self.__dict__:
@@ -115,7 +114,7 @@ class FlowRunTrigger(BaseTrigger):
             self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")
             return
         try:
-            service, target = self._wait_so_far.plan.service, self._wait_so_far.target
+            service, target = self._wait_so_far.config.service, self._wait_so_far.target
         except Exception as error:
             self.log.warning("The task's run is not cancelled and may go on: %s", self._describe_failure(error))
             return
@@ -137,24 +136,23 @@ class FlowRunTrigger(BaseTrigger):
             self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
 
     def _why_it_may_have_ended_elsewhere(self) -> str | None:
-        """
-        Return why a task that is over need not have been killed; None when it must have been.
+        """Return why a task that is over need not have been killed; None when it must have been.
 
         Whoever took the trigger over from a triggerer that stood still may have ended the wait, and with it the task.
         """
-        if Clock().now() >= self._wait_so_far.plan.deadline:
+        if Clock().now() >= self._wait_so_far.config.deadline:
             return "its wait's time was over, so that it may have ended by itself"
-        if (seconds := standstill_watch().recent_seconds()) is not None:
+        if (seconds := standstill_detector().recent_seconds()) is not None:
             return f"this triggerer stood still for {seconds:.0f} s, so that another one may have ended the wait"
         return None
 
-    def _first_wait(self, watch: Watch, now: float) -> float:
+    def _first_wait(self, waiter: RunWaiter, now: float) -> float:
         earliest, latest = self.first_wait
         # A wait that is old by now was taken over from another triggerer, with many others.
-        spread = max(latest - earliest, watch.next_look(now))
-        return min(max(0.0, watch.deadline - now), earliest + random.random() * spread)
+        spread = max(latest - earliest, waiter.next_poll(now))
+        return min(max(0.0, waiter.deadline - now), earliest + random.random() * spread)
 
 
-def _tell(news: tuple[News, ...]) -> None:
+def _tell(messages: tuple[LogMessage, ...]) -> None:
     # One logger for all: with one for each wait, its objects would be a quarter of what a wait holds.
-    tell(FlowRunTrigger.logger(), news)
+    log_messages(FlowRunTrigger.logger(), messages)

@@ -17,9 +17,8 @@ MIN_STANDSTILL_SECONDS = 10.0
 DOUBTFUL_SECONDS = 120.0
 
 
-class StandstillWatch:
-    """
-    Ticks in an event loop while somebody is in its ``with`` block, and remembers when the loop last stood still.
+class StandstillDetector:
+    """Ticks in an event loop while somebody is in its ``with`` block, and remembers when the loop last stood still.
 
     Both clocks count: a monotonic one may not go on while a machine is paused. A wall clock that is set forward looks
     like a standstill, which errs on the careful side.
@@ -32,7 +31,7 @@ class StandstillWatch:
         self._length = 0.0
         self._over_at: float | None = None
 
-    def __enter__(self) -> StandstillWatch:
+    def __enter__(self) -> StandstillDetector:
         self._users += 1
         if self._users == 1:
             self._ticked_at = _clocks()
@@ -73,9 +72,9 @@ def _clocks() -> tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, StandstillWatch] = WeakKeyDictionary()
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, StandstillDetector] = WeakKeyDictionary()
 
 
-def standstill_watch() -> StandstillWatch:
+def standstill_detector() -> StandstillDetector:
     """Return the watch of the running event loop."""
-    return _watches.setdefault(asyncio.get_running_loop(), StandstillWatch())
+    return _watches.setdefault(asyncio.get_running_loop(), StandstillDetector())

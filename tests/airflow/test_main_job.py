@@ -116,7 +116,7 @@ def test_missing_connection_is_reported(scenario: Scenario, task_id: str) -> Non
 @pytest.mark.parametrize("task_id", ENDPOINTS)
 def test_unknown_id_is_reported(scenario: Scenario, task_id: str) -> None:
     error = get_error_line(scenario, "unknown id", task_id)
-    assert error.startswith("NotFound: ")
+    assert error.startswith("NotFoundError: ")
     assert UNKNOWN_NUMBER in error or UNKNOWN_ID in error
     assert f"connection '{SERVICE_BY_TASK[task_id]}_default'" in error
 
@@ -124,5 +124,5 @@ def test_unknown_id_is_reported(scenario: Scenario, task_id: str) -> None:
 @pytest.mark.parametrize("task_id", ENDPOINTS)
 def test_malformed_id_is_rejected_before_any_request(scenario: Scenario, task_id: str) -> None:
     error = get_error_line(scenario, "malformed id", task_id)
-    assert error.startswith("InvalidArgument: ")
+    assert error.startswith("InvalidArgumentError: ")
     assert repr(MALFORMED_ID) in error

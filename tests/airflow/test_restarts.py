@@ -29,9 +29,9 @@ def load_plans(airflow: RealAirflow) -> list[dict[str, Any]]:
 
 def _find_watch(kwargs: Any) -> str:
     # Airflow wraps mappings when it serializes them.
-    while "watch" not in kwargs:
+    while "waiter" not in kwargs:
         kwargs = kwargs.get("__var", kwargs.get("__data__"))
-    return str(kwargs["watch"])
+    return str(kwargs["waiter"])
 
 
 def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_sandbox: Sandbox) -> None:

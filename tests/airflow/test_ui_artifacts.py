@@ -15,10 +15,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from airflow_provider_flowruns.lineage import RUN_FACET
-from airflow_provider_flowruns.lineage_facet import SCHEMA_FILE
-from airflow_provider_flowruns.outlets import FACTS
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.tasks.lineage import RUN_FACET
+from airflow_provider_flowruns.tasks.lineage_facet import SCHEMA_FILE
+from airflow_provider_flowruns.tasks.outlets import FACTS
 from tests.airflow.dags.ui_artifacts import ALARM_FLOW_ID
 from tools.real_airflow import RealAirflow
 from tools.stepped_clock import SteppedClock

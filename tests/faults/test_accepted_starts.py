@@ -160,7 +160,7 @@ def test_a_lost_start_is_not_repeated_without_a_good_response(
     make = operator(service, flow, error_budget=0.5)
     for number in (1, 2):
         end = run_task(make, task_context(store, try_number=number))
-        assert end.error in {"FlowRunUnobservable", "NotFound"}, end
+        assert end.error in {"FlowRunUnobservable", "NotFoundError"}, end
     assert len(started(sandbox, flow)) == 1
 
 
@@ -299,5 +299,5 @@ def test_a_list_that_may_not_be_read_shows_before_the_flow_is_started(sandbox: S
     )
     store = StateStore()
     end = run_task(operator("activepieces", flow), task_context(store))
-    assert (end.error, started(sandbox, flow), store.values) == ("PermissionDenied", [], {})
+    assert (end.error, started(sandbox, flow), store.values) == ("PermissionDeniedError", [], {})
     assert sandbox.ledger.count(method="POST") == 0

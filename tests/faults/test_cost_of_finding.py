@@ -87,8 +87,8 @@ def test_the_waits_for_starts_of_one_flow_share_a_list(
     events = wait_in_one_triggerer(deferred)
 
     assert {event["outcome"] for event in events} == {"succeeded"}
-    looks = 10  # in ten seconds, of each wait
-    assert requests(sandbox, service)["list"] <= 10 * looks / 2
+    polls = 10  # in ten seconds, of each wait
+    assert requests(sandbox, service)["list"] <= 10 * polls / 2
 
 
 def test_other_runs_of_the_flow_are_not_read_again_and_again(sandbox: Sandbox, operator: Make) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
-from airflow_provider_flowruns.triggers import hub
+from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
 #: Seconds in which the runs end, and far more than the waits for them take on a slow machine.
 SHORTEST, LONGEST = 4.0, 14.0
-PATIENCE = 1_800.0
+PERMANENT_ERROR_INTERVAL_SECONDS = 1_800.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Waiting:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.5, 2.0))
-    monkeypatch.setattr(hub, "FIRST_HOLD", 0.5)
+    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.5)
     with Sandbox() as running:
         for name, value in running.connections().items():
             monkeypatch.setenv(name, value)
@@ -43,16 +43,16 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 def trigger_on(service: str, kind: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
     now = Clock().now()
-    plan = WatchPlan(
+    config = WaitConfig(
         service=service,
         kind=kind,
         flow_id=None if flow_id is None else str(flow_id),
         run_id=None if run_id is None else str(run_id),
         interval=3.0,
-        deadline=now + PATIENCE,
-        error_budget=PATIENCE,
+        deadline=now + PERMANENT_ERROR_INTERVAL_SECONDS,
+        error_budget=PERMANENT_ERROR_INTERVAL_SECONDS,
     )
-    return FlowRunTrigger(conn_id=f"{service}_default", watch=Watch(plan, now).to_json())
+    return FlowRunTrigger(conn_id=f"{service}_default", waiter=RunWaiter(config, now).to_json())
 
 
 def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
@@ -103,7 +103,7 @@ def test_every_wait_ends_with_the_true_outcome_of_its_run(sandbox: Sandbox) -> N
     add_trouble(sandbox)
 
     async def together() -> list[str]:
-        async with asyncio.timeout(PATIENCE / 2):
+        async with asyncio.timeout(PERMANENT_ERROR_INTERVAL_SECONDS / 2):
             return await asyncio.gather(*map(outcome_of, waits))
 
     outcomes = asyncio.run(together())

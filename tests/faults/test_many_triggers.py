@@ -14,11 +14,11 @@ from airflow.triggers.base import TriggerEvent
 from blockbuster import blockbuster_ctx
 
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import connection
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
 WAITS = 200
 
@@ -55,7 +55,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def trigger_on(service: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
     now = Clock().now()
-    plan = WatchPlan(
+    config = WaitConfig(
         service=service,
         kind="run",
         flow_id=str(flow_id) if service == "portable" else None,
@@ -63,7 +63,7 @@ def trigger_on(service: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
         interval=0.5,
         deadline=now + 60,
     )
-    return FlowRunTrigger(conn_id=f"{service}_default", watch=Watch(plan, now).to_json())
+    return FlowRunTrigger(conn_id=f"{service}_default", waiter=RunWaiter(config, now).to_json())
 
 
 async def event_of(trigger: FlowRunTrigger) -> TriggerEvent:
@@ -92,7 +92,7 @@ def test_waits_of_one_connection_share_everything(service: str, sandbox: Sandbox
 
     verdicts = run_all([trigger_on(service, flow.id, runs[number % 2].id) for number in range(WAITS)])
 
-    outcomes = [verdict["outcome"] for verdict in verdicts]
+    outcomes = [result["outcome"] for result in verdicts]
     assert outcomes == ["succeeded", "failed"] * (WAITS // 2)
     assert lookups == {f"{service}_default": 1}
     assert sandbox.ledger.connections_opened <= MAX_CONNECTIONS
@@ -169,7 +169,7 @@ def test_a_token_that_stays_wrong_is_looked_up_again_once_and_refused(
 
     verdicts = run_all([trigger_on("portable", flow.id, run.id) for _ in range(20)])
 
-    assert {(verdict["outcome"], verdict["error"]["class"]) for verdict in verdicts} == {
+    assert {(result["outcome"], result["error"]["class"]) for result in verdicts} == {
         ("refused", "AuthenticationError")
     }
     assert lookups == {"portable_default": 2}

@@ -13,9 +13,9 @@ import filelock
 import pytest
 
 from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.operators import lock as lock_module
-from airflow_provider_flowruns.operators.lock import StartLockTimeout, one_at_a_time
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.tasks import start_lock as lock_module
+from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, one_at_a_time
 from tests.faults.starts import Make, add_flow, started
 from tests.parity.modes import run_task, task_context
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesRetryFlowRunOperator
 from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.services.errors import InvalidArgument
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
 from tests.parity.modes import End, StateStore, run_task, task_context
 
@@ -373,7 +373,7 @@ def test_an_empty_list_of_runs_to_cancel_is_refused_before_any_request(sandbox: 
     flow = sandbox.activepieces.add_flow()
     paused = flow.add_run(outcome="PAUSED", waiting=0.0, running=0.0)
     for none in ([], (), iter(())):
-        with pytest.raises(InvalidArgument, match="run_ids must not be empty"):
+        with pytest.raises(InvalidArgumentError, match="run_ids must not be empty"):
             ActivepiecesHook().cancel_flow_runs(none)
     assert sandbox.ledger.count() == 0
     assert paused.canceled is False
@@ -383,5 +383,5 @@ def test_nothing_is_started_where_the_newest_attempt_cannot_be_read(sandbox: San
     flow = add_flow(sandbox, "portable")
     sandbox.faults.add("json", body={"data": [{"id": {}}]}, method="GET", path="/run$", times=None)
     end = run_task(operator("portable", flow), task_context())
-    assert (end.state, end.error) == ("failed", "UnexpectedAnswer")
+    assert (end.state, end.error) == ("failed", "UnexpectedResponseError")
     assert started(sandbox, flow) == []

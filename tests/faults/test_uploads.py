@@ -90,18 +90,18 @@ def test_bad_files_fail_before_anything_is_sent(
         for key, paths in files.items()
     }
     end = start(flow, files=full)
-    assert (end.error, said in end.message) == ("InvalidArgument", True), end
+    assert (end.error, said in end.message) == ("InvalidArgumentError", True), end
     assert sandbox.ledger.count(method="POST") == 0
 
 
 @pytest.mark.parametrize(("argument", "value"), [("file_metadata", {}), ("guidance", "Look at the bottom")])
 def test_unknown_field_keys_are_named(argument: str, value: Any, sandbox: Sandbox, flow: Any, folder: Path) -> None:
     end = start(flow, files={"invoice": str(folder / "a.pdf")}, **{argument: {"other": value}})
-    assert (end.error, f"{argument} names other" in end.message) == ("InvalidArgument", True), end
+    assert (end.error, f"{argument} names other" in end.message) == ("InvalidArgumentError", True), end
     assert sandbox.ledger.count(method="POST") == 0
 
 
 def test_unknown_flow_is_named(sandbox: Sandbox, flow: Any) -> None:
     end = run_task(lambda: TableFlowRunFlowOperator(task_id="start", flow_id="A" * 16), task_context())
-    assert (end.error, "not among the workspace's active flows" in end.message) == ("InvalidArgument", True), end
+    assert (end.error, "not among the workspace's active flows" in end.message) == ("InvalidArgumentError", True), end
     assert sandbox.ledger.count(method="POST") == 0

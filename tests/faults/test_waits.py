@@ -14,12 +14,12 @@ import pytest
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.hooks import base
+from airflow_provider_flowruns.polling import intervals as pace
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.task import WaitingTask
+from airflow_provider_flowruns.tasks.base import WaitingTask
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting import pace
 from tests.parity.cases import KINDS, Kind
 from tests.parity.modes import MODES, run_in
 
@@ -150,7 +150,7 @@ def test_a_run_that_was_there_and_is_gone_is_unobservable(
 def test_a_permission_that_is_taken_away_ends_the_wait_at_once(mode: str, sandbox: Sandbox) -> None:
     make = sensor_on(KINDS[0], sandbox, "RUNNING")
     fault = sandbox.faults.add("status", status=403, times=None, after=1)
-    assert run_in(mode, make).error == "PermissionDenied"
+    assert run_in(mode, make).error == "PermissionDeniedError"
     assert fault.hits == 1
 
 

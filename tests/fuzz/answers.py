@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_flowruns.services.model import Request, Response
+from airflow_provider_flowruns.model.calls import Request, Response
 from tests.fuzz.documented import fitting, others
 
 TOKEN = "sk-made-up+token/0123456789"
@@ -56,8 +56,7 @@ RAW = (
 
 
 def answer(random: Random, request: Request) -> Response:
-    """
-    Return a random answer; two random generators with one seed make the same.
+    """Return a random answer; two random generators with one seed make the same.
 
     :param random: the dice.
     :param request: the request to be answered.

@@ -109,8 +109,7 @@ FITTING: tuple[tuple[str, tuple[Any, ...]], ...] = (
 
 @cache
 def fitting(method: str, path: str) -> tuple[Any, ...]:
-    """
-    Return the answers that are documented for a request; those of others where none is.
+    """Return the answers that are documented for a request; those of others where none is.
 
     :param method: HTTP method in upper case.
     :param path: path of the request.

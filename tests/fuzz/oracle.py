@@ -1,5 +1,4 @@
-"""
-What the services' documents call a success, written down a second time and on its own.
+"""What the services' documents call a success, written down a second time and on its own.
 
 It reads a body with nothing but the standard library, and knows no more of this package than the names of the services.
 """
@@ -18,8 +17,7 @@ MISSING = (None, "", {})
 
 
 def successes(service: str, body: bytes) -> set[str]:
-    """
-    Return the ids of all records in a body, wherever in it they stand, that are about a run that succeeded.
+    """Return the ids of all records in a body, wherever in it they stand, that are about a run that succeeded.
 
     :param service: registry name of the service.
     :param body: the body; one that is no JSON has none.
@@ -42,8 +40,7 @@ def as_id(value: Any) -> str:
 
 
 def is_behind_a_newer_run(run_id: str, created: str, rows: list[Any]) -> bool:
-    """
-    Tell whether a list that should come newest first has a run that is newer than one of its runs, or may be.
+    """Tell whether a list that should come newest first has a run that is newer than one of its runs, or may be.
 
     :param run_id: the run's id.
     :param created: name of the field with the time of creation.

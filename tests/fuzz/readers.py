@@ -9,24 +9,14 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from airflow_provider_flowruns.client.policy import Walk, result_of
-from airflow_provider_flowruns.client.settings import Settings, settings_from
+from airflow_provider_flowruns.client.pagination import Paginator
+from airflow_provider_flowruns.client.responses import read_result
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
+from airflow_provider_flowruns.model.calls import Call, Page, Pages, Response
+from airflow_provider_flowruns.model.errors import ApiError, FlowRunsError
+from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, Flow, FlowRun, Kind
+from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
 from airflow_provider_flowruns.services.base import cancel_run
-from airflow_provider_flowruns.services.errors import ApiError, FlowRunsError
-from airflow_provider_flowruns.services.model import (
-    MAX_ERROR_CHARS,
-    Call,
-    Disposition,
-    Flow,
-    FlowRun,
-    Kind,
-    Page,
-    Pages,
-    Response,
-    Sighting,
-    StartMark,
-    Target,
-)
 from tests.fuzz.answers import TOKEN, TOKEN_FORMS, answer, texts_in
 from tests.fuzz.documented import (
     ATTEMPT_NUMBER,
@@ -48,7 +38,7 @@ MAX_SHOWN_CHARS = 500
 MAX_ERROR_TEXT_CHARS = 2_000
 MAX_INTEGER = 2**63 - 1
 
-MARK = StartMark(
+MARK = StartMarker(
     "dag/run/task/-1/0123456789ab",
     "correlation",
     since=1_682_366_228.0,
@@ -69,7 +59,7 @@ class Wrong(AssertionError):
 
 def _settings(service: str) -> Settings:
     extra = {"project_id": PROJECT_ID} if service == "activepieces" else {}
-    return settings_from(service, "fuzz", host=None, schema=None, port=None, password=TOKEN, extra=extra)
+    return parse_settings(service, "fuzz", host=None, schema=None, port=None, password=TOKEN, extra=extra)
 
 
 SETTINGS = {service: _settings(service) for service in LISTS}
@@ -81,19 +71,19 @@ TARGETS = {
         Target("portable", Kind.RUN, str(FLOW_NUMBER), str(ATTEMPT_NUMBER)),
         Target("portable", Kind.FLOW_RUNS, str(FLOW_NUMBER)),
         Target("portable", Kind.FLOW_RUNS, str(FLOW_NUMBER), newest=3),
-        Target("portable", Kind.STARTED, str(FLOW_NUMBER), mark=MARK),
+        Target("portable", Kind.STARTED, str(FLOW_NUMBER), marker=MARK),
     ],
     "activepieces": [
         Target("activepieces", Kind.RUN, FLOW_ID, RUN_ID),
         Target("activepieces", Kind.FLOW_RUNS, FLOW_ID),
         Target("activepieces", Kind.FLOW_RUNS, FLOW_ID, newest=3),
-        Target("activepieces", Kind.STARTED, FLOW_ID, mark=MARK),
+        Target("activepieces", Kind.STARTED, FLOW_ID, marker=MARK),
     ],
     "tableflow": [
         Target("tableflow", Kind.RUN, DOCUMENT_FLOW_ID, DOCUMENT_ID),
         Target("tableflow", Kind.FLOW_RUNS, DOCUMENT_FLOW_ID),
         Target("tableflow", Kind.FLOW_RUNS, DOCUMENT_FLOW_ID, newest=3),
-        Target("tableflow", Kind.STARTED, DOCUMENT_FLOW_ID, mark=MARK),
+        Target("tableflow", Kind.STARTED, DOCUMENT_FLOW_ID, marker=MARK),
     ],
 }
 PORTABLE, ACTIVEPIECES, TABLEFLOW = APIS["portable"], APIS["activepieces"], APIS["tableflow"]
@@ -138,8 +128,7 @@ class Exchange:
 
 
 class Questions:
-    """
-    Asks all there is to ask of the services, and answers at random.
+    """Asks all there is to ask of the services, and answers at random.
 
     :param seed: two with the same seed ask and answer the same.
     """
@@ -152,8 +141,7 @@ class Questions:
         self._asked = 0
 
     def ask(self, answers: int) -> None:
-        """
-        Ask until there were so many answers.
+        """Ask until there were so many answers.
 
         :raises Wrong: for an answer of which something came that must not; the message says how to see it again.
         """
@@ -162,8 +150,7 @@ class Questions:
             self._asked += 1
 
     def ask_one(self, number: int) -> None:
-        """
-        Ask the question of a number, whatever was asked before.
+        """Ask the question of a number, whatever was asked before.
 
         :param number: from 0.
         :raises Wrong: something came of its answers that must not.
@@ -205,26 +192,26 @@ class _Question:
         if isinstance(asked, Call):
             self._check_result(self._send(asked))
             return
-        walk = Walk(asked)
+        paginator = Paginator(asked)
         for _ in range(3):
-            if walk.call is None:
+            if paginator.call is None:
                 return
-            page = self._send(walk.call)
+            page = self._send(paginator.call)
             self._check_result(page)
-            walk.take(page)
+            paginator.take(page)
 
     def _look(self, target: Target) -> None:
-        runs = self._drive(APIS[self._service].look(target))
+        runs = self._drive(APIS[self._service].poll(target))
         self._check_result(runs)
         if target.kind is Kind.FLOW_RUNS and runs:
             self._check_newest(runs[0])
 
     def _look_at_all(self) -> None:
         api = APIS[self._service]
-        key = self._random.choice([key for key in map(api.shared_by, TARGETS[self._service]) if key is not None])
-        targets = [one for one in TARGETS[self._service] if api.shared_by(one) == key]
+        key = self._random.choice([key for key in map(api.batch_key, TARGETS[self._service]) if key is not None])
+        targets = [one for one in TARGETS[self._service] if api.batch_key(one) == key]
         targets += [replace(one, run_id=_earlier(one.run_id)) for one in targets if one.kind is Kind.RUN]
-        sighting: Sighting = self._drive(api.look_at_all(targets, len(targets), 3))
+        sighting: BatchResult = self._drive(api.poll_batch(targets, len(targets), 3))
         self._check_result(sighting)
         for target, runs in sighting.found.items():
             if target.kind is Kind.RUN and [one.run_id for one in runs] != [target.run_id]:
@@ -258,7 +245,7 @@ class _Question:
     def _send(self, call: Call[Any]) -> Any:
         response = answer(self._random, call.request)
         self.exchanges.append(Exchange(call, response))
-        return result_of(SETTINGS[call.service], call, response)
+        return read_result(SETTINGS[call.service], call, response)
 
     # -- what must be true
 
@@ -321,7 +308,7 @@ def _earlier(run_id: str | None) -> str:
 def _items_of(result: Any) -> Iterator[Any]:
     if isinstance(result, Page):
         result = result.items
-    if isinstance(result, Sighting):
+    if isinstance(result, BatchResult):
         result = (*result.runs, *(run for runs in result.found.values() for run in runs))
     yield from result if isinstance(result, tuple) else (result,)
 

@@ -12,11 +12,7 @@ from airflow.providers.common.compat.sdk import timezone
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
-from airflow_provider_flowruns.sensors.portable import (
-    PortableFlowRunSensor,
-    PortableFlowSensor,
-    PortableWorkflowSensor,
-)
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor, PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
 
 
@@ -71,8 +67,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Case:
-    """
-    A situation and what every mode must make of it.
+    """A situation and what every mode must make of it.
 
     :param prepare: makes the situation in the sandbox and returns the sensor's arguments.
     :param error: class of the exception, None for success.
@@ -190,11 +185,11 @@ CASES = (
     Case("503 until the year 9999, once", _asks_for_silence(503, YEAR_9999)),
     Case("429 for a day", _asks_for_silence(429, A_DAY, times=None), "FlowRunUnobservable", soft=False),
     Case("503 until the year 9999", _asks_for_silence(503, YEAR_9999, times=None), "FlowRunUnobservable", soft=False),
-    Case("404 for a day", _asks_for_silence(404, A_DAY, times=None), "NotFound", soft=False),
+    Case("404 for a day", _asks_for_silence(404, A_DAY, times=None), "NotFoundError", soft=False),
     Case("unobservable", _unobservable, "FlowRunUnobservable", soft=False),
     Case("auth error", _bad_token, "AuthenticationError", soft=False),
     Case("auth error during the wait", _token_ends, "AuthenticationError", soft=False),
-    Case("not found", _not_found, "NotFound", soft=False),
+    Case("not found", _not_found, "NotFoundError", soft=False),
     Case("stale success then fresh success", _stale_then_fresh),
     Case("stale success only", _stale_only, "AirflowSensorTimeout"),
     Case("never ran", _never_ran, "AirflowSensorTimeout"),

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from airflow_provider_flowruns.polling import intervals as pace
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting import pace
 from tests.airflow_versions import replace_reschedule_query
 
 

@@ -66,7 +66,7 @@ def test_a_guard_that_renders_to_nothing_is_refused(kind: Kind, name: str, mode:
     flow.add_run(outcome="SUCCEEDED", ago=30 * 24 * 60 * 60.0)
     for template, native in TEMPLATES:
         end = run_in(mode, rendered(kind, sandbox, flow.id, native, **{name: template}))
-        assert (end.state, end.error) == ("failed", "InvalidArgument"), (template, end)
+        assert (end.state, end.error) == ("failed", "InvalidArgumentError"), (template, end)
         assert end.message.startswith(f"{name} rendered to nothing"), end.message
     assert sandbox.ledger.count() == 0
 
@@ -78,7 +78,7 @@ def test_a_guard_from_a_task_without_a_result_is_refused(kind: Kind, name: str, 
     flow.add_run(outcome="SUCCEEDED", ago=60.0)
     result = {name: lambda: BaseOperator(task_id="above").output}
     end = run_in(mode, rendered(kind, sandbox, flow.id, False, **result))
-    assert (end.state, end.error) == ("failed", "InvalidArgument"), end
+    assert (end.state, end.error) == ("failed", "InvalidArgumentError"), end
     assert sandbox.ledger.count() == 0
 
 
@@ -97,7 +97,7 @@ def test_a_guard_that_cannot_be_right_is_refused_when_it_is_rendered(value: str,
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="SUCCEEDED", ago=60.0)
     end = run_in(mode, rendered(kind, sandbox, flow.id, False, completed_after=f"{{{{ '{value}' }}}}"))
-    assert (end.state, end.error) == ("failed", "InvalidArgument"), end
+    assert (end.state, end.error) == ("failed", "InvalidArgumentError"), end
     assert end.message.startswith("completed_after must"), end.message
     assert sandbox.ledger.count() == 0
 

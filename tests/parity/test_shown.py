@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_flowruns.compat import alias_extra
-from airflow_provider_flowruns.lineage import RUN_FACET
+from airflow_provider_flowruns.compat.versions import alias_extra
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
-from airflow_provider_flowruns.outlets import FACTS
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.task import WaitingTask
+from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.tasks.lineage import RUN_FACET
+from airflow_provider_flowruns.tasks.outlets import FACTS
 from tests.asset_events import OutletEventAccessors, alias_events
 from tests.parity.cases import KINDS, Kind
 from tests.parity.modes import MODES, End, run_in, run_task, task_context

@@ -1,5 +1,4 @@
-"""
-Everything public explains itself, arguments included. Public is what has no leading underscore on the way to it.
+"""Everything public explains itself, arguments included. Public is what has no leading underscore on the way to it.
 
 * A module, a class, a function, a method and a property each have a docstring.
 * An argument is explained as ``:param name:`` in the docstring of its function; the arguments of a class, which are

@@ -23,11 +23,7 @@ from airflow_provider_flowruns.operators.tableflow import (
     TableFlowRunFlowOperator,
 )
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
-from airflow_provider_flowruns.sensors.portable import (
-    PortableFlowRunSensor,
-    PortableFlowSensor,
-    PortableWorkflowSensor,
-)
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor, PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
 
 try:
@@ -112,14 +108,14 @@ def test_xcom_is_asked_only_for_what_may_have_been_pushed(make, arguments, monke
 
     task = make(task_id="task", **arguments)
     assert (shown(task), asked) == ("", [])
-    task.see({"url": "https://a.run/"}, {"ti": TaskInstance()})
+    task.record_run({"url": "https://a.run/"}, {"ti": TaskInstance()})
     assert (shown(task), asked) == ("https://a.run/", [])
 
     resumed = make(task_id="task", **arguments)
     resumed.goes_on = lambda context: None
     resumed.resume_execution("goes_on", {}, {})
     assert shown(resumed) == "https://pushed.before/"
-    resumed.see({"url": "https://a.run/"}, {"ti": TaskInstance()})
+    resumed.record_run({"url": "https://a.run/"}, {"ti": TaskInstance()})
     assert shown(resumed) == "https://a.run/"
     assert len(asked) == 1
 

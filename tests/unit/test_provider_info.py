@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_flowruns import __version__
-from airflow_provider_flowruns.client.settings import settings_from
+from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.get_provider_info import get_provider_info
 from airflow_provider_flowruns.services.registry import SERVICES
 
@@ -120,7 +120,7 @@ class TestConnectionType:
                 raise KeyError(name)
 
         kind = entry["connection-type"]
-        settings_from(kind, "my_conn", host=None, schema=None, port=None, password="made-up", extra=Extra())
+        parse_settings(kind, "my_conn", host=None, schema=None, port=None, password="made-up", extra=Extra())
         assert sorted({*read}) == sorted(entry["conn-fields"])
 
     def test_no_field_is_mandatory_and_each_explains_itself(self, entry) -> None:
@@ -135,7 +135,7 @@ class TestConnectionType:
         assert len(hidden) == (2 if entry["connection-type"] == "activepieces" else 0)
 
     def test_its_form_shows_the_standard_fields_that_are_read_and_no_other(self, entry) -> None:
-        read = {*signature(settings_from).parameters} & STANDARD_FIELDS
+        read = {*signature(parse_settings).parameters} & STANDARD_FIELDS
         # The base URL says the scheme; a schema is read from connections that are not made in the form.
         assert STANDARD_FIELDS - {*entry["ui-field-behaviour"]["hidden-fields"]} == read - {"schema"}
 

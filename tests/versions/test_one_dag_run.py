@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_flowruns.compat import alias_extra
-from airflow_provider_flowruns.outlets import FACTS
+from airflow_provider_flowruns.compat.versions import alias_extra
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.tasks.outlets import FACTS
 from tools.real_airflow import RealAirflow
 from tools.secret_scan import find_secrets
 

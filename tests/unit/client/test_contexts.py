@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy
-from airflow_provider_flowruns.client.settings import Settings, settings_from
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.client.sync import SyncClient
-from airflow_provider_flowruns.services.errors import ApiError, ConnectionFailed, UnexpectedAnswer
+from airflow_provider_flowruns.model.errors import ApiError, ServiceConnectionError, UnexpectedResponseError
 from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up-token-0123456789"
@@ -22,11 +22,11 @@ CALL = PortableApi().get_flow_status(5)
 FOREIGN = ("requests", "urllib3", "http.client", "aiohttp", "json", "msgspec")
 
 RESPONSES = {
-    "nothing": (b"", ConnectionFailed),
-    "no HTTP": (b"SSH-2.0-made-up\r\n\r\n", ConnectionFailed),
-    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ConnectionFailed),
-    "no JSON": (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{", UnexpectedAnswer),
-    "another shape": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", UnexpectedAnswer),
+    "nothing": (b"", ServiceConnectionError),
+    "no HTTP": (b"SSH-2.0-made-up\r\n\r\n", ServiceConnectionError),
+    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ServiceConnectionError),
+    "no JSON": (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{", UnexpectedResponseError),
+    "another shape": (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", UnexpectedResponseError),
 }
 
 
@@ -35,10 +35,10 @@ def failing(request: pytest.FixtureRequest) -> Iterator[tuple[Settings, type[Api
     """A connection to a server that fails in some way, and the error that stands for it."""
     server = socket.create_server(("127.0.0.1", 0))
     host = f"http://127.0.0.1:{server.getsockname()[1]}"
-    settings = settings_from("portable", "my_conn", host=host, schema=None, port=None, password=TOKEN, extra={})
+    settings = parse_settings("portable", "my_conn", host=host, schema=None, port=None, password=TOKEN, extra={})
     if request.param == "refused":
         server.close()
-        yield settings, ConnectionFailed
+        yield settings, ServiceConnectionError
         return
     data, kind = RESPONSES[request.param]
 

@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_flowruns.client.masking import (
-    MASK,
-    SecretMask,
-    get_secret_headers,
-    mask_url_credentials,
-)
-from airflow_provider_flowruns.client.policy import no_answer, result_of
-from airflow_provider_flowruns.client.settings import Settings, settings_from
-from airflow_provider_flowruns.services.errors import ApiError
-from airflow_provider_flowruns.services.model import Call, Request, Response
+from airflow_provider_flowruns.client.masking import MASK, SecretMask, get_secret_headers, mask_url_credentials
+from airflow_provider_flowruns.client.responses import no_answer, read_result
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
+from airflow_provider_flowruns.model.calls import Call, Request, Response
+from airflow_provider_flowruns.model.errors import ApiError
 from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up+token/0123456789=="
@@ -29,7 +24,7 @@ examples = settings(deadline=None, derandomize=True, database=None, max_examples
 
 
 def made(**extra: object) -> Settings:
-    return settings_from("portable", "my_conn", host=None, schema=None, port=None, password=TOKEN, extra=extra)
+    return parse_settings("portable", "my_conn", host=None, schema=None, port=None, password=TOKEN, extra=extra)
 
 
 def in_base64(text: str) -> list[str]:
@@ -251,7 +246,7 @@ def test_a_good_response_that_repeats_secrets_is_read_without_them() -> None:
         TOKEN: TOKEN,
     }
     found = made(headers={"X-Api-Key": KEY}, proxies={"https": f"http://user:{quote(PASSWORD, safe='')}@proxy"})
-    run = result_of(found, PortableApi().get_flow_status(5), Response(200, {}, json.dumps(body).encode()))
+    run = read_result(found, PortableApi().get_flow_status(5), Response(200, {}, json.dumps(body).encode()))
     shown = f"{run.summary()} {run.raw}"
     assert run.errors == (f"Authorization: Bearer {MASK}", MASK, f"QmVhcmVyI{MASK}")
     assert not any(piece in shown for piece in (TOKEN[:8], KEY, PASSWORD, BASIC[12:20]))
@@ -265,7 +260,7 @@ def test_no_error_repeats_a_secret_also_not_where_a_long_text_is_cut(status, sec
         body = json.dumps({"message": "x" * room + secret}).encode()
         response = Response(status, {"location": f"https://h/?{secret}", "content-type": f"text/{secret}"}, body)
         with pytest.raises(ApiError) as raised:
-            result_of(found, PortableApi().list_flows(), response)
+            read_result(found, PortableApi().list_flows(), response)
         shown = f"{raised.value} {raised.value.to_record()}"
         assert not any(piece in shown for piece in (secret, secret[:8], PASSWORD[:8]))
 
@@ -281,7 +276,7 @@ def test_what_another_library_says_is_masked_before_it_is_cut() -> None:
 
 def test_a_reader_never_sees_a_secret() -> None:
     seen: list[object] = []
-    result_of(
+    read_result(
         made(), Call("portable", Request("GET", "/"), seen.append), Response(200, {}, json.dumps([TOKEN]).encode())
     )
     assert seen == [[MASK]]

@@ -16,8 +16,8 @@ import requests
 from cryptography import x509
 
 from airflow_provider_flowruns.client.network import resolve_proxy, resolve_trust
+from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
-from airflow_provider_flowruns.services.errors import ConfigurationError
 from tests.unit.client.wire import (
     TOKEN,
     VARIABLES,
@@ -260,14 +260,14 @@ def test_a_proxy_that_refuses_proves_that_a_tunnel_sent_nothing(secure, web, aut
         address = f"http://jo:hunter2@{proxy.address}"
         found = outcomes(lambda: settings(host, verify=str(authority), proxies={"all": address}))
     # A proxy that forwards answers in the service's place.
-    assert kinds(found) == {"InvalidRequest" if scheme == "http" else "NeverSent"}, found
+    assert kinds(found) == {"InvalidRequestError" if scheme == "http" else "RequestNotSentError"}, found
     assert "hunter2" not in str(found)
 
 
 @pytest.mark.parametrize("host", ["http://flows.example.com", "https://flows.example.com"])
 def test_a_proxy_that_is_not_there_proves_that_nothing_was_sent(host) -> None:
     found = outcomes(lambda: settings(host, proxies={"all": "http://jo:hunter2@127.0.0.1:9"}))
-    assert kinds(found) == {"NeverSent"}
+    assert kinds(found) == {"RequestNotSentError"}
     assert all("the proxy could not be reached or refused" in one.said for one in found.values())
     assert "hunter2" not in str(found)
 
@@ -314,7 +314,7 @@ def test_a_socks_proxy_that_refuses_proves_that_nothing_was_sent(web, address) -
     with socks_proxy("jo:secret") as (proxy, _):
         named = {"all": f"socks5://{address.format(proxy=proxy)}"}
         found = outcomes(lambda: settings(f"http://{web}", proxies=named))
-    assert kinds(found) == {"NeverSent"}, found
+    assert kinds(found) == {"RequestNotSentError"}, found
     assert all("the proxy could not be reached or refused" in one.said for one in found.values()), found
     assert "hunter2" not in str(found)
 
@@ -364,7 +364,7 @@ def subject_hash(ca_file: Path) -> str:
     return f"{int.from_bytes(hashlib.sha1(name[2:], usedforsecurity=False).digest()[:4], 'little'):08x}"
 
 
-TRUSTED, DISTRUSTED, UNUSABLE = None, "NeverSent", "ConfigurationError"
+TRUSTED, DISTRUSTED, UNUSABLE = None, "RequestNotSentError", "ConfigurationError"
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_a_certificate_for_another_host_is_not_accepted(secure, authority) -> No
     host = f"https://localhost.example.com:{secure.rpartition(':')[2]}"
     with RecordingProxy() as proxy:
         found = outcomes(lambda: settings(host, verify=str(authority), proxies={"all": proxy.address}))
-    assert kinds(found) == {"NeverSent"}
+    assert kinds(found) == {"RequestNotSentError"}
     assert all("TLS failed" in one.said for one in found.values())
 
 

@@ -20,12 +20,12 @@ import pytest
 
 from airflow_provider_flowruns.client import bodies
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.client.policy import ONCE
+from airflow_provider_flowruns.client.retry import ONCE
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.sync import SyncClient
+from airflow_provider_flowruns.model import errors
+from airflow_provider_flowruns.model.calls import Call, Part, Request
 from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
-from airflow_provider_flowruns.services import errors
-from airflow_provider_flowruns.services.model import Call, Part, Request
 from tests.unit.client.wire import (
     VARIABLES,
     Outcome,
@@ -114,7 +114,7 @@ def test_a_server_that_drips_is_left_at_the_deadline(name, has_tls, tmp_path) ->
         verify = str(authority) if authority else None
         found = outcomes(lambda: settings(base, timeout=0.6, verify=verify), ECHO)
     one = only(found)
-    assert one.error == "ConnectionFailed"
+    assert one.error == "ServiceConnectionError"
     assert all("timed out waiting for the answer" in each.said for each in found.values())
 
 
@@ -123,7 +123,7 @@ def test_a_server_that_never_ends_its_handshake_proves_that_nothing_was_sent(tmp
         drip_until_left(connection, b"\x16\x03\x03\x40\x00")
 
     found = outcomes_over_tls(serve, tmp_path)
-    assert only(found).error == "NeverSent"
+    assert only(found).error == "RequestNotSentError"
     assert all("no connection within the connect timeout" in each.said for each in found.values())
 
 
@@ -135,7 +135,7 @@ def test_a_proxy_that_drips_is_left_at_the_deadline(tmp_path) -> None:
     with server(serve) as address:
         proxies = {"all": f"http://{address}"}
         found = outcomes(lambda: settings("https://flows.example.com", timeout=0.6, proxies=proxies), ECHO)
-    assert only(found).error == "NeverSent"
+    assert only(found).error == "RequestNotSentError"
 
 
 def test_a_socks_proxy_that_drips_is_left_at_the_deadline() -> None:
@@ -148,7 +148,7 @@ def test_a_socks_proxy_that_drips_is_left_at_the_deadline() -> None:
     with server(serve) as address:
         proxies = {"all": f"socks5h://{address}"}
         found = outcomes(lambda: settings("https://flows.example.com", timeout=0.6, proxies=proxies), ECHO)
-    assert only(found).error == "NeverSent"
+    assert only(found).error == "RequestNotSentError"
 
 
 def drip_until_left(connection: socket.socket, start: bytes) -> None:
@@ -202,7 +202,7 @@ def test_an_upload_that_nobody_takes_ends(tmp_path) -> None:
     call = Call("portable", Request("POST", "/v2/flows", parts=(part,)), lambda body: body["id"])
     with server(serve) as address, SyncClient(settings(f"http://{address}", timeout=0.5), ONCE) as client:
         one = outcome(lambda: client.send(call))
-    assert one.error == "ConnectionFailed"
+    assert one.error == "ServiceConnectionError"
 
 
 def test_an_answer_to_an_upload_has_the_deadline_of_every_answer(tmp_path) -> None:
@@ -215,7 +215,7 @@ def test_an_answer_to_an_upload_has_the_deadline_of_every_answer(tmp_path) -> No
     part = Part("file", filename="small.bin", content_type="application/pdf", open=partial(file.open, "rb"))
     call = Call("portable", Request("POST", "/v2/flows", parts=(part,)), lambda body: body["id"])
     with server(serve) as address, SyncClient(settings(f"http://{address}", timeout=0.5), ONCE) as client:
-        assert outcome(lambda: client.send(call)).error == "ConnectionFailed"
+        assert outcome(lambda: client.send(call)).error == "ServiceConnectionError"
 
 
 def test_a_file_that_is_gone_proves_that_nothing_was_sent(tmp_path) -> None:
@@ -223,7 +223,7 @@ def test_a_file_that_is_gone_proves_that_nothing_was_sent(tmp_path) -> None:
     call = Call("portable", Request("POST", "/v2/flows", parts=(part,)), lambda body: body["id"])
     with server(answering(ok(BODY))) as address, SyncClient(settings(f"http://{address}"), ONCE) as client:
         one = outcome(lambda: client.send(call))
-    assert one.error == "NeverSent"
+    assert one.error == "RequestNotSentError"
     assert "gone.pdf" in one.said
 
 
@@ -256,7 +256,7 @@ def test_interim_answers_are_skipped(name) -> None:
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "101 Switching Protocols\r\nUpgrade: websocket"])
 def test_a_change_of_protocol_is_no_answer(status) -> None:
     found = asked(answering(f"HTTP/1.1 {status}\r\nConnection: upgrade\r\n\r\n".encode() + ok(BODY)))
-    assert only(found).error == "UnexpectedAnswer"
+    assert only(found).error == "UnexpectedResponseError"
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
@@ -265,7 +265,7 @@ def test_an_answer_without_a_body_is_read_alike(status, may_be_empty) -> None:
     call = Call("portable", Request("GET", "/v2/flows"), lambda body: body, may_be_empty=may_be_empty)
     found = asked(answering_once(f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n".encode()), call)
     is_good = may_be_empty and status.startswith("20")
-    assert only(found).error == (None if is_good else "UnexpectedAnswer")
+    assert only(found).error == (None if is_good else "UnexpectedResponseError")
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
@@ -304,7 +304,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_no_answer_is_a_failed_connection(name) -> None:
-    assert only(asked(answering_once(ODD[name]))).error == "ConnectionFailed"
+    assert only(asked(answering_once(ODD[name]))).error == "ServiceConnectionError"
 
 
 UNREADABLE = {
@@ -319,7 +319,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_body_that_cannot_be_decompressed_is_unexpected(name) -> None:
-    assert only(asked(answering(UNREADABLE[name]))).error == "UnexpectedAnswer"
+    assert only(asked(answering(UNREADABLE[name]))).error == "UnexpectedResponseError"
 
 
 RAW_DEFLATE = zlib.compressobj(wbits=-15)
@@ -354,7 +354,7 @@ def test_a_large_body_is_read_however_it_comes(size) -> None:
 def test_texts_of_headers_can_be_shown_and_stored(location) -> None:
     answer = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
     for one in asked(answering(answer)).values():
-        assert one.error in {"UnexpectedAnswer", "ConnectionFailed"}
+        assert one.error in {"UnexpectedResponseError", "ServiceConnectionError"}
         assert one.said.isascii()
         assert one.said.isprintable()
 
@@ -365,7 +365,7 @@ def test_a_server_that_speaks_no_tls_proves_that_nothing_was_sent(tmp_path) -> N
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     found = outcomes_over_tls(serve, tmp_path)
-    assert only(found).error == "NeverSent"
+    assert only(found).error == "RequestNotSentError"
     assert all("TLS failed" in one.said for one in found.values())
 
 
@@ -373,12 +373,12 @@ def test_a_server_that_speaks_tls_only_gives_no_answer(tmp_path) -> None:
     authority = create_certificate(tmp_path)
     with server(answering(ok(BODY)), create_server_context(authority)) as address:
         found = outcomes(lambda: settings(f"http://{address}"), ECHO)
-    assert only(found).error == "ConnectionFailed"
+    assert only(found).error == "ServiceConnectionError"
 
 
 @pytest.mark.parametrize("host", ["http://nowhere.invalid", "http://127.0.0.1:9", "http://xn--a.invalid"])
 def test_a_server_that_is_not_there_proves_that_nothing_was_sent(host) -> None:
-    assert only(outcomes(lambda: settings(host), ECHO)).error == "NeverSent"
+    assert only(outcomes(lambda: settings(host), ECHO)).error == "RequestNotSentError"
 
 
 # -- whatever a library raises
@@ -408,9 +408,9 @@ def test_an_exception_of_a_library_never_leaves_a_client(monkeypatch, client, pl
 
     monkeypatch.setattr(place, fail)
     one = asked(answering(ok(BODY)))[client]
-    assert issubclass(getattr(errors, one.error), errors.ConnectionFailed)
+    assert issubclass(getattr(errors, one.error), errors.ServiceConnectionError)
     is_before_sending = place.endswith(("prepare_request", "_url"))
-    assert one.error == ("NeverSent" if is_before_sending else "ConnectionFailed")
+    assert one.error == ("RequestNotSentError" if is_before_sending else "ServiceConnectionError")
     assert type(raised).__name__ in one.said
 
 
@@ -465,7 +465,7 @@ TOO_LARGE: dict[str, Callable[[socket.socket], None]] = {
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_a_body_that_is_too_large_is_refused_and_names_the_field(name) -> None:
     found = asked(TOO_LARGE[name], max_response_mb=2)
-    assert only(found).error == "UnexpectedAnswer"
+    assert only(found).error == "UnexpectedResponseError"
     for one in found.values():
         assert "the answer is larger than 2 MiB" in one.said
         assert "connection 'my_conn': raise extra 'max_response_mb'" in one.said
@@ -478,7 +478,10 @@ def test_a_body_at_the_bound_is_read(encoding) -> None:
     found = asked(answering(ok(sent, Content_Encoding=encoding)), max_response_mb=2)
     assert len(only(found).result) == 2 * MIB - 2
     larger = gzip.compress(body + b" ", 1) if encoding else body + b" "
-    assert only(asked(answering(ok(larger, Content_Encoding=encoding)), max_response_mb=2)).error == "UnexpectedAnswer"
+    assert (
+        only(asked(answering(ok(larger, Content_Encoding=encoding)), max_response_mb=2)).error
+        == "UnexpectedResponseError"
+    )
 
 
 def test_a_bomb_takes_no_more_memory_than_the_bound() -> None:
@@ -487,7 +490,7 @@ def test_a_bomb_takes_no_more_memory_than_the_bound() -> None:
     tracemalloc.start()
     try:
         buffer.add(packed)
-        with pytest.raises(bodies.BodyTooLarge):
+        with pytest.raises(bodies.BodyTooLargeError):
             buffer.decompressed()
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:

@@ -13,17 +13,17 @@ import pytest
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.client.policy import ONCE
-from airflow_provider_flowruns.client.settings import Settings, settings_from
-from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.client.retry import ONCE
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
+from airflow_provider_flowruns.model.calls import Call, Request
+from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
     ConfigurationError,
-    ConnectionFailed,
     FlowRunsError,
-    NeverSent,
+    RequestNotSentError,
+    ServiceConnectionError,
 )
-from airflow_provider_flowruns.services.model import Call, Request
+from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 from tests.unit.client.wire import VARIABLES, RecordingProxy, ok, read_request, server
 
 ASK = Call("portable", Request("GET", "/v2/flows"), lambda body: body)
@@ -65,7 +65,7 @@ class Airflow:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
-        return settings_from(
+        return parse_settings(
             "portable", "my_conn", host=self.host, schema=None, port=None, password=self.token, extra=self.extra
         )
 
@@ -111,17 +111,19 @@ def test_a_refused_token_is_looked_up_once_a_minute_for_ever(monkeypatch: pytest
 
 
 def test_an_airflow_that_cannot_be_asked_again_is_trouble_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert issubclass(NeverSent, ConnectionFailed)
-    assert ConnectionFailed.transient
+    assert issubclass(RequestNotSentError, ServiceConnectionError)
+    assert ServiceConnectionError.transient
     with server(web := Web()) as address:
         airflow = Airflow(f"http://{address}", "new")
 
         async def steps(ask: Callable[[], Any]) -> None:
             assert await ask() == "good"
             web.token = "newer"
-            airflow.failure = NeverSent("Portable", "GET", "(connection)", None, "Airflow is away")
-            assert await ask() is NeverSent
-            assert await ask() is NeverSent  # there may be another token, and it is not asked for at every poll
+            airflow.failure = RequestNotSentError("Portable", "GET", "(connection)", None, "Airflow is away")
+            assert await ask() is RequestNotSentError
+            assert (
+                await ask() is RequestNotSentError
+            )  # there may be another token, and it is not asked for at every poll
             assert airflow.lookups == 2
             monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.0)
             airflow.failure, airflow.token = None, "newer"

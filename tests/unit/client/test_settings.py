@@ -6,15 +6,15 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, settings_from
-from airflow_provider_flowruns.services.errors import ConfigurationError
+from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, parse_settings
+from airflow_provider_flowruns.model.errors import ConfigurationError
 
 TOKEN = "made-up-token"
 
 
 def settings(service: str = "portable", **fields: object) -> Settings:
     given = {"host": None, "schema": None, "port": None, "password": TOKEN, "extra": {}, **fields}
-    return settings_from(service, "my_conn", **given)
+    return parse_settings(service, "my_conn", **given)
 
 
 def refusal(**fields: object) -> str:

@@ -10,23 +10,25 @@ import requests
 import requests_mock
 import urllib3
 
-from airflow_provider_flowruns.client.policy import ONCE, RetryPolicy
-from airflow_provider_flowruns.client.settings import settings_from
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
+from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.client.sync import SyncClient
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.model.calls import Call, Request
+from airflow_provider_flowruns.model.errors import (
     MAX_HOLD_SECONDS,
     ApiError,
     AuthenticationError,
-    ConnectionFailed,
-    InvalidRequest,
-    NeverSent,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestNotSentError,
     ServerError,
-    UnexpectedAnswer,
+    ServiceConnectionError,
+    UnexpectedResponseError,
 )
-from airflow_provider_flowruns.services.model import Call, Kind, Request, Target
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up-token-0123456789"
@@ -39,7 +41,7 @@ START = Call("portable", Request("POST", "/v2/flows/5/run"), lambda body: body["
 
 
 def client_of(retry: RetryPolicy | None = None, **extra: object) -> SyncClient:
-    settings = settings_from("portable", "my_conn", host=BASE, schema=None, port=None, password=TOKEN, extra=extra)
+    settings = parse_settings("portable", "my_conn", host=BASE, schema=None, port=None, password=TOKEN, extra=extra)
     return SyncClient(settings, retry)
 
 
@@ -156,15 +158,15 @@ def test_one_session_serves_all_calls_and_is_closed_once(wire, monkeypatch) -> N
     [
         ({"status_code": 503}, ServerError),
         ({"status_code": 500}, ServerError),
-        ({"status_code": 429}, RateLimited),
+        ({"status_code": 429}, RateLimitError),
         ({"status_code": 408}, ServerError),
-        ({"exc": requests.ConnectionError("refused")}, ConnectionFailed),
-        ({"exc": requests.ConnectTimeout("slow")}, NeverSent),
-        ({"exc": requests.ReadTimeout("slow")}, ConnectionFailed),
-        ({"exc": requests.exceptions.SSLError("bad certificate")}, ConnectionFailed),
-        ({"exc": requests.exceptions.ChunkedEncodingError("cut")}, ConnectionFailed),
-        ({"exc": urllib3.exceptions.ProtocolError("cut")}, ConnectionFailed),
-        ({"exc": ConnectionResetError("reset")}, ConnectionFailed),
+        ({"exc": requests.ConnectionError("refused")}, ServiceConnectionError),
+        ({"exc": requests.ConnectTimeout("slow")}, RequestNotSentError),
+        ({"exc": requests.ReadTimeout("slow")}, ServiceConnectionError),
+        ({"exc": requests.exceptions.SSLError("bad certificate")}, ServiceConnectionError),
+        ({"exc": requests.exceptions.ChunkedEncodingError("cut")}, ServiceConnectionError),
+        ({"exc": urllib3.exceptions.ProtocolError("cut")}, ServiceConnectionError),
+        ({"exc": ConnectionResetError("reset")}, ServiceConnectionError),
     ],
 )
 class TestTroubleThatMayPass:
@@ -184,12 +186,12 @@ class TestTroubleThatMayPass:
     ) -> None:
         wire.post(f"{BASE}/v2/flows/5/run", [answer])
         assert type(error_of(client, START)) is kind
-        assert wire.call_count == (4 if kind in {RateLimited, NeverSent} else 1)
+        assert wire.call_count == (4 if kind in {RateLimitError, RequestNotSentError} else 1)
         assert len(sleeps) == wire.call_count - 1
 
     def test_a_look_is_not_repeated_and_returns_the_error(self, wire, client, sleeps, answer, kind) -> None:
         wire.get(STATUS_URL, [answer])
-        assert type(client.look(Target("portable", Kind.FLOW, "5"))) is kind
+        assert type(client.poll(Target("portable", Kind.FLOW, "5"))) is kind
         assert (wire.call_count, sleeps) == (1, [])
 
     def test_a_call_may_have_a_policy_of_its_own(self, wire, client, sleeps, answer, kind) -> None:
@@ -202,14 +204,14 @@ class TestTroubleThatMayPass:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, InvalidRequest),
+        (400, InvalidRequestError),
         (401, AuthenticationError),
-        (402, PermissionDenied),
-        (403, PermissionDenied),
-        (404, NotFound),
-        (409, InvalidRequest),
-        (410, NotFound),
-        (422, InvalidRequest),
+        (402, PermissionDeniedError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (409, InvalidRequestError),
+        (410, NotFoundError),
+        (422, InvalidRequestError),
     ],
 )
 def test_a_refusal_is_final(wire, client, sleeps, status, kind) -> None:
@@ -254,7 +256,7 @@ def test_a_retry_after_of_minutes_is_left_to_the_caller(wire, client, sleeps) ->
 def test_a_good_status_without_the_apis_json_is_unexpected(wire, client, sleeps, answer, said) -> None:
     wire.get(STATUS_URL, **answer)
     error = error_of(client)
-    assert type(error) is UnexpectedAnswer
+    assert type(error) is UnexpectedResponseError
     assert said in error.message
     assert "base URL" in error.hint
     assert (wire.call_count, sleeps) == (1, [])
@@ -272,7 +274,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(wire, client
     wire.register_uri("GET", requests_mock.ANY, json=DONE)
     wire.get(STATUS_URL, status_code=status, headers={"Location": location} if location else {})
     error = error_of(client)
-    assert (type(error), error.status) == (UnexpectedAnswer, status)
+    assert (type(error), error.status) == (UnexpectedResponseError, status)
     assert (location or "nowhere") in error.message
     assert [request.url for request in wire.request_history] == [STATUS_URL]
 
@@ -325,7 +327,7 @@ def test_a_token_that_the_server_echoes_is_in_no_error(wire, client, sleeps, sta
 def test_no_answer_says_how_that_came_about_and_where_to_look(wire, client, sleeps, trouble, said) -> None:
     wire.get(STATUS_URL, exc=trouble)
     error = error_of(client)
-    assert isinstance(error, ConnectionFailed)
+    assert isinstance(error, ServiceConnectionError)
     assert f"Portable gave no answer to GET /v2/flows/5/status: {said}" in str(error)
     assert f"connection 'my_conn', host {BASE}" in error.hint
     assert "hunter2" not in str(error)
@@ -376,7 +378,7 @@ def test_a_list_that_refuses_one_spelling_is_asked_in_the_other(wire, client) ->
 
 def test_a_look_returns_what_was_seen(wire, client) -> None:
     wire.get(STATUS_URL, json=DONE)
-    (run,) = client.look(Target("portable", Kind.FLOW, "5"))
+    (run,) = client.poll(Target("portable", Kind.FLOW, "5"))
     assert run.disposition == "SUCCEEDED"
 
 
@@ -384,15 +386,15 @@ def test_steps_are_told_of_an_error_and_may_go_another_way(wire, client) -> None
     def steps():
         try:
             yield PortableApi().get_flow_status(404)
-        except NotFound:
+        except NotFoundError:
             return (yield GET_STATUS)
 
     wire.get(f"{BASE}/v2/flows/404/status", status_code=404)
     wire.get(STATUS_URL, json=DONE)
-    assert client.run(steps()).flow_id == "5"
+    assert client.execute(steps()).flow_id == "5"
 
 
 def test_steps_that_know_no_other_way_raise_the_error(wire, client) -> None:
     wire.get(f"{BASE}/v2/flows", status_code=403)
-    with pytest.raises(PermissionDenied):
-        client.run(PortableApi().check())
+    with pytest.raises(PermissionDeniedError):
+        client.execute(PortableApi().check())

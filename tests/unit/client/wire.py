@@ -17,10 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from airflow_provider_flowruns.client.aio import AsyncClient
-from airflow_provider_flowruns.client.policy import ONCE
-from airflow_provider_flowruns.client.settings import Settings, settings_from
+from airflow_provider_flowruns.client.retry import ONCE
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.client.sync import SyncClient
-from airflow_provider_flowruns.services.model import Call
+from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up-token-0123456789"
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def settings(host: str, service: str = "portable", **extra: Any) -> Settings:
-    return settings_from(service, "my_conn", host=host, schema=None, port=None, password=TOKEN, extra=extra)
+    return parse_settings(service, "my_conn", host=host, schema=None, port=None, password=TOKEN, extra=extra)
 
 
 def outcomes(make: Callable[[], Settings], call: Call[Any] = GET_STATUS, times: int = 1) -> dict[str, Outcome]:

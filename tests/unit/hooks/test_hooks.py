@@ -8,12 +8,17 @@ import pytest
 import requests
 import requests_mock
 
-from airflow_provider_flowruns.exceptions import ConfigurationError, InvalidArgument, NotFound, PermissionDenied
+from airflow_provider_flowruns.exceptions import (
+    ConfigurationError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.services.model import Flow
+from airflow_provider_flowruns.model.runs import Flow
 
 TOKEN = "made-up-token-0123456789"
 PROJECT_ID, RUN_ID, FLOW_ID = "19NxIjX88XDYnuT9t5cwP", "cPi5kjLQnJv89Z7KBGg7G", "ojdVhFCCcrZ2X1rqJL2Mu"
@@ -200,7 +205,7 @@ def test_an_argument_that_cannot_be_right_is_refused_at_the_call_and_nothing_is_
     connections, wire, hook_class, call, named
 ) -> None:
     hook = hook_class()
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         call(hook)
     assert wire.call_count == 0
 
@@ -276,7 +281,7 @@ def test_a_hook_that_was_closed_works_again(connections, wire) -> None:
 
 def test_an_error_of_the_service_reaches_the_caller(connections, wire) -> None:
     wire.get(f"{PORTABLE}/v2/flows/5/status", status_code=404, json={"message": "Not Found"})
-    with pytest.raises(NotFound, match="Not Found"):
+    with pytest.raises(NotFoundError, match="Not Found"):
         PortableHook().get_flow_status(5)
 
 
@@ -387,12 +392,12 @@ SUPERSEDED = {"statusCode": 403, "error": "Forbidden", "message": "Cannot read p
     [
         lambda hook: list(hook.list_flows()),
         lambda hook: list(hook.list_flow_runs()),
-        lambda hook: hook.client.run(hook.api.check()),
+        lambda hook: hook.client.execute(hook.api.check()),
     ],
 )
 def test_an_activepieces_project_that_is_not_there_for_the_token_is_named(connections, wire, ask, status, body) -> None:
     wire.get(requests_mock.ANY, status_code=status, json=body)
-    with pytest.raises(NotFound if status == 404 else PermissionDenied) as raised:
+    with pytest.raises(NotFoundError if status == 404 else PermissionDeniedError) as raised:
         ask(ActivepiecesHook())
     assert f"check the connection's extra 'project_id', which is {PROJECT_ID}" in str(raised.value)
 
@@ -408,7 +413,7 @@ def test_an_unknown_project_is_not_taken_for_a_wrong_base_url(connections, wire)
 def test_an_unknown_run_is_not_blamed_on_the_project(connections, wire) -> None:
     body = {"code": "ENTITY_NOT_FOUND", "params": {"entityId": RUN_ID, "entityType": "flow_run"}}
     wire.get(requests_mock.ANY, status_code=404, json=body)
-    with pytest.raises(NotFound) as raised:
+    with pytest.raises(NotFoundError) as raised:
         ActivepiecesHook().get_flow_run(RUN_ID)
     assert "which is" not in str(raised.value)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.exceptions import ApiError, AuthenticationError, InvalidArgument, NotFound
+from airflow_provider_flowruns.exceptions import ApiError, AuthenticationError, InvalidArgumentError, NotFoundError
 from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.airflow_versions import KEEPS_EMPTY_TEMPLATES
@@ -85,7 +85,7 @@ def test_a_payload_may_be_json_text_or_a_list_and_hold_datetimes(run, payload, s
 def test_a_payload_that_rendered_to_nothing_starts_nothing(sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     said = "is text that is not JSON" if KEEPS_EMPTY_TEMPLATES else "rendered to nothing"
-    with pytest.raises(InvalidArgument, match=rf"^payload {said}"):
+    with pytest.raises(InvalidArgumentError, match=rf"^payload {said}"):
         call(FlowRunNotifier(service="activepieces", flow_id=flow.id, payload="{{ missing | default('', true) }}"))
     assert sandbox.ledger.count() == 0
 
@@ -102,7 +102,7 @@ def test_the_connection_is_a_template_too(run, sandbox) -> None:
 
 @both_ways
 def test_a_start_that_was_refused_is_told_to_airflow(run, sandbox) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         run(FlowRunNotifier(service="activepieces", flow_id=FLOW_ID))
     assert sandbox.ledger.count() == 1
 
@@ -140,11 +140,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("arguments", "said"), WRONG)
 def test_what_cannot_be_right_is_said_at_dag_parse(arguments, said) -> None:
-    with pytest.raises(InvalidArgument, match=said):
+    with pytest.raises(InvalidArgumentError, match=said):
         FlowRunNotifier(**arguments)
 
 
 def test_an_id_that_is_wrong_once_rendered_is_not_sent(sandbox) -> None:
-    with pytest.raises(InvalidArgument, match="flow_id"):
+    with pytest.raises(InvalidArgumentError, match="flow_id"):
         call(FlowRunNotifier(service="portable", flow_id="{{ error }}"))
     assert sandbox.ledger.count() == 0

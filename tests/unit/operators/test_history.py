@@ -13,7 +13,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from airflow_provider_flowruns.exceptions import InvalidArgument, InvalidRequest, ResultTooLarge
+from airflow_provider_flowruns.exceptions import InvalidArgumentError, InvalidRequestError, ResultTooLarge
 from airflow_provider_flowruns.get_provider_info import get_provider_info
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesListFlowRunsOperator
 from airflow_provider_flowruns.operators.history import DEFAULT_MAX_XCOM_BYTES, HistoryOperator
@@ -228,7 +228,7 @@ def earlier(tmp_path: Path) -> Path:
 def test_a_fault_in_the_middle_leaves_nothing_behind_and_the_earlier_file_as_it_was(sandbox, earlier) -> None:
     flow = flow_with(sandbox, PORTABLE, 2_500)
     fault = sandbox.faults.add("status", status=400, after=2)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequestError):
         read(PORTABLE.made(flow, fetch_all=True, output_path=str(earlier)))
     assert fault.hits == 1
     assert os.listdir(earlier.parent) == [earlier.name]
@@ -372,7 +372,7 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "named"), WRONG)
 def test_a_wrong_argument_breaks_the_dag_file(operator, arguments, named) -> None:
     needed = {"flow_id": 5} if operator is PortableGetRunAttemptsOperator else {}
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         operator(task_id="read", **needed, **arguments)
 
 
@@ -385,13 +385,13 @@ def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_reque
 ) -> None:
     task = case.made(flow_with(sandbox, case, 1), fetch_all=True, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         read(task)
     assert not sandbox.ledger.requests
 
 
 def test_a_folder_is_no_output_path(sandbox, tmp_path) -> None:
-    with pytest.raises(InvalidArgument, match="directory"):
+    with pytest.raises(InvalidArgumentError, match="directory"):
         read(PORTABLE.made(flow_with(sandbox, PORTABLE, 1), output_path=str(tmp_path)))
     assert not sandbox.ledger.requests
     assert os.listdir(tmp_path) == []

@@ -8,7 +8,7 @@ import pytest
 import requests_mock
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-from airflow_provider_flowruns.exceptions import InvalidArgument, PermissionDenied
+from airflow_provider_flowruns.exceptions import InvalidArgumentError, PermissionDeniedError
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesGetFlowRunOperator,
     ActivepiecesListFlowRunsOperator,
@@ -85,7 +85,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("operator", "arguments", "named"), WRONG)
 def test_a_wrong_argument_breaks_the_dag_file_and_not_the_run(operator, arguments, named) -> None:
-    with pytest.raises(InvalidArgument, match=named):
+    with pytest.raises(InvalidArgumentError, match=named):
         made(operator, **arguments)
 
 
@@ -110,7 +110,7 @@ def test_a_range_with_one_templated_end_passes(operator, arguments) -> None:
 
 
 def test_a_wrong_end_of_a_range_is_found_though_the_other_is_a_template() -> None:
-    with pytest.raises(InvalidArgument, match="end_time"):
+    with pytest.raises(InvalidArgumentError, match="end_time"):
         made(PortableGetRunAttemptsOperator, start_time="{{ ts }}", end_time="soon")
 
 
@@ -329,7 +329,7 @@ def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_reque
 ) -> None:
     task = made(operator, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         task.execute({})
     assert wire.call_count == 0
 
@@ -348,14 +348,14 @@ FILTERS = [
 def test_a_filter_that_rendered_to_nothing_does_not_list_everything(wire, operator, name, rendered) -> None:
     task = made(operator, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgument, match=rf"^{name} rendered to nothing \(an empty text or None\): "):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing \(an empty text or None\): "):
         task.execute({})
     assert wire.call_count == 0
 
 
 @pytest.mark.parametrize(("operator", "name"), FILTERS)
 def test_an_empty_filter_is_refused_at_dag_parse(operator, name) -> None:
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         made(operator, **{name: ""})
 
 
@@ -370,5 +370,5 @@ def test_a_filter_of_none_is_one_that_was_not_given(wire, operator) -> None:
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_error_of_the_service_fails_the_task_with_its_words(wire, operator) -> None:
     wire.register_uri("GET", requests_mock.ANY, status_code=403, json={"message": "Not with this plan"})
-    with pytest.raises(PermissionDenied, match="Not with this plan"):
+    with pytest.raises(PermissionDeniedError, match="Not with this plan"):
         made(operator).execute({})

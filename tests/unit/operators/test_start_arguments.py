@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-from airflow_provider_flowruns.exceptions import InvalidArgument
+from airflow_provider_flowruns.exceptions import InvalidArgumentError
 from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.operators.activepieces import (
@@ -88,7 +88,7 @@ def test_what_is_known_beside_another_tasks_result_is_checked_at_dag_parse(opera
             return [put(inner, result) for inner in value]
         return result if value == "<result>" else value
 
-    with DAG("dag", schedule=None), pytest.raises(InvalidArgument, match=said):
+    with DAG("dag", schedule=None), pytest.raises(InvalidArgumentError, match=said):
         operator(task_id="task", **ids, **put(arguments, BaseOperator(task_id="above").output))
 
 
@@ -99,7 +99,7 @@ def test_what_is_known_beside_another_tasks_result_is_checked_at_dag_parse(opera
 @pytest.mark.parametrize("value", ["", " ", None, 5, ["airflow_run"], True])
 def test_a_correlation_key_that_is_no_text_is_refused_at_dag_parse(operator, value) -> None:
     flow_id = ACTIVEPIECES_ID if operator is ActivepiecesRunFlowOperator else TABLEFLOW_ID
-    with pytest.raises(InvalidArgument, match=r"^correlation_key must be a text, got"):
+    with pytest.raises(InvalidArgumentError, match=r"^correlation_key must be a text, got"):
         operator(task_id="task", flow_id=flow_id, correlation_key=value)
 
 
@@ -127,13 +127,13 @@ def test_a_correlation_key_that_is_no_text_is_refused_at_dag_parse(operator, val
     ],
 )
 def test_what_a_tableflow_start_cannot_take_is_refused_at_dag_parse(argument, value, said) -> None:
-    with pytest.raises(InvalidArgument, match=said):
+    with pytest.raises(InvalidArgumentError, match=said):
         TableFlowRunFlowOperator(task_id="task", flow_id=TABLEFLOW_ID, **{argument: value})
 
 
 @pytest.mark.parametrize("value", [5, [], (), {}, [5], [None], ["NOPE"], "", object()])
 def test_statuses_that_cannot_be_are_refused_at_dag_parse(value) -> None:
-    with pytest.raises(InvalidArgument, match=r"^status must be among"):
+    with pytest.raises(InvalidArgumentError, match=r"^status must be among"):
         ActivepiecesListFlowRunsOperator(task_id="task", status=value)
 
 
@@ -284,7 +284,7 @@ def test_what_rendered_to_nothing_starts_nothing(argument, native, leads, invoic
     )
     template = "{{ nothing }}" if native else "{{ nothing or '' }}"
     end = start(operator, flow, native=native, **{argument: template})
-    assert end.error == "InvalidArgument", end
+    assert end.error == "InvalidArgumentError", end
     assert end.message.startswith(f"{argument} rendered to nothing (an empty text or None)")
     assert sandbox.ledger.count(method="POST") == 0
 
@@ -300,5 +300,5 @@ def test_what_rendered_to_nothing_starts_nothing(argument, native, leads, invoic
 )
 def test_what_rendered_to_no_payload_starts_nothing(payload, said, leads, sandbox) -> None:
     end = start(ActivepiecesRunFlowOperator, leads, payload=payload)
-    assert (end.error, said in end.message) == ("InvalidArgument", True), end
+    assert (end.error, said in end.message) == ("InvalidArgumentError", True), end
     assert sandbox.ledger.count() == 0

@@ -6,14 +6,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, BaseOperator
 
-from airflow_provider_flowruns.exceptions import InvalidArgument
+from airflow_provider_flowruns.exceptions import InvalidArgumentError
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
-from airflow_provider_flowruns.sensors.portable import (
-    PortableFlowRunSensor,
-    PortableFlowSensor,
-    PortableWorkflowSensor,
-)
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor, PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
 
 ACTIVEPIECES_ID, TABLEFLOW_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
@@ -48,7 +44,7 @@ def made(sensor: type[FlowRunSensor], **arguments: Any) -> FlowRunSensor:
 @pytest.mark.parametrize(("sensor", "name"), IDS)
 def test_an_id_that_cannot_be_one_is_refused_by_name(sensor, name) -> None:
     for value in ("../x", "1/status?x=", "1#", "٣", "1.0", "", "..", "%2e%2e", True, 1.0, "A" * 200):
-        with pytest.raises(InvalidArgument, match=rf"^{name} must look like"):
+        with pytest.raises(InvalidArgumentError, match=rf"^{name} must look like"):
             made(sensor, **{name: value})
 
 
@@ -63,14 +59,14 @@ def test_a_sensor_does_not_do_without_its_id(sensor, name) -> None:
 @pytest.mark.parametrize("value", [0, 0.0])
 def test_a_span_of_no_time_is_refused_by_name(name, value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgument, match=rf"^{name} must be a number of seconds above 0"):
+        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds above 0"):
             made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize("value", [-1, "900", None, True, float("nan")])
 def test_an_error_budget_that_is_no_span_is_refused(value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgument, match=r"^error_budget must be a number of seconds above 0"):
+        with pytest.raises(InvalidArgumentError, match=r"^error_budget must be a number of seconds above 0"):
             made(sensor, error_budget=value)
 
 
@@ -100,14 +96,14 @@ def test_every_choice_is_taken(name, value) -> None:
 )
 def test_what_is_no_choice_is_refused_with_the_choices(name, value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgument, match=rf"^{name} must be one of {', '.join(CHOICES[name])}, got"):
+        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be one of {', '.join(CHOICES[name])}, got"):
             made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_a_guard_that_is_no_point_in_time_is_refused_by_name(sensor, name) -> None:
     for value in ("soon", "None", "2026-13-01", 1682366228, True):
-        with pytest.raises(InvalidArgument, match=rf"^{name} must be a datetime or ISO-8601 text"):
+        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a datetime or ISO-8601 text"):
             made(sensor, **{name: value})
 
 
@@ -120,14 +116,14 @@ def test_a_guard_in_every_form(sensor, name, value) -> None:
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 @pytest.mark.parametrize("value", ["", "  "])
 def test_a_guard_that_is_empty_is_refused_by_name(sensor, name, value) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^{name} rendered to nothing"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing"):
         made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 @pytest.mark.parametrize("value", ["1764331200000", "1999-12-31", datetime(1768, 1, 1, tzinfo=UTC)])
 def test_a_guard_that_cannot_be_right_is_refused_by_name(sensor, name, value) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^{name} must"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must"):
         made(sensor, **{name: value})
 
 
@@ -136,7 +132,7 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     """The DAG's first run may be years ahead."""
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
-    with pytest.raises(InvalidArgument, match=rf"^{name} must not lie more than a day ahead"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must not lie more than a day ahead"):
         task._guard(name)
 
 
@@ -147,7 +143,7 @@ def test_an_empty_guard_among_the_values_of_a_mapped_task_is_refused(sensor, nam
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{name: ["2026-01-31", None]})
     assert dag.get_task("wait").unmap({name: "2026-01-31"}).is_guarded
     for empty in (None, ""):
-        with pytest.raises(InvalidArgument, match=rf"^{name} rendered to nothing"):
+        with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing"):
             dag.get_task("wait").unmap({name: empty})
 
 
@@ -222,5 +218,5 @@ def test_a_template_that_rendered_to_something_wrong_is_refused_before_anything_
 ) -> None:
     task = made(sensor, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgument, match=name):
+    with pytest.raises(InvalidArgumentError, match=name):
         task.target()

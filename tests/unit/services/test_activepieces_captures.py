@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_flowruns.client.policy import result_of
-from airflow_provider_flowruns.client.settings import Settings, settings_from
-from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.services.errors import (
+from airflow_provider_flowruns.client.responses import read_result
+from airflow_provider_flowruns.client.settings import Settings, parse_settings
+from airflow_provider_flowruns.model.calls import Call, Request, Response
+from airflow_provider_flowruns.model.errors import (
     ApiError,
     AuthenticationError,
-    InvalidRequest,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
     ServerError,
 )
-from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Lifecycle, Request, Response
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "activepieces"
 PROJECT_ID = "19NxIjX88XDYnuT9t5cwP"
@@ -63,33 +64,33 @@ ERRORS = {
     "error-bad-jwt-flows-list": AuthenticationError,
     "error-bad-jwt-get": AuthenticationError,
     "error-bad-jwt-other-route-projects": AuthenticationError,
-    "error-bad-status-filter": InvalidRequest,
+    "error-bad-status-filter": InvalidRequestError,
     "error-createdAfter-garbage": ServerError,
     "error-cursor-wrong-payload": ServerError,
-    "error-limit-text": InvalidRequest,
-    "error-malformed-run-id": InvalidRequest,
-    "error-missing-projectId": InvalidRequest,
-    "error-no-token-get-unknown-id": NotFound,
-    "error-no-token-get": PermissionDenied,
-    "error-no-token-list": PermissionDenied,
-    "error-run-of-deleted-flow": NotFound,
-    "error-sign-in-rate-limited": RateLimited,
+    "error-limit-text": InvalidRequestError,
+    "error-malformed-run-id": InvalidRequestError,
+    "error-missing-projectId": InvalidRequestError,
+    "error-no-token-get-unknown-id": NotFoundError,
+    "error-no-token-get": PermissionDeniedError,
+    "error-no-token-list": PermissionDeniedError,
+    "error-run-of-deleted-flow": NotFoundError,
+    "error-sign-in-rate-limited": RateLimitError,
     "error-sign-in-wrong-password": AuthenticationError,
-    "error-superseded-session-list": PermissionDenied,
-    "error-unknown-flow": NotFound,
-    "error-unknown-project": NotFound,
-    "error-unknown-route": NotFound,
-    "error-unknown-run": NotFound,
+    "error-superseded-session-list": PermissionDeniedError,
+    "error-unknown-flow": NotFoundError,
+    "error-unknown-project": NotFoundError,
+    "error-unknown-route": NotFoundError,
+    "error-unknown-run": NotFoundError,
     "edge-limit-minus-2": ServerError,
-    "runs-list-filter-comma": InvalidRequest,
+    "runs-list-filter-comma": InvalidRequestError,
     "v0.79.2/error-bad-api-key-get": AuthenticationError,
     "v0.79.2/error-bad-jwt-get": AuthenticationError,
-    "v0.79.2/error-bad-status-filter": InvalidRequest,
-    "v0.79.2/error-missing-projectId": InvalidRequest,
-    "v0.79.2/error-no-token-list": PermissionDenied,
-    "v0.79.2/error-unknown-project": NotFound,
-    "v0.79.2/error-unknown-run": NotFound,
-    "v0.79.2/runs-list-filter-comma": InvalidRequest,
+    "v0.79.2/error-bad-status-filter": InvalidRequestError,
+    "v0.79.2/error-missing-projectId": InvalidRequestError,
+    "v0.79.2/error-no-token-list": PermissionDeniedError,
+    "v0.79.2/error-unknown-project": NotFoundError,
+    "v0.79.2/error-unknown-run": NotFoundError,
+    "v0.79.2/runs-list-filter-comma": InvalidRequestError,
 }
 #: Asked for in an odd way and answered all the same.
 ODD_BUT_ANSWERED = {"error-bad-createdAfter", "error-bad-cursor", "edge-limit-0"}
@@ -117,7 +118,7 @@ def response(name: str) -> Response:
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return settings_from(
+    return parse_settings(
         "activepieces",
         "activepieces_default",
         host="https://flows.example.com",
@@ -134,7 +135,9 @@ def api(settings: Settings) -> ActivepiecesApi:
 
 
 def read_run(settings: Settings, name: str) -> FlowRun:
-    return result_of(settings, settings.service.get_flow_run(captured(name)["response"]["body"]["id"]), response(name))
+    return read_result(
+        settings, settings.service.get_flow_run(captured(name)["response"]["body"]["id"]), response(name)
+    )
 
 
 def test_every_capture_of_a_run_or_an_error_is_in_these_tables() -> None:
@@ -178,14 +181,14 @@ def test_a_recorded_failure_says_why(settings, name, said) -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_every_recorded_list_of_runs_is_read_whole_and_in_order(settings, api, name) -> None:
-    page = result_of(settings, api.list_flow_runs().first, response(name))
+    page = read_result(settings, api.list_flow_runs().first, response(name))
     assert [run.run_id for run in page.items] == [run["id"] for run in captured(name)["response"]["body"]["data"]]
     assert all(run.lifecycle is not Lifecycle.UNKNOWN for run in page.items)
 
 
 def test_the_recorded_pages_hold_each_run_once(settings, api) -> None:
     calls = api.list_flow_runs().first
-    pages = [result_of(settings, calls, response(f"runs-page-{number}")).items for number in (1, 2, 3)]
+    pages = [read_result(settings, calls, response(f"runs-page-{number}")).items for number in (1, 2, 3)]
     ids = [run.run_id for page in pages for run in page]
     assert len(ids) == len(set(ids)) > 3
 
@@ -200,7 +203,7 @@ def test_every_recorded_flow_is_read_as_an_item_of_a_list(api, name) -> None:
 
 def test_the_recorded_list_of_flows_leads_to_its_next_page(settings, api) -> None:
     body = captured("flows-list")["response"]["body"]
-    page = result_of(settings, api.list_flows(limit=2).first, response("flows-list"))
+    page = read_result(settings, api.list_flows(limit=2).first, response("flows-list"))
     assert [flow.flow_id for flow in page.items] == [flow["id"] for flow in body["data"]]
     assert dict(page.next.request.query) == {"projectId": PROJECT_ID, "limit": "2", "cursor": body["next"]}
 
@@ -210,7 +213,7 @@ def test_a_recorded_error_becomes_its_class_with_the_servers_words(settings, nam
     recorded = captured(name)
     request = Request(recorded["request"]["method"], recorded["request"]["path"].partition("?")[0])
     with pytest.raises(ApiError) as raised:
-        result_of(settings, Call("activepieces", request, lambda body: body), response(name))
+        read_result(settings, Call("activepieces", request, lambda body: body), response(name))
     error, body = raised.value, recorded["response"]["body"]
     assert type(error) is kind
     words = [body.get("code"), body.get("message"), (body.get("params") or {}).get("message")]
@@ -220,15 +223,15 @@ def test_a_recorded_error_becomes_its_class_with_the_servers_words(settings, nam
 
 
 def test_the_recorded_rate_limit_says_how_long_to_wait(settings, api) -> None:
-    with pytest.raises(RateLimited) as raised:
-        result_of(settings, api.list_flows().first, response("error-sign-in-rate-limited"))
+    with pytest.raises(RateLimitError) as raised:
+        read_result(settings, api.list_flows().first, response("error-sign-in-rate-limited"))
     assert raised.value.retry_after == 57
 
 
 @pytest.mark.parametrize("name", sorted(names("webhook-*.json", "*-request.json", "flow-delete.json")))
 def test_no_other_recorded_answer_reads_as_a_run_that_has_ended(settings, api, name) -> None:
     try:
-        run = result_of(settings, api.get_flow_run("A" * 21), response(name))
+        run = read_result(settings, api.get_flow_run("A" * 21), response(name))
     except ApiError:
         return
     assert run.disposition is Disposition.NONE

@@ -5,11 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_flowruns.client.policy import RetryPolicy, result_of
-from airflow_provider_flowruns.client.settings import settings_from
+from airflow_provider_flowruns.client.responses import read_result
+from airflow_provider_flowruns.client.retry import RetryPolicy
+from airflow_provider_flowruns.client.settings import parse_settings
+from airflow_provider_flowruns.model.calls import Call, Request, Response
+from airflow_provider_flowruns.model.errors import (
+    InvalidArgumentError,
+    InvalidRequestError,
+    ServerError,
+    UnexpectedResponseError,
+)
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
 from airflow_provider_flowruns.services.activepieces import STATUSES, ActivepiecesApi
-from airflow_provider_flowruns.services.errors import InvalidArgument, InvalidRequest, ServerError, UnexpectedAnswer
-from airflow_provider_flowruns.services.model import Call, Disposition, FlowRun, Lifecycle, Request, Response
 
 RUN_ID, FLOW_ID, PROJECT_ID = "cPi5kjLQnJv89Z7KBGg7G", "ojdVhFCCcrZ2X1rqJL2Mu", "19NxIjX88XDYnuT9t5cwP"
 MISSING = object()
@@ -52,11 +59,11 @@ def read(**fields: object) -> FlowRun:
 
 
 def answer_to_webhook(status: int, body: bytes) -> object:
-    settings = settings_from(
+    settings = parse_settings(
         "activepieces", "activepieces_default", host=None, schema=None, port=None, password="sk-made-up", extra={}
     )
     headers = {"content-type": "application/json"} if body else {}
-    return result_of(settings, Call("activepieces", WEBHOOK, lambda body: body), Response(status, headers, body))
+    return read_result(settings, Call("activepieces", WEBHOOK, lambda body: body), Response(status, headers, body))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_a1_list_with_and_without_filters(filters, sent) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body", "error"),
-    [(204, b"", UnexpectedAnswer), (408, b"{}", ServerError), (504, b"{}", ServerError)],
+    [(204, b"", UnexpectedResponseError), (408, b"{}", ServerError), (504, b"{}", ServerError)],
 )
 def test_a2_no_form_of_a_sync_webhook_timeout_reads_as_a_result_or_is_sent_again(status, body, error) -> None:
     """Rule: 204, 408 and 504 all say that nobody answered in time; a started flow is not started twice."""
@@ -149,7 +156,7 @@ def test_a5_start_time_given_null_empty_or_missing(start, expected) -> None:
 def test_a6_a_payload_above_either_limit_is_refused_in_the_servers_words(size) -> None:
     """Rule: 5 MB or 25 MB, the server decides; its 413 is told and not repeated."""
     body = json.dumps({"message": f"Payload too large (limit {size} MB)"}).encode()
-    with pytest.raises(InvalidRequest, match=f"limit {size} MB") as raised:
+    with pytest.raises(InvalidRequestError, match=f"limit {size} MB") as raised:
         answer_to_webhook(413, body)
     assert (raised.value.transient, raised.value.status) == (False, 413)
 
@@ -163,9 +170,9 @@ def test_a7_ids_of_21_characters_pass() -> None:
 def test_a7_the_ids_of_the_documentations_examples_are_refused_before_any_request(example) -> None:
     """Rule: ids are 21 letters and digits."""
     api = ActivepiecesApi(PROJECT_ID)
-    with pytest.raises(InvalidArgument, match="run_id"):
+    with pytest.raises(InvalidArgumentError, match="run_id"):
         api.get_flow_run(example)
-    with pytest.raises(InvalidArgument, match="flow_id"):
+    with pytest.raises(InvalidArgumentError, match="flow_id"):
         api.list_flow_runs(flow_id=example)
 
 
@@ -256,14 +263,14 @@ def test_envelopes_within_envelopes_end() -> None:
 
 def test_a_secret_in_an_envelope_is_masked() -> None:
     token = "sk-made-up-token"
-    settings = settings_from(
+    settings = parse_settings(
         "activepieces", "activepieces_default", host=None, schema=None, port=None, password=token, extra={}
     )
     hidden = "".join(f"\\u{ord(one):04x}" for one in token)
     for inner in (token, hidden):
         message = f'{{"__apErrorVersion":1,"message":"Bearer {inner}"}}'
         body = json.dumps({**RUN, "status": "FAILED", "failedStep": {"message": message}}).encode()
-        run = result_of(settings, ActivepiecesApi().get_flow_run(RUN_ID), Response(200, {}, body))
+        run = read_result(settings, ActivepiecesApi().get_flow_run(RUN_ID), Response(200, {}, body))
         assert run.errors == ("Bearer ***",)
 
 

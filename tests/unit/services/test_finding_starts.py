@@ -9,21 +9,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.model.calls import CallSequence, Request
+from airflow_provider_flowruns.model.errors import ApiError, NotFoundError
+from airflow_provider_flowruns.model.runs import FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import StartMarker, Target, sent_time, start_value
 from airflow_provider_flowruns.services import activepieces_starts
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service, cancel_run
-from airflow_provider_flowruns.services.errors import ApiError, NotFound
-from airflow_provider_flowruns.services.model import (
-    FlowRun,
-    Kind,
-    Lifecycle,
-    Request,
-    StartMark,
-    Steps,
-    Target,
-    sent_time,
-    start_value,
-)
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 
@@ -36,12 +28,12 @@ def value(number: int) -> str:
     return f"a_dag/manual__1/start/-1/{number:012x}"
 
 
-def mark(number: int = 1, **changes: Any) -> StartMark:
+def marker(number: int = 1, **changes: Any) -> StartMarker:
     arguments: dict[str, Any] = {"since": NOW, "until": NOW + 1.0, "after_run_id": "99"}
-    return StartMark(value(number), "airflow_run", **{**arguments, **changes})
+    return StartMarker(value(number), "airflow_run", **{**arguments, **changes})
 
 
-def take(steps: Steps[Any], answer: Answer) -> tuple[Any, list[Request]]:
+def take(steps: CallSequence[Any], answer: Answer) -> tuple[Any, list[Request]]:
     """Take steps with an answering server; an ApiError that it returns comes instead of an answer."""
     sent: list[Request] = []
     try:
@@ -71,8 +63,8 @@ def ids(runs: tuple[FlowRun, ...]) -> list[str | None]:
 )
 def test_a_mark_allows_what_was_created_in_its_time(created: float | None, is_allowed: bool) -> None:
     (run,) = attempts_of([{"id": 1, "trigger": "API", **({"createdAt": iso(created)} if created is not None else {})}])
-    assert mark().allows(run) is is_allowed
-    assert mark(since=None, until=None).allows(run)
+    assert marker().allows(run) is is_allowed
+    assert marker(since=None, until=None).allows(run)
 
 
 def attempts_of(records: list[dict[str, Any]]) -> tuple[FlowRun, ...]:
@@ -92,7 +84,7 @@ def test_a_start_s_value_is_its_own_and_tells_its_time() -> None:
 
 def portable_target(**changes: Any) -> Target:
     arguments: dict[str, Any] = {"since": NOW, "until": NOW + 1.0, "after_run_id": "10"}
-    return Target("portable", Kind.STARTED, "7", mark=StartMark(value(1), "", **{**arguments, **changes}))
+    return Target("portable", Kind.STARTED, "7", marker=StartMarker(value(1), "", **{**arguments, **changes}))
 
 
 def portable_server(records: list[dict[str, Any]]) -> Answer:
@@ -110,41 +102,41 @@ def attempt(number: int, created: float, trigger: str = "API") -> dict[str, Any]
 
 def test_portable_goes_by_order_even_if_times_are_not_known() -> None:
     records = [attempt(12, 900.0, "SCHEDULED"), attempt(11, -7_000.0), attempt(10, -8_000.0), attempt(9, -9_000.0)]
-    found, sent = take(PortableApi().look(portable_target(since=None, until=None)), portable_server(records))
+    found, sent = take(PortableApi().poll(portable_target(since=None, until=None)), portable_server(records))
     assert ids(found) == ["11"]
     assert len(sent) == 1
 
 
 def test_portable_takes_every_api_attempt_when_there_was_none_before() -> None:
     records = [attempt(12, 0.9), attempt(11, 0.1)]
-    found, _ = take(PortableApi().look(portable_target(after_run_id=None)), portable_server(records))
+    found, _ = take(PortableApi().poll(portable_target(after_run_id=None)), portable_server(records))
     assert ids(found) == ["12", "11"]
 
 
 def test_portable_leaves_out_what_was_created_at_another_time() -> None:
     records = [attempt(14, 60.0), attempt(13, 0.9), attempt(12, 0.1), attempt(11, -60.0), attempt(10, -90.0)]
-    found, _ = take(PortableApi().look(portable_target()), portable_server(records))
+    found, _ = take(PortableApi().poll(portable_target()), portable_server(records))
     assert ids(found) == ["13", "12"]
 
 
 def test_portable_walks_back_to_the_newest_attempt_before_and_no_further() -> None:
     records = [attempt(number, 10.0 * number - 110.0, "SCHEDULED") for number in range(500, 0, -1)]
     records[500 - 11] = attempt(11, 0.0)
-    found, sent = take(PortableApi().look(portable_target()), portable_server(records))
+    found, sent = take(PortableApi().poll(portable_target()), portable_server(records))
     assert ids(found) == ["11"]
     assert len(sent) == 5
 
 
 def test_portable_reads_no_endless_history_when_that_attempt_is_gone() -> None:
     records = [attempt(number, float(number), "SCHEDULED") for number in range(20_000, 11, -1)]
-    found, sent = take(PortableApi().look(portable_target()), portable_server(records))
+    found, sent = take(PortableApi().poll(portable_target()), portable_server(records))
     assert (found, len(sent)) == ((), 20)
 
 
 def test_portable_serves_starts_and_runs_of_one_flow_from_one_list() -> None:
     records = [attempt(12, 0.9), attempt(11, 0.1), attempt(10, -1.0), attempt(9, -9.0)]
     targets = [portable_target(), portable_target(after_run_id="11"), Target("portable", Kind.RUN, "7", "9")]
-    sighting, sent = take(PortableApi().look_at_all(targets, 3, 100), portable_server(records))
+    sighting, sent = take(PortableApi().poll_batch(targets, 3, 100), portable_server(records))
     assert [ids(sighting.found[target]) for target in targets] == [["12", "11"], ["12"], ["9"]]
     assert len(sent) == 1
 
@@ -153,7 +145,7 @@ def test_portable_serves_starts_and_runs_of_one_flow_from_one_list() -> None:
 
 
 def tableflow_target(number: int = 1, **changes: Any) -> Target:
-    return Target("tableflow", Kind.STARTED, "f", mark=mark(number, **changes))
+    return Target("tableflow", Kind.STARTED, "f", marker=marker(number, **changes))
 
 
 def document(number: int, created: float, **fields: Any) -> dict[str, Any]:
@@ -173,20 +165,20 @@ def tableflow_server(records: list[dict[str, Any]]) -> Answer:
 
 def test_tableflow_goes_by_the_value_whatever_the_times() -> None:
     records = [document(3, 9_000.0, metadata={"airflow_run": value(1)}), document(2, 0.0, metadata={})]
-    found, _ = take(TableFlowApi().look(tableflow_target()), tableflow_server(records))
+    found, _ = take(TableFlowApi().poll(tableflow_target()), tableflow_server(records))
     assert ids(found) == ["run-3"]
 
 
 def test_tableflow_reads_back_to_the_start_and_no_further() -> None:
     records = [document(number, float(number - 200), metadata={}) for number in range(1_000, 0, -1)]
-    found, sent = take(TableFlowApi().look(tableflow_target()), tableflow_server(records))
+    found, sent = take(TableFlowApi().poll(tableflow_target()), tableflow_server(records))
     assert (found, len(sent)) == ((), 9)
 
 
 def test_tableflow_without_times_reads_a_bounded_number_of_pages() -> None:
     records = [document(number, 0.0, metadata={}) for number in range(5_000, 0, -1)]
     target = tableflow_target(since=None, until=None)
-    assert len(take(TableFlowApi().look(target), tableflow_server(records))[1]) == 10
+    assert len(take(TableFlowApi().poll(target), tableflow_server(records))[1]) == 10
 
 
 def test_tableflow_takes_by_time_only_api_runs_without_metadata() -> None:
@@ -197,15 +189,15 @@ def test_tableflow_takes_by_time_only_api_runs_without_metadata() -> None:
         document(2, 0.5, metadata=None),
         document(1, -60.0),
     ]
-    assert take(TableFlowApi().look(tableflow_target()), tableflow_server(records))[0] == ()
-    found, _ = take(TableFlowApi().look(tableflow_target(by_interval=True)), tableflow_server(records))
+    assert take(TableFlowApi().poll(tableflow_target()), tableflow_server(records))[0] == ()
+    found, _ = take(TableFlowApi().poll(tableflow_target(by_interval=True)), tableflow_server(records))
     assert [(run.run_id, run.kind) for run in found] == [("run-2", Kind.STARTED)]
 
 
 def test_tableflow_serves_all_starts_of_a_flow_from_one_list() -> None:
     records = [document(number, 0.0, metadata={"airflow_run": value(number)}) for number in range(10, 0, -1)]
     targets = [tableflow_target(number) for number in (1, 5, 11)]
-    sighting, sent = take(TableFlowApi().look_at_all(targets, 3, 100), tableflow_server(records))
+    sighting, sent = take(TableFlowApi().poll_batch(targets, 3, 100), tableflow_server(records))
     assert [ids(sighting.found[target]) for target in targets] == [["run-1"], ["run-5"], []]
     assert len(sent) == 1
 
@@ -226,7 +218,7 @@ class Pieces:
         if name != "flow-runs":
             self.reads.append(name)
             if name in self.hidden:
-                return NotFound("Activepieces", "GET", request.path, 404, "no")
+                return NotFoundError("Activepieces", "GET", request.path, 404, "no")
             return next(run for run in self.runs if run["id"] == name)
         query = dict(request.query)
         shown = [
@@ -250,7 +242,7 @@ def called(number: int) -> dict[str, Any]:
 
 
 def piece_target(number: int = 1, **changes: Any) -> Target:
-    return Target("activepieces", Kind.STARTED, FLOW, mark=mark(number, **changes))
+    return Target("activepieces", Kind.STARTED, FLOW, marker=marker(number, **changes))
 
 
 OTHERS = {"body": {"somebody": "else"}}
@@ -258,7 +250,7 @@ OTHERS = {"body": {"somebody": "else"}}
 
 def test_activepieces_finds_the_run_by_what_it_was_called_with() -> None:
     server = Pieces(piece(1, 0.5, OTHERS), piece(2, 0.6, called(1)), piece(3, 0.7, called(2)))
-    found, _ = take(ActivepiecesApi(PROJECT).look(piece_target()), server)
+    found, _ = take(ActivepiecesApi(PROJECT).poll(piece_target()), server)
     assert [run.run_id for run in found] == [server.runs[1]["id"]]
 
 
@@ -277,7 +269,7 @@ def test_activepieces_finds_the_run_by_what_it_was_called_with() -> None:
     ids=["text", "raw", "query", "deep", "list", "bare", "end of a long text", "beside much else"],
 )
 def test_activepieces_finds_the_value_wherever_the_trigger_hands_it_on(output: Any) -> None:
-    found, _ = take(ActivepiecesApi(PROJECT).look(piece_target()), Pieces(piece(1, 0.5, output)))
+    found, _ = take(ActivepiecesApi(PROJECT).poll(piece_target()), Pieces(piece(1, 0.5, output)))
     assert len(found) == 1
 
 
@@ -286,29 +278,29 @@ def test_activepieces_reads_no_run_twice_whoever_looks() -> None:
     api = ActivepiecesApi(PROJECT)
     for _ in range(5):
         for number in (1, 2):
-            take(api.look(piece_target(number)), server)
+            take(api.poll(piece_target(number)), server)
     assert len(server.reads) == len(set(server.reads)) == 3
 
 
 def test_activepieces_reads_a_run_again_that_has_only_just_begun() -> None:
     server = Pieces(piece(1))
     api = ActivepiecesApi(PROJECT)
-    assert [run.run_id for run in take(api.look(piece_target()), server)[0]] == [None]
+    assert [run.run_id for run in take(api.poll(piece_target()), server)[0]] == [None]
     server.runs[0]["steps"] = {"trigger": {"output": called(1)}}
-    assert [run.run_id for run in take(api.look(piece_target()), server)[0]] == [server.runs[0]["id"]]
+    assert [run.run_id for run in take(api.poll(piece_target()), server)[0]] == [server.runs[0]["id"]]
 
 
 def test_activepieces_says_that_a_queued_run_may_be_the_one() -> None:
-    (run,) = take(ActivepiecesApi(PROJECT).look(piece_target()), Pieces(piece(1, status="QUEUED")))[0]
+    (run,) = take(ActivepiecesApi(PROJECT).poll(piece_target()), Pieces(piece(1, status="QUEUED")))[0]
     assert (run.run_id, run.kind, run.lifecycle) == (None, Kind.STARTED, Lifecycle.PENDING)
 
 
 def test_activepieces_counts_many_runs_first_and_then_reads_a_few_at_a_time_the_closest_first() -> None:
     server = Pieces(*(piece(number, 1.0 * number - 10.0, OTHERS) for number in range(150)))
     api = ActivepiecesApi(PROJECT)
-    (run,), sent = take(api.look(piece_target()), server)
+    (run,), sent = take(api.poll(piece_target()), server)
     assert (run.run_id, run.lifecycle, server.reads, len(sent)) == (None, Lifecycle.UNKNOWN, [], 1)
-    _, sent = take(api.look(piece_target()), server)
+    _, sent = take(api.poll(piece_target()), server)
     assert len(sent) == 1 + len(server.reads) == 1 + activepieces_starts.FEW_RUNS
     assert {int(read) for read in server.reads} == {9, 10, 11, 12}  # created around the start
 
@@ -326,11 +318,14 @@ def test_activepieces_learns_from_runs_it_reads_how_long_starts_are_in_the_queue
     for number, one in enumerate(values):
         sent_at = NOW + 0.02 * number
         target = Target(
-            "activepieces", Kind.STARTED, FLOW, mark=StartMark(one, "airflow_run", sent_at - 0.5, sent_at + 0.6, "99")
+            "activepieces",
+            Kind.STARTED,
+            FLOW,
+            marker=StartMarker(one, "airflow_run", sent_at - 0.5, sent_at + 0.6, "99"),
         )
         api = ActivepiecesApi(PROJECT)
         for _ in range(50):
-            found, _ = take(api.look(target), server)
+            found, _ = take(api.poll(target), server)
             if found[0].run_id:
                 break
         assert found[0].run_id == f"{number:021d}"
@@ -341,15 +336,15 @@ def test_activepieces_leaves_a_run_that_cannot_be_read_for_the_next_look() -> No
     server = Pieces(piece(1, 0.5, called(1)))
     server.hidden.add(server.runs[0]["id"])
     api = ActivepiecesApi(PROJECT)
-    assert [run.run_id for run in take(api.look(piece_target()), server)[0]] == [None]
+    assert [run.run_id for run in take(api.poll(piece_target()), server)[0]] == [None]
     server.hidden.clear()
-    assert [run.run_id for run in take(api.look(piece_target()), server)[0]] == [server.runs[0]["id"]]
+    assert [run.run_id for run in take(api.poll(piece_target()), server)[0]] == [server.runs[0]["id"]]
 
 
 def test_activepieces_serves_all_starts_of_a_flow_from_one_list() -> None:
     server = Pieces(*(piece(number, 0.01 * number, called(number)) for number in range(30)))
     targets = [piece_target(number) for number in range(30)]
-    sighting, sent = take(ActivepiecesApi(PROJECT).look_at_all(targets, 30, 100), server)
+    sighting, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 30, 100), server)
     assert [ids(sighting.found[target]) for target in targets] == [[f"{number:021d}"] for number in range(30)]
     assert (len(sent) - len(server.reads), len(server.reads)) == (1, 30)
 
@@ -363,8 +358,8 @@ def test_activepieces_takes_by_time_only_runs_that_show_no_call() -> None:
         piece(5, -60.0, {"data": "before"}),
     )
     api = ActivepiecesApi(PROJECT)
-    assert take(api.look(piece_target()), server)[0] == ()
-    found, _ = take(api.look(piece_target(by_interval=True)), server)
+    assert take(api.poll(piece_target()), server)[0] == ()
+    found, _ = take(api.poll(piece_target(by_interval=True)), server)
     assert sorted(int(str(run.run_id)) for run in found) == [2, 3]
     assert {run.kind for run in found} == {Kind.STARTED}
 
@@ -373,14 +368,14 @@ def test_activepieces_without_times_looks_back_to_the_newest_run_before() -> Non
     before, other = piece(5, -60.0, {"data": 1}), piece(4, -90.0, {"data": 1})
     server = Pieces(piece(6, 0.5, {"data": 1}), before, other)
     target = piece_target(since=None, until=None, after_run_id=before["id"], by_interval=True)
-    found, sent = take(ActivepiecesApi(PROJECT).look(target), server)
+    found, sent = take(ActivepiecesApi(PROJECT).poll(target), server)
     assert [int(str(run.run_id)) for run in found] == [6]
     assert not {"createdAfter", "createdBefore"} & dict(sent[0].query).keys()
 
 
 def test_activepieces_searches_in_the_server_s_own_time() -> None:
-    _, first = take(ActivepiecesApi(PROJECT).look(piece_target()), Pieces())
-    _, last = take(ActivepiecesApi(PROJECT).look(piece_target(by_interval=True)), Pieces())
+    _, first = take(ActivepiecesApi(PROJECT).poll(piece_target()), Pieces())
+    _, last = take(ActivepiecesApi(PROJECT).poll(piece_target(by_interval=True)), Pieces())
     windows = [(query["createdAfter"], query["createdBefore"]) for query in (dict(one.query) for one in first + last)]
     after = iso(-5.0).replace("+00:00", "Z")
     befores = [iso(6.0 + late).replace("+00:00", "Z") for late in (10.0, 180.0, 180.0, 3_600.0)]
@@ -392,7 +387,7 @@ def test_activepieces_searches_for_starts_of_different_days_one_after_the_other(
     between = [piece(number, 600.0 + number, OTHERS) for number in range(300)]
     server = Pieces(piece(901, 0.5, called(1)), *between, piece(902, 90_000.5, called(2)))
     targets = [piece_target(1), piece_target(2, since=NOW + 90_000.0, until=NOW + 90_001.0)]
-    sighting, sent = take(ActivepiecesApi(PROJECT).look_at_all(targets, 2, 100), server)
+    sighting, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 2, 100), server)
     assert [ids(sighting.found[target]) for target in targets] == [[f"{901:021d}"], [f"{902:021d}"]]
     assert len(sent) == 4
 
@@ -401,7 +396,7 @@ def test_activepieces_gives_a_search_up_among_too_many_runs() -> None:
     server = Pieces(*(piece(number, 1.0, OTHERS) for number in range(1_000)))
     api = ActivepiecesApi(PROJECT)
     for _ in range(60):
-        found, sent = take(api.look(piece_target()), server)
+        found, sent = take(api.poll(piece_target()), server)
         assert len(sent) <= 2 * activepieces_starts.MAX_PAGES + activepieces_starts.FEW_RUNS
         if not found:
             break

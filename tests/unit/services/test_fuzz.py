@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.client import policy
+from airflow_provider_flowruns.client import responses as policy
 from airflow_provider_flowruns.client.masking import SecretMask
-from airflow_provider_flowruns.services import activepieces, model, portable, tableflow
-from airflow_provider_flowruns.services.clean import clean_text
-from airflow_provider_flowruns.services.model import Disposition, Lifecycle, Request
+from airflow_provider_flowruns.model import calls as model
+from airflow_provider_flowruns.model.calls import Request
+from airflow_provider_flowruns.model.clean import clean_text
+from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
+from airflow_provider_flowruns.services import activepieces, portable, tableflow
 from tests.fuzz.answers import TOKEN, answer
 from tests.fuzz.documented import ATTEMPT, DOCUMENT, FITTING, FLOW_NUMBER, RUN, RUN_ID, SCHEMA_ATTEMPT, STATUS
 from tests.fuzz.oracle import is_behind_a_newer_run, successes
@@ -28,8 +30,8 @@ def test_whatever_a_service_answers_comes_to_what_it_may_come_to() -> None:
     # That it came to all of them, and not just to refusals.
     assert {f"run {disposition}" for disposition in Disposition} < {*questions.seen}
     assert questions.seen["run SUCCEEDED"] > ANSWERS / 10
-    assert questions.seen["UnexpectedAnswer"] > ANSWERS / 10
-    assert {"flow", "told", "NotFound", "RateLimited", "ServerError", "AuthenticationError"} < {*questions.seen}
+    assert questions.seen["UnexpectedResponseError"] > ANSWERS / 10
+    assert {"flow", "told", "NotFoundError", "RateLimitError", "ServerError", "AuthenticationError"} < {*questions.seen}
 
 
 def test_one_seed_means_the_same_questions_and_answers() -> None:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_flowruns.model.calls import Call, Pages, Request
+from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.services.errors import ConfigurationError, InvalidArgument
-from airflow_provider_flowruns.services.model import Call, Kind, Pages, Request, Target
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 
@@ -154,14 +156,14 @@ ODD_IDS = [
 
 
 def looked_at(api: object, kind: Kind, **ids: object) -> Call:
-    return next(api.look(Target(api.info.name, kind, **ids)))
+    return next(api.poll(Target(api.info.name, kind, **ids)))
 
 
 def requests_of(made: object) -> Iterator[Request]:
     if isinstance(made, Pages):
         yield made.first.request
-        if made.other_spelling:
-            yield made.other_spelling.request
+        if made.fallback_first:
+            yield made.fallback_first.request
     else:
         yield made.request
 
@@ -170,7 +172,7 @@ def fits_or_is_refused(taker: Taker, value: object) -> bool:
     """Return whether the id was taken; assert that either way nothing else happened."""
     try:
         made = taker.method(value)
-    except InvalidArgument:
+    except InvalidArgumentError:
         return False
     for request in requests_of(made):
         assert request.method == taker.verb
@@ -198,20 +200,20 @@ def test_an_odd_id_is_refused_or_leaves_the_path_in_shape(taker) -> None:
 @pytest.mark.parametrize("taker", TAKERS, ids=str)
 def test_a_dangerous_id_is_refused_by_the_name_of_its_argument(taker) -> None:
     for value in ("../x", "1/status?x=", "1#", "٣", "1.0", True, "", "..", "%2e%2e", "A" * 10_000, 10**5_000):
-        with pytest.raises(InvalidArgument, match=rf"^{taker.argument} must look like .*, got ") as raised:
+        with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like .*, got ") as raised:
             taker.method(value)
         assert len(str(raised.value)) < 250
 
 
 @pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter is None], ids=str)
 def test_a_missing_id_is_refused_where_it_is_needed(taker) -> None:
-    with pytest.raises(InvalidArgument, match=rf"^{taker.argument} must look like"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like"):
         taker.method(None)
 
 
 @pytest.mark.parametrize("taker", WAITS, ids=str)
 def test_a_wait_without_its_id_is_refused(taker) -> None:
-    with pytest.raises(InvalidArgument, match="needs a"):
+    with pytest.raises(InvalidArgumentError, match="needs a"):
         taker.method(None)
 
 
@@ -236,7 +238,7 @@ def test_an_odd_id_among_the_runs_to_cancel_is_refused_or_sent_trimmed() -> None
     for value in ODD_IDS:
         try:
             request = activepieces.cancel_flow_runs(["B" * 21, value]).request
-        except InvalidArgument:
+        except InvalidArgumentError:
             continue
         assert request.path == "/api/v1/flow-runs/cancel"
         assert request.json["flowRunIds"] == ["B" * 21, "A" * 21]
@@ -244,7 +246,7 @@ def test_an_odd_id_among_the_runs_to_cancel_is_refused_or_sent_trimmed() -> None
 
 @pytest.mark.parametrize("run_ids", [[], (), "", iter(()), [""], [None]])
 def test_an_empty_list_of_runs_to_cancel_which_would_mean_all_of_them_is_refused(run_ids) -> None:
-    with pytest.raises(InvalidArgument, match=r"^run_ids? must "):
+    with pytest.raises(InvalidArgumentError, match=r"^run_ids? must "):
         activepieces.cancel_flow_runs(run_ids)
 
 

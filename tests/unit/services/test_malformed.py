@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.model.calls import Call, Page, Rows
+from airflow_provider_flowruns.model.errors import UnexpectedResponseError
+from airflow_provider_flowruns.model.runs import Disposition, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service
-from airflow_provider_flowruns.services.errors import UnexpectedAnswer
-from airflow_provider_flowruns.services.model import Call, Disposition, Kind, Lifecycle, Page, Rows, Target
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 
@@ -210,7 +212,7 @@ def test_paging_counts_the_rows_that_cannot_be_read() -> None:
     ids=["portable", "activepieces", "tableflow"],
 )
 def test_a_look_at_several_sees_all_but_the_one_that_cannot_be_read(service: Service, targets, body) -> None:
-    sighting = drive(service.look_at_all(targets, 3, 100), body)
+    sighting = drive(service.poll_batch(targets, 3, 100), body)
     assert {target.run_id for target in sighting.found} == {targets[0].run_id, targets[2].run_id}
 
 
@@ -229,20 +231,20 @@ LOOK_IDS = ["portable", "activepieces", "tableflow", "tableflow bare"]
 @pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
 def test_a_flows_newest_run_comes_first_in_whatever_order_the_list_came(service, target, row, bodies) -> None:
     newest_first = [row(number) for number in (9, 8, 7, 6)]
-    expected = drive(service.look(target), *bodies(newest_first))
+    expected = drive(service.poll(target), *bodies(newest_first))
     assert len(expected) == 4
-    assert drive(service.look(target), *bodies(newest_first[::-1])) == expected
-    assert drive(service.look(target), *bodies([newest_first[one] for one in (2, 0, 3, 1)])) == expected
+    assert drive(service.poll(target), *bodies(newest_first[::-1])) == expected
+    assert drive(service.poll(target), *bodies([newest_first[one] for one in (2, 0, 3, 1)])) == expected
 
 
 @pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
 def test_an_older_run_does_not_pass_for_the_newest_one_that_cannot_be_read(service, target, row, bodies) -> None:
     lists = [[row(9, id={}), row(8), row(7)], [row(7), row(8), row(9, id={})], [row(8), row(9, id={}), row(7)]]
     for rows in (*lists, [row(8), row(9, id={})]):
-        with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read") as raised:
-            drive(service.look(target), *bodies(rows))
+        with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read") as raised:
+            drive(service.poll(target), *bodies(rows))
         assert raised.value.path.startswith(("/v2/flows/", "/api/v1/flow-runs"))
-    assert len(drive(service.look(target), *bodies([row(9), row(8, id={}), row(7)]))) == 2
+    assert len(drive(service.poll(target), *bodies([row(9), row(8, id={}), row(7)]))) == 2
 
 
 @pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS[:3], ids=LOOK_IDS[:3])
@@ -252,13 +254,13 @@ def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_fir
     target = Target(target.service, target.kind, target.flow_id, newest=3)
     answers = bodies([row(number) for number in (1, 2, 3)])
     answers[0]["total"] = 9  # TableFlow's way to say that there are more
-    with pytest.raises(UnexpectedAnswer, match="the list comes oldest first and has further pages"):
-        drive(service.look(target), *answers)
+    with pytest.raises(UnexpectedResponseError, match="the list comes oldest first and has further pages"):
+        drive(service.poll(target), *answers)
 
 
 def test_who_waits_for_the_newest_of_several_is_not_shown_an_older_one() -> None:
     newest, run = Target("portable", Kind.FLOW_RUNS, "7"), Target("portable", Kind.RUN, "7", "1")
-    sighting = drive(PORTABLE.look_at_all([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
+    sighting = drive(PORTABLE.poll_batch([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
     assert set(sighting.found) == {run}
 
 
@@ -370,9 +372,9 @@ def test_a_run_of_no_flow_may_be_of_the_flow_that_was_asked_for(flow_id) -> None
     """The service may ignore the filter, and this run may be the newest one."""
     target = Target("tableflow", Kind.FLOW_RUNS, "f")
     others = [document(9, flow_id="g"), document(8, flow_id="g")]
-    with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read"):
-        drive(TABLEFLOW.look(target), {"flow_runs": [*others, document(7, flow_id=flow_id), document(6)]})
-    runs = drive(TABLEFLOW.look(target), {"flow_runs": [*others, document(6), document(5, flow_id=flow_id)]})
+    with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read"):
+        drive(TABLEFLOW.poll(target), {"flow_runs": [*others, document(7, flow_id=flow_id), document(6)]})
+    runs = drive(TABLEFLOW.poll(target), {"flow_runs": [*others, document(6), document(5, flow_id=flow_id)]})
     assert ids(runs) == ["run-6"]
 
 
@@ -380,7 +382,7 @@ def test_a_flows_newest_run_is_found_behind_others_that_the_filter_should_have_l
     target = Target("tableflow", Kind.FLOW_RUNS, "f")
     others = [document(9, flow_id="g"), document(8, id={}, flow_id="g")]
     for rows in ([*others, document(6)], [others[0], document(6), others[1]]):
-        with pytest.raises(UnexpectedAnswer, match="the newest run in the list cannot be read"):
-            drive(TABLEFLOW.look(target), {"flow_runs": rows})
+        with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read"):
+            drive(TABLEFLOW.poll(target), {"flow_runs": rows})
     older = document(5, id={}, flow_id="g")
-    assert ids(drive(TABLEFLOW.look(target), {"flow_runs": [others[0], document(6), older]})) == ["run-6"]
+    assert ids(drive(TABLEFLOW.poll(target), {"flow_runs": [others[0], document(6), older]})) == ["run-6"]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from airflow_provider_flowruns.services.errors import InvalidArgument
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.payload import parse_object, parse_payload
 
 MOMENT = datetime(2026, 1, 31, 12, 30, tzinfo=timezone(timedelta(hours=1)))
@@ -90,7 +90,7 @@ def test_a_pendulum_datetime_is_sent_as_iso_8601() -> None:
     ],
 )
 def test_what_json_cannot_hold_is_refused_with_its_place(value, said) -> None:
-    with pytest.raises(InvalidArgument, match=said):
+    with pytest.raises(InvalidArgumentError, match=said):
         parse_payload(value)
 
 
@@ -98,13 +98,13 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
     payload: dict[str, Any] = {}
     payload["self"] = [payload]
     for value in (payload, "[" * 100_000):
-        with pytest.raises(InvalidArgument, match=r"^payload is nested too deeply for JSON, or contains itself"):
+        with pytest.raises(InvalidArgumentError, match=r"^payload is nested too deeply for JSON, or contains itself"):
             parse_payload(value)
 
 
 @pytest.mark.parametrize("value", [{"airflow_run": 1}, '{"airflow_run": null}'])
 def test_the_key_that_is_added_is_not_taken_from_the_author(value) -> None:
-    with pytest.raises(InvalidArgument, match=r"^metadata must not hold 'airflow_run'.*correlation_key"):
+    with pytest.raises(InvalidArgumentError, match=r"^metadata must not hold 'airflow_run'.*correlation_key"):
         parse_object(value, argument="metadata", reserved="airflow_run")
 
 
@@ -114,7 +114,7 @@ def test_the_key_that_is_added_may_stand_deeper() -> None:
 
 @pytest.mark.parametrize("value", [[], "[1]", (1, 2)])
 def test_where_only_an_object_will_do_a_list_is_refused(value) -> None:
-    with pytest.raises(InvalidArgument, match=r"^metadata must be a JSON object, got a list"):
+    with pytest.raises(InvalidArgumentError, match=r"^metadata must be a JSON object, got a list"):
         parse_object(value, argument="metadata")
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_flowruns.services.errors import InvalidArgument
-from airflow_provider_flowruns.services.model import Disposition, FlowRun, Kind, Lifecycle, Target
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.services.portable import PortableApi
 
 PENDING, RUNNING, NOT_RUNNING = Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.NOT_RUNNING
@@ -193,16 +194,16 @@ def test_p8_active_run_with_an_old_end_and_outcome_is_still_active(read, lifecyc
 def test_p9_ascending_is_sent_in_upper_case_and_held_ready_in_lower_case(order) -> None:
     """Rule: send what the enum says; the client says it in lower case when that is refused."""
     pages = PortableApi().get_run_attempts(568971, sort=order)
-    assert pages.other_spelling is not None
+    assert pages.fallback_first is not None
     assert dict(pages.first.request.query)["sort"] == "ASC"
-    assert dict(pages.other_spelling.request.query)["sort"] == "asc"
+    assert dict(pages.fallback_first.request.query)["sort"] == "asc"
 
 
 @pytest.mark.parametrize("spelling", [0, 1])
 def test_p9_later_pages_keep_the_spelling_that_was_accepted(spelling) -> None:
     """Rule: the spelling that the server took is used to the end."""
     pages = PortableApi().get_run_attempts(568971, sort="ASC", limit=1)
-    call = (pages.first, pages.other_spelling)[spelling]
+    call = (pages.first, pages.fallback_first)[spelling]
     following = call.read({"data": [ATTEMPT]}).next
     assert dict(following.request.query) == {"limit": "1", "offset": "1", "sort": ("ASC", "asc")[spelling]}
 
@@ -212,7 +213,7 @@ def test_p9_descending_is_the_default_and_never_sent(order) -> None:
     """Rule: newest first needs no ``sort``, so no spelling of it can be refused."""
     pages = PortableApi().get_run_attempts(568971, sort=order)
     assert "sort" not in dict(pages.first.request.query)
-    assert pages.other_spelling is None
+    assert pages.fallback_first is None
 
 
 @pytest.mark.parametrize("wrap", [lambda bare: bare, lambda bare: {"data": bare}])
@@ -261,7 +262,7 @@ def test_p12_flow_id_as_number_and_as_digits(flow_id) -> None:
 
 def test_p12_the_examples_list_is_no_id() -> None:
     """Rule: ``[{value: 568971}]`` is a slip of the documentation and refused."""
-    with pytest.raises(InvalidArgument, match="flow_id"):
+    with pytest.raises(InvalidArgumentError, match="flow_id"):
         PortableApi().get_flow_status([{"value": 568971}])
 
 
@@ -291,7 +292,7 @@ def test_p14_status_has_no_run_id_and_an_attempt_has() -> None:
 )
 def test_p14_a_wait_reads_attempts_where_ids_matter_and_status_elsewhere(target, path) -> None:
     """Rule: attempts where ids matter."""
-    call = next(PortableApi().look(target))
+    call = next(PortableApi().poll(target))
     assert (call.request.method, call.request.path) == ("GET", path)
 
 

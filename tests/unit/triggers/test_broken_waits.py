@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.exceptions import FlowRunUnobservable
-from airflow_provider_flowruns.outcomes import settle
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig, WaitResult
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting.watch import Verdict, Watch, WatchPlan
 
 UNREADABLE = ['{"schema": 99}', '{"schema": 1}', '{"schema": 1, "plan": {}, "memory": {}}', "[]", "null", "no JSON", ""]
 
@@ -31,15 +31,15 @@ def raised_by(trigger: FlowRunTrigger) -> FlowRunUnobservable:
 
     [payload] = asyncio.run(events())
     with pytest.raises(FlowRunUnobservable) as raised:
-        settle(Verdict.from_dict(payload), soft_fail=True)
+        result_or_raise(WaitResult.from_dict(payload), soft_fail=True)
     return raised.value
 
 
-@pytest.mark.parametrize("watch", UNREADABLE)
-def test_a_wait_that_cannot_be_read_does_not_end_the_triggerer_but_its_task(watch: str) -> None:
+@pytest.mark.parametrize("waiter", UNREADABLE)
+def test_a_wait_that_cannot_be_read_does_not_end_the_triggerer_but_its_task(waiter: str) -> None:
     """A constructor that raises would end the triggerer; it is called again at every restart."""
-    trigger = FlowRunTrigger("portable_default", watch, cancel_on_kill=True)
-    assert trigger.serialize()[1]["watch"] == watch
+    trigger = FlowRunTrigger("portable_default", waiter, cancel_on_kill=True)
+    assert trigger.serialize()[1]["waiter"] == waiter
     assert "install one release" in str(raised_by(trigger))
 
 
@@ -49,9 +49,9 @@ def test_a_fault_of_this_package_ends_the_task_as_unobservable_without_the_fault
     async def broken(*_: Any) -> Any:
         raise RuntimeError(sandbox.portable.token)
 
-    monkeypatch.setattr(AsyncClient, "look", broken)
+    monkeypatch.setattr(AsyncClient, "poll", broken)
     flow, now = sandbox.portable.add_flow(), time.time()
-    plan = WatchPlan(service="portable", kind="flow", flow_id=str(flow.id), interval=1.0, deadline=now + 60)
-    said = str(raised_by(FlowRunTrigger("portable_default", Watch(plan, now).to_json())))
+    config = WaitConfig(service="portable", kind="flow", flow_id=str(flow.id), interval=1.0, deadline=now + 60)
+    said = str(raised_by(FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())))
     assert "RuntimeError in " in said
     assert sandbox.portable.token not in said

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.model.errors import ConfigurationError, RequestNotSentError
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.services.errors import ConfigurationError, NeverSent
 from airflow_provider_flowruns.triggers import connection
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 from tests.airflow_versions import HIDES_BAD_EXTRA
 
 NAME = "AIRFLOW_CONN_MY_CONN"
@@ -107,7 +107,7 @@ def test_an_airflow_that_cannot_be_asked_is_trouble_that_may_pass(monkeypatch, e
     monkeypatch.setattr(BaseHook, "get_connection", fail)
     monkeypatch.setattr(connection, "get_async_connection", fail_later)
     for read in (in_worker, in_trigger):
-        with pytest.raises(NeverSent, match="Airflow could not read connection 'my_conn'"):
+        with pytest.raises(RequestNotSentError, match="Airflow could not read connection 'my_conn'"):
             read()
 
 
@@ -122,8 +122,8 @@ def test_an_airflow_that_cannot_be_asked_is_trouble_that_may_pass(monkeypatch, e
 def test_a_wait_ends_with_what_the_triggerers_machine_lacks(monkeypatch, extra: Any, named: str) -> None:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.0, 0.1))
     now = Clock().now()
-    plan = WatchPlan(service="portable", kind="flow", flow_id="5", interval=0.1, deadline=now + 60)
-    trigger = FlowRunTrigger(conn_id="my_conn", watch=Watch(plan, now).to_json())
+    config = WaitConfig(service="portable", kind="flow", flow_id="5", interval=0.1, deadline=now + 60)
+    trigger = FlowRunTrigger(conn_id="my_conn", waiter=RunWaiter(config, now).to_json())
 
     async def fired() -> list[Any]:
         return [event.payload async for event in trigger.run()]

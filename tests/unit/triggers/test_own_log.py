@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger, FlowRunTrigger
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
 
 whose: ContextVar[str] = ContextVar("whose")
 
@@ -31,8 +31,8 @@ class ByContext(logging.Handler):
 
 def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
     now = Clock().now()
-    plan = WatchPlan(service="portable", kind="run", flow_id=flow_id, run_id=run_id, interval=0.2, deadline=now + 60)
-    trigger = FlowRunTrigger("portable_default", Watch(plan, now).to_json())
+    config = WaitConfig(service="portable", kind="run", flow_id=flow_id, run_id=run_id, interval=0.2, deadline=now + 60)
+    trigger = FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())
     trigger.first_wait = (0.1, 0.3)
     return trigger
 

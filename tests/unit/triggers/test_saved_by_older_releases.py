@@ -1,5 +1,4 @@
-"""
-Triggers and events saved by every release still load: a wait outlives an upgrade.
+"""Triggers and events saved by every release still load: a wait outlives an upgrade.
 
 ``tests/fixtures/serialized/<version>.json`` is written once, when a release is made, and never changed.
 """
@@ -14,8 +13,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns import __version__
-from airflow_provider_flowruns.outcomes import settle
-from airflow_provider_flowruns.waiting.watch import Verdict, Watch
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitResult
+from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 
 SAVED = {
     path.stem: json.loads(path.read_text())
@@ -39,9 +38,9 @@ def test_this_version_is_among_them() -> None:
 def test_a_saved_trigger_loads_with_its_wait_intact(saved: dict[str, Any]) -> None:
     module, _, name = saved["classpath"].rpartition(".")
     trigger = getattr(importlib.import_module(module), name)(**saved["kwargs"])
-    watch = Watch.from_json(trigger.watch)
-    before, after = json.loads(saved["kwargs"]["watch"]), json.loads(watch.to_json())
-    for part in ("plan", "memory"):
+    waiter = RunWaiter.from_json(trigger.waiter)
+    before, after = json.loads(saved["kwargs"]["waiter"]), json.loads(waiter.to_json())
+    for part in ("config", "state"):
         assert before[part].items() <= after[part].items()
     assert trigger.serialize()[0] == saved["classpath"]
 
@@ -53,15 +52,15 @@ def test_a_saved_watcher_is_the_same_to_airflow_and_finds_its_place(saved: dict[
     path, arguments = trigger.serialize()
     assert (path, arguments.items() >= saved["kwargs"].items()) == (saved["classpath"], True)
     assert trigger.state_key == saved["key"]
-    before, after = json.loads(saved["cursor"]), json.loads(trigger.follow(saved["cursor"]).to_json() or "")
+    before, after = json.loads(saved["cursor"]), json.loads(trigger.watcher(saved["cursor"]).to_json() or "")
     assert before.items() <= after.items()
 
 
 @pytest.mark.parametrize("saved", all_of("events"))
 def test_a_saved_event_ends_the_task_as_it_did(saved: dict[str, Any]) -> None:
-    verdict = Verdict.from_dict(saved["payload"])
+    wait_result = WaitResult.from_dict(saved["payload"])
     try:
-        ended_as, result = None, settle(verdict)
+        ended_as, result = None, result_or_raise(wait_result)
     except Exception as error:
         ended_as, result = type(error).__name__, None
     assert ended_as == saved["ends_as"]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import flow_run, standstill
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.triggers.standstill import DOUBTFUL_SECONDS, StandstillWatch, standstill_watch
-from airflow_provider_flowruns.waiting.clock import Clock
-from airflow_provider_flowruns.waiting.watch import Watch, WatchPlan
+from airflow_provider_flowruns.triggers.standstill import DOUBTFUL_SECONDS, StandstillDetector, standstill_detector
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_loop_that_goes_on_did_not_stand_still() -> None:
     async def work() -> float | None:
-        with standstill_watch() as watch:
+        with standstill_detector() as watch:
             await asyncio.sleep(0.3)
             return watch.recent_seconds()
 
@@ -42,7 +42,7 @@ def test_a_loop_that_goes_on_did_not_stand_still() -> None:
 
 def test_a_loop_that_was_blocked_stood_still() -> None:
     async def work() -> float | None:
-        with standstill_watch() as watch:
+        with standstill_detector() as watch:
             await asyncio.sleep(0.1)
             time.sleep(2.0)  # noqa: ASYNC251 - what it is about
             await asyncio.sleep(0.1)
@@ -57,9 +57,9 @@ def test_either_clock_shows_a_pause(clock: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(standstill, "_clocks", lambda: tuple(moments.values()))
 
     async def work() -> float | None:
-        with standstill_watch():
+        with standstill_detector():
             moments[clock] += 45.0
-        return standstill_watch().recent_seconds()
+        return standstill_detector().recent_seconds()
 
     assert asyncio.run(work()) == pytest.approx(45.0)
 
@@ -69,8 +69,8 @@ def test_a_standstill_is_remembered_for_two_minutes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(time, "time", lambda: now)
 
-    async def work() -> StandstillWatch:
-        watch = StandstillWatch()
+    async def work() -> StandstillDetector:
+        watch = StandstillDetector()
         with watch:
             nonlocal now
             now += 45.0
@@ -89,7 +89,7 @@ def test_a_standstill_is_remembered_for_two_minutes(monkeypatch: pytest.MonkeyPa
 
 def test_the_last_user_stops_the_ticks() -> None:
     async def work() -> list[Any]:
-        with standstill_watch(), standstill_watch():
+        with standstill_detector(), standstill_detector():
             await asyncio.sleep(0.1)
         loop: Any = asyncio.get_running_loop()
         return [timer for timer in loop._scheduled if not timer.cancelled() and "Standstill" in repr(timer)]
@@ -99,7 +99,7 @@ def test_the_last_user_stops_the_ticks() -> None:
 
 def trigger_on(run: Any, seconds: float = 600.0) -> FlowRunTrigger:
     now = Clock().now()
-    plan = WatchPlan(
+    config = WaitConfig(
         service="portable",
         kind="run",
         flow_id=str(run.flow_id),
@@ -107,7 +107,7 @@ def trigger_on(run: Any, seconds: float = 600.0) -> FlowRunTrigger:
         interval=30.0,
         deadline=now + seconds,
     )
-    return FlowRunTrigger("portable_default", Watch(plan, now).to_json(), cancel_on_kill=True)
+    return FlowRunTrigger("portable_default", RunWaiter(config, now).to_json(), cancel_on_kill=True)
 
 
 def killed(trigger: FlowRunTrigger, frozen: float = 0.0) -> None:

@@ -1,0 +1,145 @@
+"""What a response means: a result, or the error that stands for it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
+from airflow_provider_flowruns.client.retry import retry_after
+from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.model.calls import Call, Page, Request, Response, Rows
+from airflow_provider_flowruns.model.errors import (
+    ApiError,
+    RequestNotSentError,
+    ServiceConnectionError,
+    UnexpectedResponseError,
+    class_for_status,
+)
+from airflow_provider_flowruns.model.targets import BatchResult
+from airflow_provider_flowruns.services.base import error_text
+from airflow_provider_flowruns.services.parsing import describe_shape
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+_LONGEST_MESSAGE = 1_000
+#: HTTP defines ``Retry-After`` for these two and for redirects, which are not followed.
+_HOLDING_STATUSES = frozenset({429, 503})
+
+
+def read_result(settings: Settings, call: Call[T], response: Response) -> T:
+    """Return what an answer says, clean and without the connection's secrets.
+
+    Does no I/O and keeps no state, so it can be called from any thread.
+
+    :param settings: the connection, for its secrets and for messages.
+    :param call: the call that was sent.
+    :param response: its answer.
+    :raises ApiError: the subclass that stands for its status, or UnexpectedResponseError when it cannot be read.
+    """
+    response = settings.mask.response(response)
+    if not 200 <= response.status < 300:
+        raise _refused(settings, call, response)
+    if call.may_be_empty and not response.body.strip():
+        return call.read(None)
+    try:
+        result = call.read(response.json())
+    except Exception as error:  # whatever a vendor's answer does to a reader is that answer's fault
+        said = _why_unreadable(settings, response, error)
+    else:
+        _log_unread(settings, call, result)
+        return result
+    # Outside of the except block, so that the error does not hold the other one and with it the whole body.
+    raise _error(settings, UnexpectedResponseError, call.request, response.status, said)
+
+
+def _why_unreadable(settings: Settings, response: Response, error: Exception) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return error_text(settings.service, response)
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"cannot be read ({type(error).__name__}): {describe_shape(body)}"
+
+
+def _log_unread(settings: Settings, call: Call[Any], result: Any) -> None:
+    rows = result.items if isinstance(result, Page) else result.runs if isinstance(result, BatchResult) else result
+    if isinstance(rows, Rows) and rows.unread:
+        _warn_of_unread(settings.conn_id, call.request.method, call.request.path)
+        log.debug("%s of %s rows of %s cannot be read", rows.unread, rows.total, call.request.path)
+
+
+@lru_cache(maxsize=1_000)
+def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
+    """Log a warning the first time that rows of a list are left out."""
+    log.warning(
+        "Connection %r: some rows in the response to %s %s cannot be read and are left out", conn_id, method, path
+    )
+
+
+def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = True) -> ServiceConnectionError:
+    """Return the error for a request that got no answer.
+
+    :param settings: the connection, for messages.
+    :param request: the request that was sent, or was to be.
+    :param what: how that came about, in whole: secrets are masked here, and only then it is cut.
+    :param sent: whether the request may have reached the service.
+    """
+    kind = ServiceConnectionError if sent else RequestNotSentError
+    what = shown_text(settings, what)
+    hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
+    return kind(settings.service.info.title, request.method, request.path, None, what, hint)
+
+
+def unreadable_body(
+    settings: Settings, request: Request, status: int, error: UnreadableBodyError
+) -> UnexpectedResponseError:
+    """Return the error for an answer with a body that cannot be read, or is too large.
+
+    :param settings: the connection, for messages.
+    :param request: the request that was sent.
+    :param status: HTTP status of the answer.
+    :param error: what is wrong with the body.
+    """
+    what, hint = str(error), f"connection {settings.conn_id!r}"
+    if isinstance(error, BodyTooLargeError):
+        what = f"the answer is larger than {settings.max_response_bytes / 2**20:g} MiB"
+        hint = f"connection {settings.conn_id!r}: raise extra 'max_response_mb' if such an answer is right"
+    return UnexpectedResponseError(settings.service.info.title, request.method, request.path, status, what, hint)
+
+
+def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiError:
+    request = call.request
+    said = call.meanings.get(response.status) or error_text(settings.service, response)
+    if response.status < 200:
+        said = "the server answered with an interim status only"
+    elif response.status < 400:
+        said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
+    asked = retry_after(response.headers, datetime.now(UTC)) if response.status in _HOLDING_STATUSES else None
+    return _error(settings, class_for_status(response.status), request, response.status, said, asked)
+
+
+def _error(
+    settings: Settings,
+    kind: type[ApiError],
+    request: Request,
+    status: int,
+    said: str,
+    asked: float | None = None,
+) -> ApiError:
+    info = settings.service.info
+    hint = info.hints.get(kind)
+    hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
+    return kind(info.title, request.method, request.path, status, shown_text(settings, said), hint, asked)
+
+
+def shown_text(settings: Settings, text: str) -> str:
+    """Return a text as it may be shown: clean, without the connection's secrets, at most 1,000 characters.
+
+    :param settings: the connection.
+    :param text: a text that may repeat what was sent, such as another library's error.
+    """
+    return settings.mask.text(text)[:_LONGEST_MESSAGE]

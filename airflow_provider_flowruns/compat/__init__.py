@@ -1,0 +1,1 @@
+"""What Airflow's versions lack or do differently."""

@@ -1,0 +1,202 @@
+"""What the services tell: runs, how they stand, and flows. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+#: What of a run goes to XCom is bounded, whatever the vendor sends.
+MAX_ERRORS = 20
+MAX_ERROR_CHARS = 2_000
+MAX_RESOURCES = 200
+#: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
+MAX_COUNT = 2**53 - 1
+
+
+class Lifecycle(StrEnum):
+    """Where a run stands. ``UNKNOWN`` is a status this version has never heard of."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    NOT_RUNNING = "NOT_RUNNING"
+    UNKNOWN = "UNKNOWN"
+
+
+class Disposition(StrEnum):
+    """How a run ended; ``NONE`` as long as it has not (or nothing has run yet)."""
+
+    NONE = "NONE"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class Kind(StrEnum):
+    """What a record describes, and what a :class:`Target` asks for."""
+
+    FLOW = "flow"
+    WORKFLOW = "workflow"
+    RUN = "run"
+    FLOW_RUNS = "flow_runs"
+    STARTED = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceCounts:
+    """Rows of one resource (endpoint or table) of a run.
+
+    :param name: name of the endpoint or table.
+    :param extracted: rows read from the source.
+    :param analyzed: rows looked at on the way.
+    :param loaded: rows written to the destination.
+    :param errors: the service's error texts about it.
+    """
+
+    name: str
+    extracted: int = 0
+    analyzed: int = 0
+    loaded: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRun:
+    """One run of a flow, or a flow's (workflow's) last run where the service shows only that.
+
+    Invariant: ``disposition`` is ``NONE`` unless ``lifecycle`` is ``NOT_RUNNING``. Times are aware UTC or None.
+
+    :param service: registry name of the service.
+    :param kind: ``RUN``, or ``FLOW`` or ``WORKFLOW`` for a last run without identity.
+    :param run_id: the run's id as text, None where the service shows none.
+    :param flow_id: id of the flow (workflow) as text.
+    :param lifecycle: where it stands.
+    :param disposition: how it ended.
+    :param vendor_status: the service's own word, as sent.
+    :param attempt: which attempt of the run, from 1, None where the service does not count.
+    :param trigger: what triggered it, in the service's word.
+    :param created_at: when it came to be.
+    :param started_at: when it began to work.
+    :param completed_at: when it ended.
+    :param resources: rows by resource, Portable only.
+    :param errors: the service's error texts about the run as a whole.
+    :param url: where a person can look at it.
+    :param may_recover: the service itself may still turn the failure into something else (Activepieces
+        ``INTERNAL_ERROR``).
+    :param raw: the record as sent; it never goes to XCom.
+    """
+
+    service: str
+    kind: Kind
+    run_id: str | None
+    flow_id: str | None
+    lifecycle: Lifecycle
+    disposition: Disposition
+    vendor_status: str
+    attempt: int | None = None
+    trigger: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    resources: tuple[ResourceCounts, ...] = ()
+    errors: tuple[str, ...] = ()
+    url: str | None = None
+    may_recover: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is on its way: pending, running or paused."""
+        return self.lifecycle in {Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.PAUSED}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run as the plain JSON that goes to XCom.
+
+        ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors`` and
+        ``resources`` are capped, and ``truncated`` says whether anything was cut.
+        """
+        return {
+            "service": self.service,
+            "kind": str(self.kind),
+            "run_id": self.run_id,
+            "flow_id": self.flow_id,
+            "lifecycle": str(self.lifecycle),
+            "disposition": str(self.disposition),
+            "vendor_status": self.vendor_status,
+            "attempt": self.attempt,
+            "trigger": self.trigger,
+            "created_at": _iso(self.created_at),
+            "started_at": _iso(self.started_at),
+            "completed_at": _iso(self.completed_at),
+            "rows": self.rows(),
+            "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
+            "errors": _capped(self.errors),
+            "url": self.url,
+            "truncated": self._is_truncated(),
+        }
+
+    def rows(self) -> dict[str, int] | None:
+        """Return the rows extracted, analyzed and loaded over all resources, None without resources."""
+        if not self.resources:
+            return None
+        extracted = analyzed = loaded = 0
+        for resource in self.resources:
+            extracted += resource.extracted
+            analyzed += resource.analyzed
+            loaded += resource.loaded
+        return {
+            "extracted": min(extracted, MAX_COUNT),
+            "analyzed": min(analyzed, MAX_COUNT),
+            "loaded": min(loaded, MAX_COUNT),
+        }
+
+    def _is_truncated(self) -> bool:
+        texts = [self.errors, *[resource.errors for resource in self.resources[:MAX_RESOURCES]]]
+        return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _is_cut(errors: tuple[str, ...]) -> bool:
+    return len(errors) > MAX_ERRORS or any(len(text) > MAX_ERROR_CHARS for text in errors)
+
+
+def _capped(errors: tuple[str, ...]) -> list[str]:
+    return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]] if errors else []
+
+
+def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:
+    return {
+        "name": resource.name,
+        "extracted": resource.extracted,
+        "analyzed": resource.analyzed,
+        "loaded": resource.loaded,
+        "errors": _capped(resource.errors),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow as the service lists it.
+
+    :param service: registry name of the service.
+    :param flow_id: the flow's id as text.
+    :param name: the name people gave it.
+    :param enabled: whether it can run, None where the service does not say.
+    :param raw: the record as sent.
+    """
+
+    service: str
+    flow_id: str
+    name: str | None
+    enabled: bool | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return service, flow_id, name and enabled as plain JSON."""
+        return {"service": self.service, "flow_id": self.flow_id, "name": self.name, "enabled": self.enabled}

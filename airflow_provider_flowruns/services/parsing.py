@@ -1,0 +1,324 @@
+"""Lenient readers for what the services send, strict writers for what they are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice, pairwise
+from typing import Any, TypeGuard, TypeVar
+
+from airflow_provider_flowruns.model.calls import Rows
+from airflow_provider_flowruns.model.runs import MAX_COUNT, FlowRun
+
+T = TypeVar("T")
+#: Portable's examples write dates with U+2010 HYPHEN; editors produce the neighbours.
+_DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
+#: Above this a number of seconds lies 3,000 years ahead, so it is milliseconds.
+_LARGEST_SECONDS = 1e11
+#: No time is written in more characters.
+_MAX_TIME_CHARS = 64
+#: Beyond these, adding a day or changing the time zone leaves the calendar. Both ends also stand for "never".
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+#: Python does not write out numbers of thousands of digits; no id is as long as this.
+_LARGEST_ID = 10**128
+#: Longer texts are not taken as an id.
+MAX_ID_CHARS = 128
+#: Names and words that are shown are cut at this length.
+MAX_NAME_CHARS = 200
+#: Longer texts are none of the words that the services document.
+_MAX_WORD_CHARS = 64
+_SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
+#: Python takes a Unix time in digits for a date and a time without the signs in between: 13 digits for the year 1768.
+_UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
+#: What :func:`word` returns for a value that is there but is no word; no service documents it.
+UNREADABLE = "(unreadable)"
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Return an ISO-8601 text or a Unix time (seconds, or milliseconds when that large) as aware UTC, else None.
+
+    Unix times of 0 and below are none, nor are the first and the last days of the calendar: services write them for
+    "never", and whoever adds a day to what is returned stays within the calendar.
+    """
+    moment: datetime | None = None
+    if isinstance(value, str):
+        moment = _from_text(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        moment = _from_unix(value)
+    return moment if moment and _EARLIEST <= moment <= _LATEST else None
+
+
+def _from_text(value: str) -> datetime | None:
+    text = value.strip()
+    if not text or len(text) > _MAX_TIME_CHARS:
+        return None
+    try:
+        return as_utc(datetime.fromisoformat(text if text.isascii() else text.translate(_DASHES)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_unix(seconds: float) -> datetime | None:
+    if seconds <= 0:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds / 1_000 if seconds > _LARGEST_SECONDS else seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC; one without a time zone is taken as UTC."""
+    if moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def word(value: Any) -> str:
+    """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens.
+
+    Empty when missing (None, empty text, empty object); :data:`UNREADABLE` for everything else that is no such word.
+    """
+    if isinstance(value, str):
+        return _word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
+    return "" if value is None or value == {} else UNREADABLE
+
+
+@lru_cache(maxsize=256)  # a history says the same few words hundreds of thousands of times
+def _word(text: str) -> str:
+    trimmed = text.strip().translate(_DASHES)
+    # Some letters of other alphabets have an ASCII letter as their upper case.
+    return trimmed.upper() if trimmed.isascii() else UNREADABLE
+
+
+def status_text(value: Any) -> str:
+    """Return a status as it was sent, for people to read: at most 200 characters, empty when missing."""
+    if isinstance(value, str):
+        return shortened(value)
+    if value is None or value == {}:
+        return ""
+    return f"({describe_shape(value)})" if isinstance(value, Mapping | list) else shortened(str(value))
+
+
+def shortened(text: str, limit: int = MAX_NAME_CHARS) -> str:
+    """Return a text that is cut, with dots at its end, when it is too long.
+
+    :param text: the text.
+    :param limit: characters that it may have, dots included.
+    """
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def parse_text(value: Any) -> str | None:
+    """Return a name or a message as text; None for anything that stands for "no value"."""
+    if type(value) is str:
+        return value or None
+    if type(value) is int:
+        return str(value)
+    if value is None or isinstance(value, bool | Mapping | list):
+        return None
+    return str(value)
+
+
+def parse_name(value: Any) -> str | None:
+    """Return a name as :func:`text_of` does, cut at 200 characters."""
+    if type(value) is str and len(value) <= MAX_NAME_CHARS:
+        return value or None
+    text = parse_text(value)
+    return shortened(text) if text else None
+
+
+def parse_id(value: Any) -> str | None:
+    """Return an id, a text of at most 128 characters or a whole number, as text; None for anything else."""
+    if type(value) is int:
+        return str(value) if abs(value) < _LARGEST_ID else None
+    return value if isinstance(value, str) and value.strip() and len(value) <= MAX_ID_CHARS else None
+
+
+def required_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = None) -> str:
+    """Return a record's ``id`` as :func:`id_of` does.
+
+    :param record: the record.
+    :param pattern: what the service's ids look like, for one that will be asked about; None for any.
+    :raises ValueError: the record has no such id.
+    """
+    found = parse_id(record.get("id"))
+    if found is None or (pattern and not pattern.fullmatch(found)):
+        raise ValueError(f"expected an id, got {shown(record.get('id'))}")
+    return found
+
+
+def parse_texts(value: Any) -> tuple[str, ...]:
+    """Return error texts: None, a text, a list of texts or of records with a message."""
+    if value is None or value in ("", {}, []):
+        return ()
+    items: Iterable[Any] = value if isinstance(value, list) else [value]
+    return tuple(_error_text(item) for item in items if item not in (None, "", {}))
+
+
+def _error_text(item: Any) -> str:
+    if isinstance(item, Mapping):
+        return str(item.get("message") or item.get("error") or dict(item))
+    return str(item)
+
+
+def parse_count(value: Any) -> int:
+    """Return a number of rows; 0 for anything that is not one, and for numbers that JSON cannot carry exactly."""
+    if type(value) is int:
+        return value if 0 <= value <= MAX_COUNT else 0
+    try:
+        count = 0 if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return count if 0 <= count <= MAX_COUNT else 0
+
+
+def is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether a value is a JSON object; asking for Mapping alone takes ten times as long."""
+    return type(value) is dict or isinstance(value, Mapping)
+
+
+def unwrap_object(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object, taken out of ``{"data": {...}}``; raises ValueError for anything else."""
+    if isinstance(value, Mapping) and isinstance(value.get("data"), Mapping):
+        value = value["data"]
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a JSON object, got {describe_shape(value)}")
+    return value
+
+
+def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
+    """Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id.
+
+    :param value: the body, read as JSON.
+    :param record_id: the id that was asked for.
+    """
+    record = unwrap_object(value)
+    if parse_id(record.get("id")) != record_id:
+        raise ValueError(f"asked about {record_id}, got an answer about {shown(record.get('id'))}")
+    return record
+
+
+def unwrap_list(value: Any, *names: str) -> list[Any]:
+    """Return a bare JSON list, or the one under the first of ``names``; raises ValueError for anything else."""
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in names if isinstance(value.get(name), list)), value)
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list of JSON objects, got {describe_shape(value)}")
+    return value
+
+
+def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str, created: str = "") -> Rows[T]:
+    """Read the objects of a list as :func:`list_of` finds it, each for itself.
+
+    A row that cannot be read is left out and counted, so that it does not hide the others.
+
+    :param value: the body, read as JSON.
+    :param read: makes an item of a row; None for a row that is not wanted.
+    :param names: keys under which the list may be found.
+    :param created: key of a row's time of creation, where it matters which row is the newest.
+    :raises ValueError: there is no list, or none of its rows can be read.
+    """
+    rows = unwrap_list(value, *names)
+    items: list[T] = []
+    unread, is_first_unread, unread_at, reason = 0, False, list[datetime](), ""
+    for row in rows:
+        try:
+            item = read(row) if is_record(row) else _refuse(row)
+        except Exception as error:  # whatever a row does to its reader, the others are read
+            unread += 1
+            is_first_unread = is_first_unread or not items
+            if is_record(row) and (moment := parse_time(row.get(created))):
+                unread_at.append(moment)
+            reason = str(error)
+        else:
+            if item is not None:
+                items.append(item)
+    if rows and unread == len(rows):
+        raise ValueError(
+            f"expected a list of JSON objects, got {describe_shape(rows)} of which none can be read: {reason}"
+        )
+    return Rows(
+        items,
+        total=len(rows),
+        unread=unread,
+        is_first_unread=is_first_unread,
+        newest_unread_at=max(unread_at, default=None),
+    )
+
+
+def _refuse(row: Any) -> Any:
+    raise ValueError(f"expected a JSON object, got {describe_shape(row)}")
+
+
+def is_of_flow(run: FlowRun, flow_id: str | None) -> bool:
+    """Return whether a run belongs to a flow: a service may ignore the filter that it was sent.
+
+    :param run: the run.
+    :param flow_id: the flow's id; None for any flow.
+    :raises ValueError: the run does not say which flow it belongs to.
+    """
+    if flow_id is not None and run.flow_id is None:
+        raise ValueError("expected the id of a flow")
+    return flow_id is None or flow_id == run.flow_id
+
+
+def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
+    """Return the runs of a list that is documented to be newest first in that order, whatever order they came in.
+
+    Runs of one time, and runs without one, keep their places.
+
+    :param runs: the runs as they were listed.
+    """
+    times = [run.created_at for run in runs if run.created_at]
+    if all(one >= following for one, following in pairwise(times)):
+        return runs
+    dated = iter(sorted((run for run in runs if run.created_at), key=_created_at, reverse=True))
+    ordered = [next(dated) if run.created_at else run for run in runs]
+    return Rows(
+        ordered,
+        total=runs.total,
+        unread=runs.unread,
+        is_first_unread=runs.is_first_unread,
+        newest_unread_at=runs.newest_unread_at,
+        is_oldest_first=times[0] < times[-1],
+        is_out_of_order=True,
+    )
+
+
+def _created_at(run: FlowRun) -> datetime:
+    return run.created_at or _EARLIEST
+
+
+def estimate_size(value: Any) -> int:
+    """Return about how many bytes a JSON value has, 0 for one that cannot be written."""
+    import msgspec
+
+    try:
+        return len(msgspec.json.encode(value))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return 0
+
+
+def describe_shape(value: Any) -> str:
+    """Return in a few words what kind of JSON value this is."""
+    if isinstance(value, Mapping):
+        return f"an object with the keys {sorted(shortened(str(key), 40) for key in islice(value, 8))}"
+    return f"a list ({type(value[0]).__name__})" if isinstance(value, list) and value else type(value).__name__
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return the moment as the services take it: UTC, ``Z``, microseconds only where there are any."""
+    return as_utc(moment).isoformat().replace("+00:00", "Z")
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error text shows it: at most 80 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a value of thousands of levels
+        return f"a huge {type(value).__name__}"
+    return shortened(text, 80)

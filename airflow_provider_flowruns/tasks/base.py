@@ -1,0 +1,212 @@
+"""What sensors and operators share: the hook behind their connection id, the run they are about, and waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.links import FlowRunLink
+from airflow_provider_flowruns.model.errors import AuthenticationError
+from airflow_provider_flowruns.model.runs import Kind
+from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitConfig, WaitResult
+from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
+from airflow_provider_flowruns.tasks.outlets import emit_asset_events
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+
+#: Seconds before ``execution_timeout`` at which a wait ends by itself: time for its last poll, and for saying what it
+#: saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
+_LAST_POLL_SECONDS = 1.0
+
+
+class ServiceTask:
+    """Mixin of a sensor or operator on one service; the connection id is the attribute its hook names."""
+
+    hook_class: ClassVar[type[FlowRunsHook[Any]]]
+
+    @property
+    def conn_id(self) -> str:
+        """Id of the Airflow connection, rendered."""
+        return str(getattr(self, self.hook_class.conn_name_attr))
+
+    @cached_property
+    def hook(self) -> Any:
+        """The hook for the connection, made on first use."""
+        return self.hook_class(self.conn_id)
+
+
+class RunTask(ServiceTask):
+    """Mixin of a task about one run: its link, and its outlets' asset events."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (FlowRunLink(),)
+    outlets: list[Any]
+    log: Any
+
+    _run: dict[str, Any] | None = None
+    _shown: str | None = None
+    #: Whether this try had a process before this one.
+    _is_resumed = False
+
+    @property
+    def pushed_url(self) -> str | None:
+        """The run's address as this try has pushed it, empty when it has not; None when only XCom can say."""
+        return self._shown or (None if self._is_resumed else "")
+
+    def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
+        """Go on after a deferral, as Airflow's own operators do."""
+        self._is_resumed = True
+        return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
+
+    def record_run(self, run: dict[str, Any], context: Context) -> None:
+        """Remember how the run stands, and show its address as soon as it is known.
+
+        :param run: the run's summary.
+        """
+        self._run = run
+        task_instance = context.get("ti")  # absent where somebody's unit test calls a reading operator
+        if task_instance is not None and run["url"] and run["url"] != self._shown:
+            self._shown = run["url"]
+            try:
+                task_instance.xcom_push(key=FlowRunLink.xcom_key, value=run["url"])
+            except Exception as error:  # a button is not worth a task; Airflow pushes it when this process ends
+                self.log.warning("Could not push the run's address yet: %s", error)
+
+    def result(self, run: dict[str, Any], context: Context) -> dict[str, Any]:
+        """Return a run's summary as the task's result, after telling it to the task's outlets.
+
+        :param run: the run's summary.
+        """
+        self.record_run(run, context)
+        emit_asset_events(self.outlets, run, context)
+        return run
+
+
+class WaitingTask(RunTask):
+    """Mixin of a task that waits for its run, in this process or in the triggerer, and reports its lineage."""
+
+    #: Seconds for which a failure that the service itself may mend is not taken as one.
+    recovery_grace: ClassVar[float] = 300.0
+    #: Seconds for which something that was seen before may be unknown.
+    gone_grace: ClassVar[float] = 120.0
+
+    defer: Callable[..., NoReturn]
+    timeout: float
+    execution_timeout: timedelta | None
+    error_budget: float
+    on_paused: str
+    on_canceled: str
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Wall time that does not jump while this process lives."""
+        return Clock()
+
+    def ends_at(self, wait_began: float, task_began: float) -> tuple[float, str]:
+        """Return the Unix time at which a wait has to end, and the argument that says so.
+
+        ``execution_timeout`` bounds the wait in every mode; Airflow itself counts only time in a worker.
+
+        :param wait_began: when the wait began, for ``timeout``.
+        :param task_began: when this try of the task began, for ``execution_timeout``.
+        """
+        by_timeout = wait_began + self.timeout
+        if self.execution_timeout is None:
+            return by_timeout, "timeout"
+        seconds = self.execution_timeout.total_seconds()
+        by_execution = task_began + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
+        return min((by_timeout, "timeout"), (by_execution, "execution_timeout"))
+
+    def build_config(self, target: Target, *, deadline: float, interval: float, **more: Any) -> WaitConfig:
+        """Return the plan of a wait for a target with this task's arguments.
+
+        :param target: what to look at.
+        :param deadline: Unix time at which the wait ends.
+        :param interval: seconds between two looks.
+        :param more: further fields of the plan, or others than this task's own.
+        """
+        info = self.hook.api.info
+        arguments: dict[str, Any] = {
+            "service": target.service,
+            "kind": str(target.kind),
+            "flow_id": target.flow_id,
+            "run_id": target.run_id,
+            "marker": asdict(target.marker) if target.marker else None,
+            "appear_within": info.appear_within if target.marker else None,
+            "error_budget": self.error_budget,
+            "on_paused": self.on_paused,
+            "on_canceled": self.on_canceled,
+            "recovery_grace": self.recovery_grace,
+            "gone_grace": self.gone_grace,
+            # Only a run can be too new to be known; a flow's or a project's id is right or wrong.
+            "not_found_grace": info.not_found_grace if target.kind in {Kind.RUN, Kind.STARTED} else 0.0,
+        }
+        return WaitConfig(deadline=deadline, interval=interval, **{**arguments, **more})
+
+    def poll(self, waiter: RunWaiter) -> NextAction:
+        """Look at a wait's target once, and tell what is new.
+
+        :param waiter: the wait.
+        """
+        seen = self.hook.client.poll(waiter.target)
+        if isinstance(seen, AuthenticationError) and self.hook.renew_token():
+            seen = self.hook.client.poll(waiter.target)
+        vendor_clock = self.hook.client.vendor_clock
+        waiter.vendor_offset = vendor_clock.offset_seconds
+        if warning := vendor_clock.warning():
+            waiter.warn_once("vendor clock", warning)
+        action = waiter.step(seen, self.clock.now())
+        log_messages(self.log, action.messages)
+        return action
+
+    def hand_over(
+        self, waiter: RunWaiter, method_name: str = "execute_complete", *, cancel_on_kill: bool = False, **kwargs: Any
+    ) -> NoReturn:
+        """Leave a wait to the triggerer; the task goes on in a method of it when the wait is over.
+
+        :param waiter: the wait so far.
+        :param method_name: the method with which the task goes on.
+        :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
+        :param kwargs: for that method, beside the trigger's event.
+        """
+        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+
+        left = max(0.0, waiter.config.deadline - self.clock.now())
+        self.defer(
+            trigger=FlowRunTrigger(conn_id=self.conn_id, waiter=waiter.to_json(), cancel_on_kill=cancel_on_kill),
+            method_name=method_name,
+            kwargs=kwargs,
+            # Only a net: the trigger knows the deadline, and this one would skip its last look and the cancel.
+            timeout=timedelta(seconds=left + 2 * waiter.config.interval + 60),
+        )
+
+    def result_or_raise(self, wait_result: WaitResult, context: Context, **meaning: Any) -> dict[str, Any]:
+        """Return the run's summary if the wait succeeded, else raise; see :func:`tasks.outcomes.result_or_raise`.
+
+        :param wait_result: how the wait ended.
+        :param meaning: what failures mean to this task, see :func:`outcomes.result_or_raise`.
+        """
+        if wait_result.run:
+            self.record_run(wait_result.run, context)  # before anything is raised: lineage asks afterwards
+        return self.result(result_or_raise(wait_result, **meaning), context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return what OpenLineage is told about the run, see ``lineage.build_lineage``; None when no run was seen.
+
+        :param task_instance: not needed, the task itself holds what it saw.
+        """
+        from airflow_provider_flowruns.tasks.lineage import build_lineage
+
+        return build_lineage(self._run) if self._run else None
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return what OpenLineage is told about the run as it was last seen, its errors included."""
+        return self.get_openlineage_facets_on_complete(task_instance)

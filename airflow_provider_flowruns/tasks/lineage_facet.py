@@ -1,0 +1,48 @@
+"""Our own OpenLineage facet. Needs the OpenLineage client, so it is imported only when that asks for lineage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attr
+from airflow.providers.common.compat.openlineage.facet import RunFacet
+
+from airflow_provider_flowruns import __version__
+
+#: The facet's JSON schema, a file next to this one.
+SCHEMA_FILE = "FlowRunRunFacet.json"
+
+_SOURCES = "https://raw.githubusercontent.com/airflow-provider-flowruns/airflow-provider-flowruns"
+
+
+@attr.define
+class FlowRunRunFacet(RunFacet):
+    """The run as the task last saw it; the fields are those of ``FlowRun.summary``."""
+
+    service: str
+    flow_id: str | None
+    run_id: str | None
+    lifecycle: str
+    disposition: str
+    vendor_status: str
+    attempt: int | None
+    trigger: str | None
+    created_at: str | None
+    started_at: str | None
+    completed_at: str | None
+    rows: dict[str, int] | None
+    errors: list[str]
+    url: str | None
+
+    @classmethod
+    def of(cls, run: dict[str, Any]) -> FlowRunRunFacet:
+        """Return a run's facet.
+
+        :param run: the run's summary.
+        """
+        inherited = {field.name for field in attr.fields(RunFacet)}
+        return cls(**{field.name: run[field.name] for field in attr.fields(cls) if field.name not in inherited})
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SOURCES}/v{__version__}/airflow_provider_flowruns/{SCHEMA_FILE}"

@@ -1,0 +1,76 @@
+"""From the end of a wait to the end of a task: one place for every mode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
+
+from airflow_provider_flowruns.exceptions import FlowRunCanceled, FlowRunFailed, FlowRunUnobservable
+from airflow_provider_flowruns.model.errors import from_record
+from airflow_provider_flowruns.polling.run_waiter import LogMessage, Outcome, WaitResult
+
+#: What a run came to, as opposed to not being able to look: only this is softened by ``soft_fail``.
+_SOFT = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
+
+
+def log_messages(log: Any, messages: Iterable[LogMessage]) -> None:
+    """Write what a wait has to tell to a task's log.
+
+    :param log: the logger of the sensor, operator or trigger that drives the wait.
+    :param messages: the lines, see ``polling.run_waiter.Decision``.
+    """
+    for line in messages:
+        log.log(logging.WARNING if line.is_warning else logging.INFO, "%s", line.text)
+
+
+def error_for(result: WaitResult, timeout_error: type[Exception] = AirflowSensorTimeout) -> BaseException:
+    """Return the exception that stands for a wait that did not succeed.
+
+    :param result: the end of the wait.
+    :param timeout_error: class of the exception for a run that did not end within ``timeout``; for one that did not
+        end within ``execution_timeout`` it is Airflow's own, as when Airflow itself ends the task.
+    """
+    if result.outcome is Outcome.FAILED:
+        return FlowRunFailed(result.reason, result.run)
+    if result.outcome is Outcome.CANCELED:
+        return FlowRunCanceled(result.reason, result.run)
+    if result.outcome is Outcome.TIMED_OUT and result.limited_by == "execution_timeout":
+        return AirflowTaskTimeout(result.reason)
+    if result.outcome is Outcome.TIMED_OUT:
+        return timeout_error(result.reason)
+    if result.outcome is Outcome.REFUSED and result.error:
+        return from_record(result.error)
+    return FlowRunUnobservable(result.reason, result.run)
+
+
+def result_or_raise(
+    result: WaitResult,
+    *,
+    soft_fail: bool = False,
+    never_fail: bool = False,
+    timeout_error: type[Exception] = AirflowSensorTimeout,
+) -> dict[str, Any]:
+    """Return the run's summary if the wait succeeded, and only then.
+
+    :param result: the end of the wait.
+    :param soft_fail: skip the task when the run failed, was cancelled or did not end in time.
+    :param never_fail: skip the task instead of failing it, whatever happened.
+    :param timeout_error: class of the exception for a run that did not end within ``timeout``.
+    :raises AirflowSkipException: the run was paused or cancelled and that is to skip, or failing is softened.
+    :raises FlowRunFailed: the run failed; its subclass FlowRunCanceled: it was cancelled.
+    :raises AirflowSensorTimeout: the run did not end within ``timeout``, or whatever ``timeout_error`` is.
+    :raises AirflowTaskTimeout: it did not end within ``execution_timeout``.
+    :raises FlowRunUnobservable: nobody could look for longer than the error budget.
+    :raises ApiError: the service refuses to be asked, as the subclass says.
+    """
+    if result.outcome is Outcome.SUCCEEDED and result.run is not None:
+        return result.run
+    if result.outcome is Outcome.SKIPPED:
+        raise AirflowSkipException(result.reason)
+    error = error_for(result, timeout_error)
+    if never_fail or (soft_fail and result.outcome in _SOFT):
+        raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
+    raise error

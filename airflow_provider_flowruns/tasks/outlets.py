@@ -1,0 +1,37 @@
+"""What the asset events of a task's outlets say about the run that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+from airflow_provider_flowruns.compat.versions import ASSET_REFERENCES, alias_extra
+
+#: What an event's ``extra`` takes from a run's summary; every key is always there.
+FACTS = ("service", "flow_id", "run_id", "url", "disposition", "rows", "started_at", "completed_at")
+
+
+def emit_asset_events(outlets: Iterable[Any], run: dict[str, Any], context: Any) -> None:
+    """Put the run into the ``extra`` of the events that Airflow emits for a task's outlets when the task succeeds.
+
+    An alias stands for whatever is found out at run time: it gets an event of the flow's own asset,
+    ``flowruns://<service>/<flow id>``, whose ``rows`` are JSON text below Airflow 3.1. Outlets that are no assets are
+    left alone.
+
+    :param outlets: the task's outlets.
+    :param run: the run's summary.
+    :param context: the task's context.
+    """
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    facts = {name: run[name] for name in FACTS}
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            if run["flow_id"]:
+                flow = Asset(f"flowruns://{run['service']}/{run['flow_id']}")
+                events[outlet].add(flow, extra=alias_extra(facts))
+        elif isinstance(outlet, (Asset, *ASSET_REFERENCES)):
+            events[outlet].extra.update(facts)

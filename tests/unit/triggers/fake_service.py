@@ -1,0 +1,126 @@
+"""A fake service in virtual time for tests of the poll loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_flowruns.client.vendor_clock import VendorClock
+from airflow_provider_flowruns.model.errors import FlowRunsError, RateLimitError, ServerError
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitConfig
+from airflow_provider_flowruns.triggers.poll_loop import PollLoop
+from tests.virtual_time import VirtualClock
+
+Answer = tuple[FlowRun, ...] | FlowRunsError
+
+
+def failure(retry_after: float | None = None) -> ServerError:
+    return ServerError("Service", "GET", "/x", 503, "down", None, retry_after)
+
+
+def too_many(retry_after: float | None = None) -> RateLimitError:
+    return RateLimitError("Service", "GET", "/x", 429, "slow down", None, retry_after)
+
+
+def run_of(target: Target, disposition: Disposition = Disposition.NONE, run_id: str | None = None) -> FlowRun:
+    return FlowRun(
+        service=target.service,
+        kind=Kind.RUN,
+        run_id=run_id or target.run_id,
+        flow_id=target.flow_id,
+        lifecycle=Lifecycle.RUNNING if disposition is Disposition.NONE else Lifecycle.NOT_RUNNING,
+        disposition=disposition,
+        vendor_status=str(disposition),
+    )
+
+
+@dataclass
+class RecordedRequest:
+    """One request: its targets and when it started."""
+
+    targets: tuple[Target, ...]
+    together: bool
+    at: float
+
+
+@dataclass
+class FakeClient:
+    """Replaces ``AsyncClient``. Fails if a target is requested twice at the same time.
+
+    :param state: returns a target's runs at a time, an error instead of them, or None to leave the target out.
+    :param latency: returns the duration of a request in seconds; it is processed at its start.
+    :param trouble: returns an error for a whole request, or an exception to raise.
+    """
+
+    state: Callable[[Target, float], Answer | None]
+    latency: Callable[[], float] = lambda: 0.05
+    trouble: Callable[[RecordedRequest], Exception | None] = lambda request: None
+    requests: list[RecordedRequest] = field(default_factory=list)
+    vendor_clock: VendorClock = field(default_factory=VendorClock)
+    in_flight: set[Target] = field(default_factory=set)
+
+    async def poll(self, target: Target) -> Answer:
+        error, (seen,) = await self._ask((target,), together=False)
+        if error:
+            return error
+        return seen if seen is not None else failure()
+
+    async def poll_batch(self, targets: Sequence[Target], due: int, most: int) -> BatchResult | FlowRunsError:
+        error, seen = await self._ask(tuple(targets), together=True)
+        if error:
+            return error
+        found = {target: runs for target, runs in zip(targets, seen, strict=True) if isinstance(runs, tuple)}
+        return BatchResult(found, tuple(run for runs in found.values() for run in runs))
+
+    async def _ask(
+        self, targets: tuple[Target, ...], *, together: bool
+    ) -> tuple[FlowRunsError | None, list[Answer | None]]:
+        now = VirtualClock().now()
+        assert len(set(targets)) == len(targets)
+        assert not self.in_flight & set(targets), "the same target was requested twice at the same time"
+        self.in_flight.update(targets)
+        request = RecordedRequest(targets, together, now)
+        self.requests.append(request)
+        seen = [self.state(target, now) for target in targets]
+        error = self.trouble(request)
+        try:
+            await asyncio.sleep(self.latency())
+        finally:
+            self.in_flight.difference_update(targets)
+        if error and not isinstance(error, FlowRunsError):
+            raise error
+        return error, seen
+
+
+class RecordingWaiter(RunWaiter):
+    """A waiter that reports each of its steps."""
+
+    on_step: Callable[[NextAction], None] = staticmethod(lambda step: None)
+
+    def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> NextAction:
+        step = super().step(seen, now)
+        self.on_step(step)
+        return step
+
+
+def create_waiter(target: Target, now: float, **config: Any) -> RecordingWaiter:
+    given = {"interval": 10.0, "deadline": now + 3_600, **config}
+    kind, flow_id, run_id = str(target.kind), target.flow_id, target.run_id
+    return RecordingWaiter(WaitConfig(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
+
+
+def a_run(number: int, service: str = "activepieces") -> Target:
+    return Target(service, Kind.RUN, "1" if service == "portable" else None, str(number))
+
+
+def assert_empty(poll_loop: PollLoop) -> None:
+    """Check that an unused hub has no waits left."""
+    left = {
+        name: getattr(poll_loop, name)
+        for name in ("_watched", "_groups", "_count", "_agenda", "_queue", "_requests", "_load", "_timer")
+    }
+    assert not any(left.values()), left
