@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -299,7 +300,8 @@ def test_an_invalid_retry_is_rejected(pieces, project, flow):
     path = f"/flow-runs/{run.id}/retry"
     assert pieces("POST", f"/flow-runs/{UNKNOWN}/retry", json=valid).status_code == 404
     assert pieces("POST", path, json=valid, token=None).status_code == 403
-    for body in ({**valid, "strategy": "SOMEHOW"}, {"strategy": "FROM_FAILED_STEP"}, [], None):
+    bodies: list[Any] = [{**valid, "strategy": "SOMEHOW"}, {"strategy": "FROM_FAILED_STEP"}, [], None]
+    for body in bodies:
         response = pieces("POST", path, json=body)
         assert (response.status_code, response.json()["code"]) == (400, "FST_ERR_VALIDATION")
     assert run.status == "FAILED"
@@ -341,7 +343,8 @@ def test_an_empty_list_cancels_the_whole_project(sandbox, pieces, project, three
 
 
 def test_an_invalid_cancel_is_rejected(pieces, project, three):
-    for body in ({}, [], {**project, "flowRunIds": "x"}):
+    bodies: list[Any] = [{}, [], {**project, "flowRunIds": "x"}]
+    for body in bodies:
         assert pieces("POST", "/flow-runs/cancel", json=body).status_code == 400
     assert pieces("POST", "/flow-runs/cancel", json=project, token=None).status_code == 403
     assert pieces("POST", "/flow-runs/cancel", json={"projectId": UNKNOWN}).status_code == 404

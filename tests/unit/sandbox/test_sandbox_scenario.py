@@ -76,8 +76,10 @@ def test_the_pausing_flow_pauses(seeded, call, clock):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_prints_shell_variables_and_stops_on_a_signal(number):
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout
         try:
-            exports = dict(shlex.split(command.stdout.readline())[1].split("=", 1) for _ in range(3))
+            lines = [shlex.split(command.stdout.readline())[1] for _ in range(3)]
+            exports = {name: value for name, _, value in (line.partition("=") for line in lines)}
             connection = json.loads(exports["AIRFLOW_CONN_PORTABLE_DEFAULT"])
             headers = {"Authorization": f"Bearer {connection['password']}"}
             rows = requests.get(f"{connection['host']}/v2/flows", headers=headers, timeout=5).json()["data"]

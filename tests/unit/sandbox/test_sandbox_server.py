@@ -72,7 +72,7 @@ def test_two_sandboxes_are_independent(call, sandbox):
 def test_https_with_a_generated_certificate():
     with Sandbox(tls=True) as sandbox:
         url = f"{sandbox.url}/_sandbox/health"
-        certificate = Path(sandbox.ca_file)
+        certificate = Path(str(sandbox.ca_file))
         assert url.startswith("https://127.0.0.1:")
         assert requests.get(url, verify=sandbox.ca_file, timeout=5).json() == {}
         assert requests.get(url.replace("127.0.0.1", "localhost"), verify=sandbox.ca_file, timeout=5).ok
@@ -226,7 +226,7 @@ def test_it_imports_neither_airflow_nor_the_rest_of_the_package():
             if isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                imported.add(node.module)
+                imported.add(str(node.module))
     assert not {name for name in imported if name.partition(".")[0] == "airflow"}
     assert all(name.startswith(f"{PACKAGE}.sandbox") for name in imported if name.startswith(PACKAGE))
 
