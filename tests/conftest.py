@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
-    """A page that a test asked for ahead and did not use must not be asked for under the next test's fakes."""
+    """Wait for prefetched pages, so that no request of this test is sent with the next test's fakes."""
     try:
         yield
     finally:
