@@ -18,16 +18,16 @@ pytestmark = pytest.mark.airflow
 SERVICES = ("portable", "workflow", "activepieces", "tableflow")
 
 
-def load_plans(airflow: RealAirflow) -> list[dict[str, Any]]:
-    """Return the plans of all waits from the database."""
+def load_wait_configs(airflow: RealAirflow) -> list[dict[str, Any]]:
+    """Return the configuration of all waits from the database."""
     with closing(sqlite3.connect(f"file:{airflow.database}?mode=ro", uri=True, timeout=30)) as database:
         rows = database.execute("select kwargs from trigger where classpath like '%FlowRunTrigger'").fetchall()
     texts = [row[0] for row in rows]
-    plans = [json.loads(_find_watch(json.loads(text)))["plan"] for text in texts]
-    return sorted(plans, key=lambda plan: (plan["service"], plan["kind"], plan["flow_id"]))
+    configs = [json.loads(_find_waiter(json.loads(text)))["config"] for text in texts]
+    return sorted(configs, key=lambda config: (config["service"], config["kind"], config["flow_id"]))
 
 
-def _find_watch(kwargs: Any) -> str:
+def _find_waiter(kwargs: Any) -> str:
     # Airflow wraps mappings when it serializes them.
     while "waiter" not in kwargs:
         kwargs = kwargs.get("__var", kwargs.get("__data__"))
@@ -52,12 +52,12 @@ def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_san
         airflow.wait_for_task(dag, run_id, task_id, ["deferred"])
     polls = sandbox.ledger.count()
     airflow.wait_for("polls by the triggerer", lambda: sandbox.ledger.count() > polls + 10, 120)
-    before = load_plans(airflow)
+    before = load_wait_configs(airflow)
 
     airflow.kill("triggerer")
     fresh = {name: flows[name].add_run(outcome="SUCCEEDED", waiting=1.0, running=2.0) for name in SERVICES}
     airflow.start("triggerer")
-    assert load_plans(airflow) == before
+    assert load_wait_configs(airflow) == before
 
     assert airflow.wait_for_run(dag, run_id, timeout=240) == "failed"  # because of the task whose run is never created
     states = {task.task_id: task.state for task in airflow.list_task_instances(dag, run_id)}
