@@ -98,6 +98,7 @@ class AsyncClient:
     async def poll(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
         """Look at a target once, without repeating anything: a wait has its own patience.
 
+        :param target: what the wait is for.
         :return: the runs seen, newest first, or the error that came instead.
         """
         try:
@@ -125,6 +126,7 @@ class AsyncClient:
     async def cancel(self, target: Target) -> str:
         """Cancel the run a wait is for, as far as the service can.
 
+        :param target: what the wait is for.
         :return: a sentence that says what was done.
         :raises FlowRunsError: the service could not be asked.
         """

@@ -61,6 +61,7 @@ class BodyBuffer:
     def add(self, chunk: bytes) -> None:
         """Take the next chunk.
 
+        :param chunk: bytes as they arrived.
         :raises BodyTooLargeError: all chunks together are larger than allowed.
         """
         self._left -= len(chunk)

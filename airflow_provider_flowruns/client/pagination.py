@@ -33,6 +33,7 @@ class Paginator:
     def take(self, page: Page[Any]) -> list[Any]:
         """Return the page's items that have not come before, and move on to the next page.
 
+        :param page: the page that was read.
         :raises UnexpectedResponseError: page after page holds only what has come before.
         """
         sent, self.call = self.call, page.next

@@ -125,6 +125,7 @@ class SyncClient:
     def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
         """Look at a target once, without repeating anything: a wait has its own patience.
 
+        :param target: what the wait is for.
         :return: the runs seen, newest first, or the error that came instead.
         """
         try:

@@ -273,8 +273,7 @@ def in_background(name: str, work: Callable[..., T], *arguments: Any) -> Future[
     """Start a call in a thread that nothing has to wait for when its result is not wanted any more.
 
     :param name: the thread's name.
-    :param work: what to call.
-    :param arguments: its arguments.
+    :param work: what to call with the arguments that follow it.
     """
     future: Future[T] = Future()
 

@@ -69,6 +69,7 @@ class FlowRunNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Start the flow.
 
+        :param context: Airflow's context of the task.
         :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
         """
         from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
@@ -82,6 +83,7 @@ class FlowRunNotifier(BaseNotifier):
     async def async_notify(self, context: Context) -> None:
         """Start the flow from an event loop, without blocking it.
 
+        :param context: Airflow's context of the task.
         :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
         """
         from airflow_provider_flowruns.client.aio import SharedClient

@@ -249,6 +249,7 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     :param operator: the operator that waits for the run.
     :param failed: the run to retry.
     :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``.
+    :param context: Airflow's context of the task.
     :raises ApiError: the service refused.
     :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
     """

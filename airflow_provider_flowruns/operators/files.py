@@ -20,6 +20,7 @@ Paths = str | Sequence[str]
 def parse_files(value: Any) -> dict[str, Paths]:
     """Return the argument ``files``: file field key to path or paths; None names none.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is no JSON object of texts and lists of texts.
     """
     files = parse_object(value, argument="files")
@@ -32,6 +33,7 @@ def parse_files(value: Any) -> dict[str, Paths]:
 def parse_file_metadata(value: Any) -> dict[str, dict[str, Any]]:
     """Return the argument ``file_metadata``: file field key to a JSON object; None names none.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is no JSON object of objects.
     """
     by_key = parse_object(value, argument="file_metadata")
@@ -41,6 +43,7 @@ def parse_file_metadata(value: Any) -> dict[str, dict[str, Any]]:
 def parse_guidance(value: Any) -> dict[str, str]:
     """Return the argument ``guidance``: file field key to a text; None names none.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is no JSON object of texts.
     """
     guidance = parse_object(value, argument="guidance")

@@ -169,6 +169,7 @@ class HistoryOperator(ReadOperator):
 def checked_output_path(value: Any) -> str:
     """Return the path of a file to write.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is no text, or names no file.
     """
     # The text "None" is what a template renders when it finds nothing.

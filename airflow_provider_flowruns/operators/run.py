@@ -113,6 +113,7 @@ class RunOperator(WaitingTask, BaseOperator):
         """Return the run that mends this task's own failed one, None to start anew.
 
         :param failed: the task's own run, which ended as failed or cancelled.
+        :param context: Airflow's context of the task.
         """
         return None
 
@@ -137,6 +138,7 @@ class RunOperator(WaitingTask, BaseOperator):
     ) -> dict[str, Any]:
         """Settle what the trigger saw; anything but a verdict that says success fails.
 
+        :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         :param own_run: the own run as it was known before, for an Airflow without a store for it.
         """
@@ -163,6 +165,7 @@ class RunOperator(WaitingTask, BaseOperator):
         """Keep what is known of the own run, so that a later try, or a kill, finds it.
 
         :param own: what is known of it.
+        :param context: Airflow's context of the task.
         """
         self._own = own
         TaskState(context, _STATE_KEY).save(own.to_record())
@@ -172,6 +175,7 @@ class RunOperator(WaitingTask, BaseOperator):
         """Return a mark for a start; :meth:`start` fills in its times. Read something from the service before.
 
         :param correlation_key: name under which the mark's value travels with the start; empty where it cannot.
+        :param context: Airflow's context of the task.
         :param after_run_id: the flow's newest run by now, None when it has none.
         """
         ti = context["ti"]
@@ -183,6 +187,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
         :param own: the run to be, with its mark; what is learnt is noted in it.
         :param call: the request that starts it.
+        :param context: Airflow's context of the task.
         :raises FlowRunsError: the service refused, so nothing was started.
         """
         client = self.hook.client
@@ -230,6 +235,7 @@ class RunOperator(WaitingTask, BaseOperator):
 
         :param own: the run that was started.
         :param seconds: how long at most.
+        :param context: Airflow's context of the task.
         """
         until = self.clock.now() + seconds
         while True:
@@ -246,6 +252,7 @@ class RunOperator(WaitingTask, BaseOperator):
         """Wait for the end of a run that is not ours, in this process or in the triggerer.
 
         :param running: the run that is in the way.
+        :param context: Airflow's context of the task.
         :raises FlowRunTimeout: it does not end in time; nothing was started.
         """
         target = Target(self.hook.api.info.name, Kind.RUN, running.flow_id, running.run_id)
@@ -266,6 +273,7 @@ class RunOperator(WaitingTask, BaseOperator):
     ) -> Any:
         """Go on when a run that was in the way has ended.
 
+        :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         :param deadline: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.

@@ -37,6 +37,9 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be asked. ``soft_fail``
     skips on the first four of these, ``never_fail`` on all.
 
+    Airflow's ``execution_timeout`` limits the whole wait in every mode, deferred and rescheduled time included. Unlike
+    ``timeout`` it allows retries.
+
     XCom ``run_url`` and the link *Flow run* are there as soon as a look has shown a run. When the task succeeds, the
     asset events of its ``outlets`` say which run it was, see ``outlets.emit_asset_events``.
 
@@ -49,8 +52,6 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     :param poke_interval: seconds or timedelta between two polls; in ``reschedule`` mode at least, and never fewer
         than 15 seconds.
     :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
-    :param execution_timeout: the same as a bound of Airflow's own, which allows retries; in every mode for the whole
-        wait, deferred and rescheduled spans included.
     """
 
     template_fields: Sequence[str] = ()
@@ -117,6 +118,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Settle what the trigger saw; anything but a verdict that says success fails.
 
+        :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         """
         return self._settle(WaitResult.from_dict(event), context)

@@ -411,6 +411,7 @@ class ActivepiecesApi:
 def checked_run_id(value: Any) -> str:
     """Return an Activepieces run id.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not 21 letters and digits.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
@@ -419,6 +420,7 @@ def checked_run_id(value: Any) -> str:
 def checked_flow_id(value: Any) -> str:
     """Return an Activepieces flow id.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not 21 letters and digits.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
@@ -427,6 +429,7 @@ def checked_flow_id(value: Any) -> str:
 def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
     """Return the statuses a filter names, in the service's spelling; None names none.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: the service has no such status.
     """
     if value is None:
@@ -444,6 +447,7 @@ def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
 def checked_strategy(value: Any) -> str:
     """Return a retry strategy.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: there is no such strategy.
     """
     if value not in STRATEGIES:

@@ -60,6 +60,7 @@ class Service(Protocol):
     def checked_flow_id(value: Any) -> str:
         """Return a flow's id as text.
 
+        :param value: the value as the DAG author passed it.
         :raises InvalidArgumentError: it cannot be one.
         """
 

@@ -214,11 +214,11 @@ def unwrap_list(value: Any, *names: str) -> list[Any]:
 def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str, created: str = "") -> Rows[T]:
     """Read the objects of a list as :func:`list_of` finds it, each for itself.
 
-    A row that cannot be read is left out and counted, so that it does not hide the others.
+    A row that cannot be read is left out and counted, so that it does not hide the others. The list may be found under
+    any of the names.
 
     :param value: the body, read as JSON.
     :param read: makes an item of a row; None for a row that is not wanted.
-    :param names: keys under which the list may be found.
     :param created: key of a row's time of creation, where it matters which row is the newest.
     :raises ValueError: there is no list, or none of its rows can be read.
     """

@@ -279,6 +279,7 @@ class PortableApi:
 def checked_flow_id(value: Any) -> str:
     """Return a flow's id as text.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example="568971")
@@ -287,6 +288,7 @@ def checked_flow_id(value: Any) -> str:
 def checked_workflow_id(value: Any) -> str:
     """Return a workflow's id as text.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="workflow_id", pattern=_ID, example="568971")
@@ -295,6 +297,7 @@ def checked_workflow_id(value: Any) -> str:
 def checked_run_id(value: Any) -> str:
     """Return a run attempt's id as text.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example="658423")
@@ -303,6 +306,7 @@ def checked_run_id(value: Any) -> str:
 def checked_sort(value: Any) -> str:
     """Return a sort order in upper case.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is neither ``ASC`` nor ``DESC``.
     """
     order = word(value)

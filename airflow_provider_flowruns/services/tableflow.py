@@ -227,6 +227,7 @@ class TableFlowApi:
 def checked_run_id(value: Any) -> str:
     """Return a TableFlow run id.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
     return checked_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
@@ -235,6 +236,7 @@ def checked_run_id(value: Any) -> str:
 def checked_flow_id(value: Any) -> str:
     """Return a TableFlow flow id.
 
+    :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
     return checked_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
@@ -243,6 +245,7 @@ def checked_flow_id(value: Any) -> str:
 def checked_status(status: str | None) -> str | None:
     """Return a status as the filter takes it; None stays None.
 
+    :param status: the status to filter by, or None.
     :raises InvalidArgumentError: the service has no such status.
     """
     if status is None:

@@ -142,10 +142,9 @@ def parse_seconds(value: Any, *, argument: str) -> float:
 
 
 def given_arguments(task: Any, *names: str) -> tuple[str, ...]:
-    """Return which of a task's arguments were given, to be asked for before they are rendered.
+    """Return which of a task's named arguments were given, to be asked for before they are rendered.
 
     :param task: the sensor or operator, with its arguments as attributes.
-    :param names: names of the arguments.
     """
     return tuple(name for name in names if getattr(task, name) is not None)
 

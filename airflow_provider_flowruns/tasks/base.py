@@ -70,6 +70,7 @@ class RunTask(ServiceTask):
         """Remember how the run stands, and show its address as soon as it is known.
 
         :param run: the run's summary.
+        :param context: Airflow's context of the task.
         """
         self._run = run
         task_instance = context.get("ti")  # absent where somebody's unit test calls a reading operator
@@ -84,6 +85,7 @@ class RunTask(ServiceTask):
         """Return a run's summary as the task's result, after telling it to the task's outlets.
 
         :param run: the run's summary.
+        :param context: Airflow's context of the task.
         """
         self.record_run(run, context)
         emit_asset_events(self.outlets, run, context)
@@ -128,10 +130,11 @@ class WaitingTask(RunTask):
     def build_config(self, target: Target, *, deadline: float, interval: float, **more: Any) -> WaitConfig:
         """Return the plan of a wait for a target with this task's arguments.
 
+        Further keyword arguments replace fields of the plan.
+
         :param target: what to look at.
         :param deadline: Unix time at which the wait ends.
         :param interval: seconds between two looks.
-        :param more: further fields of the plan, or others than this task's own.
         """
         info = self.hook.api.info
         arguments: dict[str, Any] = {
@@ -172,10 +175,11 @@ class WaitingTask(RunTask):
     ) -> NoReturn:
         """Leave a wait to the triggerer; the task goes on in a method of it when the wait is over.
 
+        The method gets the trigger's event, and the further keyword arguments.
+
         :param waiter: the wait so far.
         :param method_name: the method with which the task goes on.
         :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
-        :param kwargs: for that method, beside the trigger's event.
         """
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
@@ -192,7 +196,7 @@ class WaitingTask(RunTask):
         """Return the run's summary if the wait succeeded, else raise; see :func:`tasks.outcomes.result_or_raise`.
 
         :param wait_result: how the wait ended.
-        :param meaning: what failures mean to this task, see :func:`outcomes.result_or_raise`.
+        :param context: Airflow's context of the task.
         """
         if wait_result.run:
             self.record_run(wait_result.run, context)  # before anything is raised: lineage asks afterwards

@@ -16,11 +16,10 @@ class StartLockTimeout(Exception):
 
 @contextmanager
 def one_at_a_time(*names: str, timeout: float) -> Generator[str | None]:
-    """Hold a lock that all tasks of this machine's user share; it ends with the process that holds it.
+    """Hold a lock of some name that all tasks of this machine's user share; it ends with the process that holds it.
 
     Yields None while the lock is held, or in words why there is none: no folder for its file, or none that can lock.
 
-    :param names: what the lock is about.
     :param timeout: seconds to wait for it.
     :raises StartLockTimeout: other tasks held it for all that time.
     """
