@@ -231,12 +231,7 @@ class Activepieces(SandboxService[ActivepiecesFlow]):
         self._check_token(request)
         self._check_project(project_id)
         self._check_permission(request)
-        statuses = list_query_values(request, "status")
-        flows = [
-            flow
-            for flow in sorted(self._flows.values(), key=lambda flow: flow.created, reverse=True)
-            if not statuses or flow.status in statuses
-        ]
+        flows = sorted(self._flows.values(), key=lambda flow: flow.created, reverse=True)
         page = get_page(flows, limit, request.query.get("cursor"), FLOW_CURSOR_KEY)
         return self._build_page_response(page, ActivepiecesFlow.build_row)
 

@@ -54,7 +54,7 @@ def get_page(rows: Sequence[RowT], limit: int, cursor: str | None, key: CursorKe
         last_key = _decode_key(encoded_key, key)
         rows = [row for row in rows if key.get(row) < last_key]
     page = rows[:limit]
-    return CursorPage(page, _build_cursor(page[-1], key) if len(rows) > limit else None)
+    return CursorPage(page, _build_cursor(page[-1], key) if page and len(rows) > limit else None)
 
 
 def _build_cursor(row: RowT, key: CursorKey[RowT]) -> str:

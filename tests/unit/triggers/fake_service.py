@@ -118,7 +118,7 @@ def a_run(number: int, service: str = "activepieces") -> Target:
 
 
 def assert_empty(poll_loop: PollLoop) -> None:
-    """Check that an unused hub has no waits left."""
+    """Check that an unused poll loop has no waits left."""
     left = {
         name: getattr(poll_loop, name)
         for name in ("_watched", "_groups", "_count", "_agenda", "_queue", "_requests", "_load", "_timer")
