@@ -1,7 +1,7 @@
-"""The sandbox as a pytest fixture, for tests of your own DAGs.
+"""A pytest fixture that runs the sandbox, for tests of your own DAGs.
 
-pytest loads this module in every test run of an environment that has the package, so it imports next to nothing;
-the sandbox is imported when a test asks for it.
+pytest loads this module in every test run if the package is installed, so it imports almost nothing. The sandbox is
+imported when a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def flowruns_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Start a sandbox without flows and make it the default connection of the three services; both end with the test.
+    """Run a sandbox without flows as the default connection of the three services during the test.
 
     Sets ``AIRFLOW_CONN_PORTABLE_DEFAULT``, ``AIRFLOW_CONN_ACTIVEPIECES_DEFAULT`` and
-    ``AIRFLOW_CONN_TABLEFLOW_DEFAULT``, and keeps the sandbox's address away from any proxy.
+    ``AIRFLOW_CONN_TABLEFLOW_DEFAULT``, and excludes the sandbox's address from proxies.
 
-    :param monkeypatch: pytest's own fixture, which takes the variables back.
+    :param monkeypatch: pytest's fixture, which restores the variables.
     """
     from airflow_provider_flowruns.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""Where a task's events of assets are kept, and what an alias was told, under the names of each Airflow."""
+"""Access to the asset events of a task, with the names of each Airflow version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["OutletEventAccessors", "alias_events"]
 
 
 def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Return the events that an alias was given: each one's URI and what it says."""
+    """Return the events of an asset alias as pairs of URI and extra."""
     if hasattr(accessor, "dataset_alias_events"):
         return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
     return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]

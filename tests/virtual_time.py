@@ -1,4 +1,4 @@
-"""An event loop in which waiting takes no time: when nothing is left to do, the clock moves to the next timer."""
+"""An event loop in which waiting takes no time: when it is idle, the clock moves to the next timer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ START = 1_800_000_000.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop with a clock of its own."""
+    """An event loop with a virtual clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,22 +25,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not self._ready:
             timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]
             if not timers:
-                raise RuntimeError("Everyone waits, and nothing will ever happen.")
+                raise RuntimeError("All tasks are waiting, and no timer is scheduled.")
             self.now = max(self.now, min(timers))
         super()._run_once()
 
 
 class VirtualClock:
-    """Stands in for ``client.clock.Clock`` in such a loop."""
+    """Replaces ``client.clock.Clock`` in a virtual loop."""
 
     def now(self) -> float:
         return START + asyncio.get_running_loop().time()
 
 
 def run(work: Coroutine[Any, Any, T], seconds: float = 100_000.0) -> T:
-    """Run some work in a loop of its own, with nothing left behind.
+    """Run a coroutine in a new virtual loop, and check that it leaves no tasks behind.
 
-    :raises TimeoutError: it is not done after so many virtual seconds.
+    :raises TimeoutError: the coroutine has not finished within ``seconds`` of virtual time.
     """
 
     async def checked() -> T:
