@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
@@ -114,7 +114,7 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
             self.client.close()
             del self.__dict__["client"]
 
-    def __enter__(self) -> FlowRunsHook[ApiT]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:

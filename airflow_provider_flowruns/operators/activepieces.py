@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class ActivepiecesGetFlowRunOperator(ReadRunOperator):
+class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
     """Return the summary of one flow run as it stands.
 
     Reads ``GET /api/v1/flow-runs/{id}``; the data of the run's steps stays out of XCom. Raises ``InvalidArgumentError``
@@ -66,7 +66,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class ActivepiecesListFlowRunsOperator(HistoryOperator):
+class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
     """Return the project's production runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``; ``limit``, ``fetch_all``, ``max_runs``
@@ -129,7 +129,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator):
         return runs
 
 
-class ActivepiecesRunFlowOperator(RunOperator):
+class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
     """Start a flow that has a webhook trigger, and wait for that very run.
 
     Starts it with ``POST /api/v1/webhooks/{flowId}``, which names no run: the payload carries a value that no other
@@ -200,7 +200,7 @@ class ActivepiecesRunFlowOperator(RunOperator):
         return retry_run(self, failed, "FROM_FAILED_STEP", context)
 
 
-class ActivepiecesRetryFlowRunOperator(RunOperator):
+class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
     """Run a failed run again, and wait for the end of the new attempt.
 
     Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a
@@ -243,7 +243,7 @@ class ActivepiecesRetryFlowRunOperator(RunOperator):
         return retry_run(self, run, checked_strategy(self.strategy), context)
 
 
-def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Context) -> StartedRun:
+def retry_run(operator: RunOperator[ActivepiecesHook], failed: FlowRun, strategy: str, context: Context) -> StartedRun:
     """Retry a run and return the run that came of it; an end it had before does not count.
 
     :param operator: the operator that waits for the run.
@@ -253,10 +253,11 @@ def retry_run(operator: RunOperator, failed: FlowRun, strategy: str, context: Co
     :raises ApiError: the service refused.
     :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
     """
-    call = operator.hook.api.retry_flow_run(failed.run_id, strategy)
+    failed_run_id = checked_run_id(failed.run_id)
+    call = operator.hook.api.retry_flow_run(failed_run_id, strategy)
     if strategy == "ON_LATEST_VERSION":
         run_id = operator.hook.client.send(call).run_id
         own = StartedRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation(context))
         return operator.save(own, context)
     ended = failed.completed_at.timestamp() if failed.completed_at else None
-    return operator.start(StartedRun(failed.flow_id, run_id=failed.run_id, ended_before=ended), call, context)
+    return operator.start(StartedRun(failed.flow_id, run_id=failed_run_id, ended_before=ended), call, context)

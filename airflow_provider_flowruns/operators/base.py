@@ -6,10 +6,10 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_flowruns.tasks.base import RunTask, ServiceTask
+from airflow_provider_flowruns.tasks.base import HookT, RunTask, ServiceTask
 
 
-class ReadOperator(ServiceTask, BaseOperator):
+class ReadOperator(ServiceTask[HookT], BaseOperator):
     """Base of the operators that read: their result is plain JSON, ready for a downstream task."""
 
     ui_color = "#dff3ef"
@@ -20,5 +20,5 @@ class ReadOperator(ServiceTask, BaseOperator):
         super().__init__(**kwargs)
 
 
-class ReadRunOperator(RunTask, ReadOperator):
+class ReadRunOperator(RunTask[HookT], ReadOperator[HookT]):
     """Base of the operators that read one run: they have its link, and tell it to the task's outlets."""

@@ -19,6 +19,7 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.validation import checked_limit
 from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
+from airflow_provider_flowruns.tasks.base import HookT
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +41,7 @@ _BLOCK_BYTES = 8 * 1024 * 1024
 _NEW_OBJECTS = 50_000
 
 
-class HistoryOperator(ReadOperator):
+class HistoryOperator(ReadOperator[HookT]):
     """Base of the operators that list runs, into XCom or into a file.
 
     Without ``fetch_all`` the newest (or first) ``limit`` runs are read; with it the list is walked to its end, page by

@@ -42,7 +42,7 @@ _NEWEST = 50
 HOLD_LOCK_SECONDS = 10.0
 
 
-class PortableGetRunAttemptsOperator(HistoryOperator):
+class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
     """Return the run attempts of a flow, as a list of run summaries in the order asked for, or write them to a file.
 
     Reads ``GET /v2/flows/{id}/run``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned
@@ -99,7 +99,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator):
         return attempts
 
 
-class PortableRunFlowOperator(RunOperator):
+class PortableRunFlowOperator(RunOperator[PortableHook]):
     """Start a flow and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``, which names no run: the newest run attempt is noted before, and the
@@ -198,7 +198,7 @@ class PortableRunFlowOperator(RunOperator):
         self.wait_for_other(running, context)
 
 
-class PortableCancelFlowOperator(ReadOperator):
+class PortableCancelFlowOperator(ReadOperator[PortableHook]):
     """Cancel whatever a flow is running, and return its status afterwards as a run summary.
 
     Sends ``POST /v2/flows/{id}/cancel``, which does nothing when the flow is idle, and then reads

@@ -21,7 +21,7 @@ from airflow_provider_flowruns.model.targets import StartMarker, Target, start_v
 from airflow_provider_flowruns.polling.run_waiter import NextAction, Outcome, RunWaiter, WaitResult, describe, slowest
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
-from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
 from airflow_provider_flowruns.tasks.outcomes import error_for
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 
@@ -48,7 +48,7 @@ MAX_STAGGER_SECONDS = 10.0
 KILL_TIMEOUT = 3.0
 
 
-class RunOperator(WaitingTask, BaseOperator):
+class RunOperator(WaitingTask[HookT], BaseOperator):
     """Base of the operators that make a run and wait for it.
 
     Exactly one run a try: what was started is noted before the request is sent, and a start without an answer is

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class TableFlowGetFlowRunOperator(ReadRunOperator):
+class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
     """Return the summary of one flow run as it stands.
 
     Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an id that cannot be one, and an ``ApiError``
@@ -67,7 +67,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class TableFlowListFlowRunsOperator(HistoryOperator):
+class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
     """Return the workspace's flow runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /v2/flows/runs``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned and
@@ -114,7 +114,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator):
         return runs
 
 
-class TableFlowRunFlowOperator(RunOperator):
+class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
     """Start a flow with its files, and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``, whose answer is the run. The files are streamed, and everything about

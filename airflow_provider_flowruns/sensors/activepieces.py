@@ -13,7 +13,7 @@ from airflow_provider_flowruns.services.activepieces import checked_flow_id, che
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
-class ActivepiecesFlowRunSensor(FlowRunSensor):
+class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
     """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /api/v1/flow-runs/{id}``). A run that is not there yet is given two minutes to appear.
@@ -38,7 +38,7 @@ class ActivepiecesFlowRunSensor(FlowRunSensor):
         return Target("activepieces", Kind.RUN, run_id=checked_run_id(self.run_id))
 
 
-class ActivepiecesFlowSensor(FlowSensor):
+class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest production runs (``GET /api/v1/flow-runs``, which needs the connection's ``project_id``).

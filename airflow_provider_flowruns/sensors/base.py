@@ -17,7 +17,7 @@ from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, 
 from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import checked_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
-from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,7 +28,7 @@ _STATE_KEY = "flowruns_wait"
 _NOT_MENTIONED: Any = object()
 
 
-class FlowRunSensor(WaitingTask, BaseSensorOperator):
+class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
     """Base of the sensors: waits until a run has ended and returns its summary.
 
     It fails with ``FlowRunFailed`` on a failed run (with the service's own error text), ``FlowRunCanceled`` on a
@@ -239,7 +239,7 @@ class FlowRunSensor(WaitingTask, BaseSensorOperator):
             )
 
 
-class FreshSensor(FlowRunSensor):
+class FreshSensor(FlowRunSensor[HookT]):
     """Base of the sensors on a last run, which may be an old one.
 
     :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
@@ -256,7 +256,7 @@ class FreshSensor(FlowRunSensor):
         self._take_guard("completed_after", completed_after)
 
 
-class FlowSensor(FreshSensor):
+class FlowSensor(FreshSensor[HookT]):
     """Base of the sensors on a flow's last run, where the service tells its runs apart.
 
     With a guard, the newest run that is fresh enough and has ended decides; a failure does not while a newer run is

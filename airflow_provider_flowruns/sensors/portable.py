@@ -13,7 +13,7 @@ from airflow_provider_flowruns.services.portable import checked_flow_id, checked
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
-class PortableFlowSensor(FlowSensor):
+class PortableFlowSensor(FlowSensor[PortableHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's status (``GET /v2/flows/{id}/status``); with ``completed_after`` or ``started_after`` its newest
@@ -40,7 +40,7 @@ class PortableFlowSensor(FlowSensor):
         return Target("portable", kind, flow_id=checked_flow_id(self.flow_id))
 
 
-class PortableFlowRunSensor(FlowRunSensor):
+class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
     """Wait until one run attempt has ended, and return its summary.
 
     Looks for it among the flow's run attempts, newest first (``GET /v2/flows/{id}/run``).
@@ -73,7 +73,7 @@ class PortableFlowRunSensor(FlowRunSensor):
         return Target("portable", Kind.RUN, checked_flow_id(self.flow_id), checked_run_id(self.run_id))
 
 
-class PortableWorkflowSensor(FreshSensor):
+class PortableWorkflowSensor(FreshSensor[PortableHook]):
     """Wait until a workflow's last run has ended, and return its summary.
 
     Reads the workflow's status (``GET /v2/workflows/{id}/status``). Portable gives a workflow's runs no identity, so

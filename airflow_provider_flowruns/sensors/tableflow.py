@@ -13,7 +13,7 @@ from airflow_provider_flowruns.services.tableflow import checked_flow_id, checke
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
-class TableFlowFlowRunSensor(FlowRunSensor):
+class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
     """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /v2/flows/runs/{id}``). A run in ``review`` waits for a person, see ``on_paused``.
@@ -36,7 +36,7 @@ class TableFlowFlowRunSensor(FlowRunSensor):
         return Target("tableflow", Kind.RUN, run_id=checked_run_id(self.run_id))
 
 
-class TableFlowFlowSensor(FlowSensor):
+class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it stays with the run it first sees going,

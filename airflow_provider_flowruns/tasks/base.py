@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 
+HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
+
 #: Seconds before ``execution_timeout`` at which a wait ends by itself: time for its last poll, and for saying what it
 #: saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
 _LAST_POLL_SECONDS = 1.0
 
 
-class ServiceTask:
+class ServiceTask(Generic[HookT]):
     """Mixin of a sensor or operator on one service; the connection id is the attribute its hook names."""
 
-    hook_class: ClassVar[type[FlowRunsHook[Any]]]
+    #: Class of the service's hook; every concrete task names its own.
+    hook_class: type[HookT]
 
     @property
     def conn_id(self) -> str:
@@ -39,12 +42,12 @@ class ServiceTask:
         return str(getattr(self, self.hook_class.conn_name_attr))
 
     @cached_property
-    def hook(self) -> Any:
+    def hook(self) -> HookT:
         """The hook for the connection, made on first use."""
         return self.hook_class(self.conn_id)
 
 
-class RunTask(ServiceTask):
+class RunTask(ServiceTask[HookT]):
     """Mixin of a task about one run: its link, and its outlets' asset events."""
 
     operator_extra_links: Collection[BaseOperatorLink] = (FlowRunLink(),)
@@ -92,7 +95,7 @@ class RunTask(ServiceTask):
         return run
 
 
-class WaitingTask(RunTask):
+class WaitingTask(RunTask[HookT]):
     """Mixin of a task that waits for its run, in this process or in the triggerer, and reports its lineage."""
 
     #: Seconds for which a failure that the service itself may mend is not taken as one.
