@@ -49,7 +49,7 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
             f"{where}: host must hold no user, password, query or fragment; the token goes to password"
         )
     try:
-        name = ascii_host(parts.hostname)
+        name = encode_host(parts.hostname)
     except ValueError:
         raise ConfigurationError(f"{where}: host {shown!r} holds no valid host name or address") from None
     path = _without_suffix(info, parts.path)
@@ -59,7 +59,7 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
     return f"{parts.scheme}://{name}{f':{number}' if number else ''}{path}"
 
 
-def ascii_host(name: str) -> str:
+def encode_host(name: str) -> str:
     """Return a host name as it stands in a request: in ASCII, an IPv6 address in brackets.
 
     :param name: a host name, or an IPv4 or IPv6 address without brackets.

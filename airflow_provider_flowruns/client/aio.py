@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from tenacity import AsyncRetrying
 
 from airflow_provider_flowruns.client.bodies import MAX_INLINE_BODY_BYTES
-from airflow_provider_flowruns.client.responses import no_answer, read_result
+from airflow_provider_flowruns.client.responses import build_connection_error, read_result
 from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
@@ -214,7 +214,7 @@ class AsyncClient:
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         if self._transport is None:
-            raise no_answer(settings, call.request, "this client is closed")
+            raise build_connection_error(settings, call.request, "this client is closed")
         sent_at = time.time()
         response = await self._transport.exchange(settings, call.request)
         self.vendor_clock.measure(response.headers, sent_at, time.time())

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, plain_headers
-from airflow_provider_flowruns.client.network import Proxy, open_network
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
+from airflow_provider_flowruns.client.network import Proxy, prepare_network
 from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
-from airflow_provider_flowruns.client.responses import no_answer, unreadable_body
+from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Request, Response
 from airflow_provider_flowruns.model.errors import ApiError
@@ -109,7 +109,7 @@ class Transport:
             is_proxy = isinstance(error, self._proxy_failures)
             sent = is_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
             said = "the proxy could not be reached or refused" if is_proxy else _reason(error)
-            return no_answer(settings, request, said, sent=sent)
+            return build_connection_error(settings, request, said, sent=sent)
 
     async def retire(self) -> None:
         """Close the session's connections as soon as the requests under way have ended."""
@@ -129,18 +129,18 @@ async def open_transport(settings: Settings) -> Transport:
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
     """
     # Reading a file of certificates takes longer than the loop may stand still.
-    return Transport(settings, await asyncio.to_thread(open_network, settings))
+    return Transport(settings, await asyncio.to_thread(prepare_network, settings))
 
 
 async def _read(settings: Settings, request: Request, answer: aiohttp.ClientResponse) -> Response | ApiError:
-    headers = plain_headers(answer.headers.items())
+    headers = normalize_headers(answer.headers.items())
     try:
         body = BodyBuffer(headers, settings.max_response_bytes)
         while chunk := await answer.content.readany():
             body.add(chunk)
         read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
     except UnreadableBodyError as error:
-        return unreadable_body(settings, request, answer.status, error)
+        return build_body_error(settings, request, answer.status, error)
     return Response(answer.status, headers, read)
 
 

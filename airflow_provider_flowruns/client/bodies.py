@@ -26,7 +26,7 @@ class BodyTooLargeError(UnreadableBodyError):
     """A body is larger than allowed."""
 
 
-def plain_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+def normalize_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by their names in lower case, with "?" for what is not printable ASCII.
 
     :param items: names and values as a library gives them; the values of a name that comes twice are joined.

@@ -20,7 +20,7 @@ from urllib.request import getproxies_environment
 
 import certifi
 
-from airflow_provider_flowruns.client.address import ascii_host
+from airflow_provider_flowruns.client.address import encode_host
 from airflow_provider_flowruns.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ class Proxy:
         """Headers that an HTTP proxy is sent: its credentials, if there are any."""
         if self.user is None:
             return {}
-        return {"Proxy-Authorization": basic_authorization(self.user, self.password or "")}
+        return {"Proxy-Authorization": encode_basic_auth(self.user, self.password or "")}
 
 
-def basic_authorization(user: str, password: str) -> str:
+def encode_basic_auth(user: str, password: str) -> str:
     """Return the value of a header for HTTP's Basic authentication.
 
     :param user: user name, without a colon.
@@ -195,7 +195,7 @@ def _parse_proxy(address: str, source: str) -> Proxy:
     """Take the address of a proxy apart; no message may show it, since it may hold a password."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        host, port = ascii_host(parts.hostname or ""), parts.port
+        host, port = encode_host(parts.hostname or ""), parts.port
     except ValueError:
         raise ConfigurationError(f"{source} is no address of a proxy; it must be like http://proxy:3128") from None
     if parts.scheme not in _PROXY_PORTS:
@@ -210,7 +210,7 @@ def _parse_proxy(address: str, source: str) -> Proxy:
     return Proxy(parts.scheme, host.strip("[]"), port or _PROXY_PORTS[parts.scheme], user, password, source)
 
 
-def open_network(settings: Settings) -> ssl.SSLContext | None:
+def prepare_network(settings: Settings) -> ssl.SSLContext | None:
     """Check what a connection needs of the machine it is used on, and return a client's TLS settings.
 
     Reads certificates, which takes some 20 ms.

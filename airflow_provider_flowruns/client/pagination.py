@@ -9,7 +9,7 @@ from airflow_provider_flowruns.model.errors import (
     InvalidRequestError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service
 
 #: So many pages in a row may bring nothing new; then the list does not move.
 _MOST_STALE_PAGES = 10
@@ -18,7 +18,7 @@ _REMEMBERED = 20_000
 
 
 class Paginator:
-    """Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`take`, repeat.
+    """Walks the pages of a list without doing the I/O: send :attr:`call`, hand the page to :meth:`read_page`, repeat.
 
     :param pages: the list.
     """
@@ -30,7 +30,7 @@ class Paginator:
         self._seen: dict[Any, None] = {}
         self._stale = 0
 
-    def take(self, page: Page[Any]) -> list[Any]:
+    def read_page(self, page: Page[Any]) -> list[Any]:
         """Return the page's items that have not come before, and move on to the next page.
 
         :param page: the page that was read.
@@ -49,7 +49,7 @@ class Paginator:
         self._stale = self._stale + 1 if page.items and not fresh else 0
         if sent and self._stale > _MOST_STALE_PAGES:
             what = f"{self._stale} pages in a row held nothing new; the server does not move on in this list"
-            title = SERVICES[sent.service].info.title
+            title = get_service(sent.service).info.title
             raise UnexpectedResponseError(title, sent.request.method, sent.request.path, 200, what)
         return fresh
 
@@ -58,7 +58,7 @@ class Paginator:
         while len(self._seen) > max(needed, _REMEMBERED):
             del self._seen[next(iter(self._seen))]
 
-    def refused(self, error: InvalidRequestError) -> None:
+    def try_fallback(self, error: InvalidRequestError) -> None:
         """Say the first call in its other words; raises the error when there are none left to try."""
         other = self._pages.fallback_first
         if self.call is not self._pages.first or other is None:

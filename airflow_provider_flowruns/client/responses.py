@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
-from airflow_provider_flowruns.client.retry import retry_after
+from airflow_provider_flowruns.client.retry import parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Call, Page, Request, Response, Rows
 from airflow_provider_flowruns.model.errors import (
@@ -16,10 +16,10 @@ from airflow_provider_flowruns.model.errors import (
     RequestNotSentError,
     ServiceConnectionError,
     UnexpectedResponseError,
-    class_for_status,
+    get_error_class,
 )
 from airflow_provider_flowruns.model.targets import BatchResult
-from airflow_provider_flowruns.services.base import error_text
+from airflow_provider_flowruns.services.base import describe_error_response
 from airflow_provider_flowruns.services.parsing import describe_shape
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def _why_unreadable(settings: Settings, response: Response, error: Exception) ->
     try:
         body = response.json()
     except ValueError:
-        return error_text(settings.service, response)
+        return describe_error_response(settings.service, response)
     if isinstance(error, ValueError):
         return str(error)
     return f"cannot be read ({type(error).__name__}): {describe_shape(body)}"
@@ -80,7 +80,9 @@ def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
     )
 
 
-def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = True) -> ServiceConnectionError:
+def build_connection_error(
+    settings: Settings, request: Request, what: str, *, sent: bool = True
+) -> ServiceConnectionError:
     """Return the error for a request that got no answer.
 
     :param settings: the connection, for messages.
@@ -89,12 +91,12 @@ def no_answer(settings: Settings, request: Request, what: str, *, sent: bool = T
     :param sent: whether the request may have reached the service.
     """
     kind = ServiceConnectionError if sent else RequestNotSentError
-    what = shown_text(settings, what)
+    what = sanitize_text(settings, what)
     hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
     return kind(settings.service.info.title, request.method, request.path, None, what, hint)
 
 
-def unreadable_body(
+def build_body_error(
     settings: Settings, request: Request, status: int, error: UnreadableBodyError
 ) -> UnexpectedResponseError:
     """Return the error for an answer with a body that cannot be read, or is too large.
@@ -113,13 +115,13 @@ def unreadable_body(
 
 def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiError:
     request = call.request
-    said = call.meanings.get(response.status) or error_text(settings.service, response)
+    said = call.meanings.get(response.status) or describe_error_response(settings.service, response)
     if response.status < 200:
         said = "the server answered with an interim status only"
     elif response.status < 400:
         said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
-    asked = retry_after(response.headers, datetime.now(UTC)) if response.status in _HOLDING_STATUSES else None
-    return _error(settings, class_for_status(response.status), request, response.status, said, asked)
+    asked = parse_retry_after(response.headers, datetime.now(UTC)) if response.status in _HOLDING_STATUSES else None
+    return _error(settings, get_error_class(response.status), request, response.status, said, asked)
 
 
 def _error(
@@ -133,10 +135,10 @@ def _error(
     info = settings.service.info
     hint = info.hints.get(kind)
     hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
-    return kind(info.title, request.method, request.path, status, shown_text(settings, said), hint, asked)
+    return kind(info.title, request.method, request.path, status, sanitize_text(settings, said), hint, asked)
 
 
-def shown_text(settings: Settings, text: str) -> str:
+def sanitize_text(settings: Settings, text: str) -> str:
     """Return a text as it may be shown: clean, without the connection's secrets, at most 1,000 characters.
 
     :param settings: the connection.

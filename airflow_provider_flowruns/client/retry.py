@@ -64,7 +64,7 @@ class RetryPolicy:
 ONCE = RetryPolicy(attempts=1)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None.
 
     :param headers: the answer's headers, names in lower case.

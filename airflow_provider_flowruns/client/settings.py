@@ -13,13 +13,13 @@ from airflow_provider_flowruns.client.masking import SecretMask, get_secret_head
 from airflow_provider_flowruns.client.network import (
     Proxy,
     TrustStore,
-    basic_authorization,
+    encode_basic_auth,
     resolve_proxy,
     resolve_trust,
 )
 from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.services.base import Service, ServiceInfo
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service
 
 #: Seconds for one whole answer unless the connection says otherwise.
 DEFAULT_TIMEOUT = 30.0
@@ -91,7 +91,7 @@ class Settings:
         return min(CONNECT_TIMEOUT, 0.9 * self.timeout)
 
 
-def with_timeout(settings: Settings, seconds: float) -> Settings:
+def limit_timeout(settings: Settings, seconds: float) -> Settings:
     """Return the same settings with at most so many seconds for one exchange.
 
     :param settings: the connection.
@@ -123,7 +123,7 @@ def parse_settings(
     :param extra: the connection's extra fields.
     :raises ConfigurationError: a field is missing or cannot be right; the message says what to set.
     """
-    kind = SERVICES[service_name]
+    kind = get_service(service_name)
     where = f"connection {conn_id!r}"
     base_url = parse_base_url(kind.info, where, host, schema, port)
     token = _token(kind.info, where, password)
@@ -222,7 +222,7 @@ def _webhook_headers(where: str, token: str, extra: Mapping[str, Any]) -> dict[s
             f"{where}: extras 'webhook_username' and 'webhook_header_name' both set the header Authorization; "
             "leave one of them out"
         )
-    headers = {"Authorization": basic_authorization(user, password)} if user else {}
+    headers = {"Authorization": encode_basic_auth(user, password)} if user else {}
     return headers | ({name: value} if name else {})
 
 

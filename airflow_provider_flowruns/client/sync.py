@@ -14,13 +14,13 @@ import urllib3
 from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, plain_headers
+from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
 from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
 from airflow_provider_flowruns.client.pagination import Paginator
-from airflow_provider_flowruns.client.responses import no_answer, read_result, unreadable_body
+from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error, read_result
 from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.client.sync_transport import exchange_of, in_background, open_session
+from airflow_provider_flowruns.client.sync_transport import limit_exchange, open_session, run_in_thread
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Pages, Part, Request, Response
 from airflow_provider_flowruns.model.errors import ApiError, InvalidRequestError
@@ -98,9 +98,9 @@ class SyncClient:
             try:
                 page = self.send(paginator.call)
             except InvalidRequestError as error:
-                paginator.refused(error)
+                paginator.try_fallback(error)
             else:
-                yield from paginator.take(page)
+                yield from paginator.read_page(page)
 
     def iterate_ahead(self, pages: Pages[T], most: int | None = None) -> Iterator[T]:
         """Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
@@ -111,15 +111,15 @@ class SyncClient:
         :param most: items yielded at most, None for all; no page beyond them is asked for.
         """
         paginator, left = Paginator(pages), most
-        answer = in_background(_NEXT_PAGE, self.send, paginator.call) if paginator.call else None
+        answer = run_in_thread(_NEXT_PAGE, self.send, paginator.call) if paginator.call else None
         while answer:
             fresh: list[T] = []
             try:
-                fresh = paginator.take(answer.result())[:left]
+                fresh = paginator.read_page(answer.result())[:left]
             except InvalidRequestError as error:
-                paginator.refused(error)
+                paginator.try_fallback(error)
             left = None if left is None else left - len(fresh)
-            answer = in_background(_NEXT_PAGE, self.send, paginator.call) if paginator.call and left != 0 else None
+            answer = run_in_thread(_NEXT_PAGE, self.send, paginator.call) if paginator.call and left != 0 else None
             yield from fresh
 
     def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
@@ -146,7 +146,7 @@ class SyncClient:
         """
         settings, body = self.settings, encode_json_body(request)
         is_begun = False
-        with exchange_of(settings) as exchange:
+        with limit_exchange(settings) as exchange:
             try:
                 with _multipart(request.parts, exchange.extend) as upload:
                     prepared = self._prepared(request, body if upload is None else upload)
@@ -155,7 +155,7 @@ class SyncClient:
             except Exception as error:  # whatever a library raises
                 sent = is_begun and not exchange.is_connecting and _may_have_been_sent(error)
                 said = _reason(error, is_connecting=exchange.is_connecting)
-                return no_answer(settings, request, said, sent=sent)
+                return build_connection_error(settings, request, said, sent=sent)
 
     def _prepared(self, request: Request, body: Any) -> requests.PreparedRequest:
         headers = build_headers(self.settings, request)
@@ -174,12 +174,12 @@ class SyncClient:
             allow_redirects=False,
             stream=True,
         ) as answer:
-            headers = plain_headers(answer.headers.items())
+            headers = normalize_headers(answer.headers.items())
             self.vendor_clock.measure(headers, sent_at, time.time())
             try:
                 return Response(answer.status_code, headers, _body(answer, headers, settings.max_response_bytes))
             except UnreadableBodyError as error:
-                return unreadable_body(settings, request, answer.status_code, error)
+                return build_body_error(settings, request, answer.status_code, error)
 
 
 def _body(answer: requests.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:

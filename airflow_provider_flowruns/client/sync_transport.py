@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError, ProxyError
 from urllib3.poolmanager import PoolManager
 
-from airflow_provider_flowruns.client.network import Proxy, open_network
+from airflow_provider_flowruns.client.network import Proxy, prepare_network
 from airflow_provider_flowruns.client.settings import Settings
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def exchange_of(settings: Settings) -> Generator[Exchange]:
+def limit_exchange(settings: Settings) -> Generator[Exchange]:
     """Bound the time of an exchange that is made within the block, by a session of :func:`open_session`.
 
     :param settings: the connection.
@@ -164,7 +164,7 @@ class _TlsPool(HTTPSConnectionPool):
 def _open_socket(host: str, port: int) -> socket.socket:
     """Connect to the first of a host's addresses that answers; each gets its share of the time."""
     exchange = _exchange.get()
-    looked_up = in_background("flowruns-look-up", socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+    looked_up = run_in_thread("flowruns-look-up", socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
     failure = OSError("the host has no address")
     addresses = looked_up.result(exchange.seconds_left())
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -252,12 +252,12 @@ def _use_bounded_connections(manager: PoolManager) -> None:
 
 
 def open_session(settings: Settings) -> requests.Session:
-    """Return a session that reaches a connection's host, to be used within :func:`exchange_of`.
+    """Return a session that reaches a connection's host, to be used within :func:`limit_exchange`.
 
     :param settings: the connection.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
     """
-    tls = open_network(settings)
+    tls = prepare_network(settings)
     if tls is not None:
         tls.sslsocket_class = _BoundedTlsSocket
     session = _Session()
@@ -269,7 +269,7 @@ def open_session(settings: Settings) -> requests.Session:
     return session
 
 
-def in_background(name: str, work: Callable[..., T], *arguments: Any) -> Future[T]:
+def run_in_thread(name: str, work: Callable[..., T], *arguments: Any) -> Future[T]:
     """Start a call in a thread that nothing has to wait for when its result is not wanted any more.
 
     :param name: the thread's name.

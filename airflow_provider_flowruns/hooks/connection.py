@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.errors import ConfigurationError, FlowRunsError, RequestNotSentError
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def reading_connection(service: str, conn_id: str) -> Generator[None]:
             f"connection {conn_id!r} cannot be read by Airflow: check the form of its JSON or URI, and its port"
         ) from None
     except Exception as error:
-        title = SERVICES[service].info.title
+        title = get_service(service).info.title
         said = f"Airflow could not read connection {conn_id!r}: {type(error).__name__}"
         raise RequestNotSentError(title, "GET", "(connection)", None, said) from error
 

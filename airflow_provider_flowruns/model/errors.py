@@ -157,7 +157,7 @@ def is_rejected(error: FlowRunsError) -> bool:
     return isinstance(error, refusals | InvalidArgumentError | ConfigurationError)
 
 
-def class_for_status(status: int) -> type[ApiError]:
+def get_error_class(status: int) -> type[ApiError]:
     """Return the error class that stands for an HTTP status of 300 or above."""
     if status < 400:
         return UnexpectedResponseError

@@ -11,7 +11,7 @@ from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services import activepieces, portable
 from airflow_provider_flowruns.services.payload import parse_payload
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, known_part, require_rendered
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class FlowRunNotifier(BaseNotifier):
             raise InvalidArgumentError(
                 "payload goes with a start on Activepieces only; Portable takes none: leave it out"
             )
-        check_when_known(flow_id, SERVICES[service].checked_flow_id)
+        check_when_known(flow_id, get_service(service).validate_flow_id)
         parse_payload(known_part(payload))
         self._payload_given = payload is not None
 

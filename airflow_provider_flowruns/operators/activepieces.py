@@ -19,10 +19,10 @@ from airflow_provider_flowruns.polling.run_waiter import describe
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
-    checked_flow_id,
-    checked_run_id,
-    checked_statuses,
-    checked_strategy,
+    validate_flow_id,
+    validate_run_id,
+    validate_statuses,
+    validate_strategy,
 )
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.tasks.arguments import (
@@ -58,7 +58,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(run_id, checked_run_id)
+        check_when_known(run_id, validate_run_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run's summary."""
@@ -112,8 +112,8 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
         self.created_before = created_before
         self.activepieces_conn_id = activepieces_conn_id
         if flow_id is not None:
-            check_when_known(flow_id, checked_flow_id)
-        check_when_known(status, checked_statuses)
+            check_when_known(flow_id, validate_flow_id)
+        check_when_known(status, validate_statuses)
         check_range_when_known(created_after, created_before, "created_after", "created_before")
         self._given = given_arguments(self, *self.template_fields)
 
@@ -172,14 +172,14 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         self.correlation_key = correlation_key
         self.retry_from_failure = retry_from_failure
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
         check_text(correlation_key, argument="correlation_key")
         parse_payload(known_part(payload), reserved=correlation_key)
         self._payload_given = payload is not None
 
     def start_run(self, context: Context) -> StartedRun:
         """Call the flow's webhook."""
-        flow_id = checked_flow_id(self.flow_id)
+        flow_id = validate_flow_id(self.flow_id)
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
         payload = parse_payload(self.payload, reserved=self.correlation_key)
@@ -230,8 +230,8 @@ class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
         self.run_id = run_id
         self.strategy = strategy
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(run_id, checked_run_id)
-        check_when_known(strategy, checked_strategy)
+        check_when_known(run_id, validate_run_id)
+        check_when_known(strategy, validate_strategy)
 
     def start_run(self, context: Context) -> StartedRun:
         """Retry the run, if it has failed or was cancelled."""
@@ -240,7 +240,7 @@ class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
             raise FlowRunNotFailed(
                 f"Activepieces {describe(run)}: only one that failed or was cancelled can be retried; nothing was sent"
             )
-        return retry_run(self, run, checked_strategy(self.strategy), context)
+        return retry_run(self, run, validate_strategy(self.strategy), context)
 
 
 def retry_run(operator: RunOperator[ActivepiecesHook], failed: FlowRun, strategy: str, context: Context) -> StartedRun:
@@ -253,7 +253,7 @@ def retry_run(operator: RunOperator[ActivepiecesHook], failed: FlowRun, strategy
     :raises ApiError: the service refused.
     :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
     """
-    failed_run_id = checked_run_id(failed.run_id)
+    failed_run_id = validate_run_id(failed.run_id)
     call = operator.hook.api.retry_flow_run(failed_run_id, strategy)
     if strategy == "ON_LATEST_VERSION":
         run_id = operator.hook.client.send(call).run_id

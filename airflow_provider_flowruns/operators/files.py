@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 from airflow_provider_flowruns.model.calls import Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow
-from airflow_provider_flowruns.services.parsing import shown
+from airflow_provider_flowruns.services.parsing import describe_value
 from airflow_provider_flowruns.services.payload import parse_object
 
 #: One path, or several for a field that takes several files.
@@ -26,7 +26,7 @@ def parse_files(value: Any) -> dict[str, Paths]:
     files = parse_object(value, argument="files")
     for key, paths in files.items():
         if not all(isinstance(path, str) for path in (paths if isinstance(paths, list) else [paths])):
-            raise InvalidArgumentError(f"files[{key!r}] must be a path or a list of paths, got {shown(paths)}")
+            raise InvalidArgumentError(f"files[{key!r}] must be a path or a list of paths, got {describe_value(paths)}")
     return files
 
 
@@ -50,7 +50,7 @@ def parse_guidance(value: Any) -> dict[str, str]:
     for key, text in guidance.items():
         # Rendered natively, a text of digits is a number.
         if not isinstance(text, str | int | float):
-            raise InvalidArgumentError(f"guidance[{key!r}] must be a text, got {shown(text)}")
+            raise InvalidArgumentError(f"guidance[{key!r}] must be a text, got {describe_value(text)}")
     return {key: str(text) for key, text in guidance.items()}
 
 

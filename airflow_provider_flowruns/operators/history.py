@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_flowruns.exceptions import ResultTooLarge
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadOperator
-from airflow_provider_flowruns.services.validation import checked_limit
+from airflow_provider_flowruns.services.validation import validate_limit
 from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.tasks.base import HookT
 
@@ -93,7 +93,7 @@ class HistoryOperator(ReadOperator[HookT]):
                 "max_runs goes with fetch_all=True; without it, limit says how many runs are read"
             )
         if limit is not None:
-            check_when_known(limit, partial(checked_limit, maximum=self.max_limit))
+            check_when_known(limit, partial(validate_limit, maximum=self.max_limit))
         if max_runs is not None:
             check_when_known(max_runs, _checked_max_runs)
         if output_path is not None:
@@ -131,7 +131,7 @@ class HistoryOperator(ReadOperator[HookT]):
     def _sizes(self) -> tuple[int, int | None]:
         """Return the size of a page and the most runs to read, None for all."""
         default = self.walk_limit if self.fetch_all else self.default_limit
-        limit = default if self.limit is None else checked_limit(self.limit, maximum=self.max_limit)
+        limit = default if self.limit is None else validate_limit(self.limit, maximum=self.max_limit)
         if not self.fetch_all:
             return limit, limit
         if self.max_runs is None:
@@ -179,7 +179,7 @@ def checked_output_path(value: Any) -> str:
     return value
 
 
-_checked_max_runs = partial(checked_limit, argument="max_runs", maximum=_MOST_RUNS)
+_checked_max_runs = partial(validate_limit, argument="max_runs", maximum=_MOST_RUNS)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.polling.run_waiter import describe
-from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, checked_flow_id, checked_sort
+from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, validate_flow_id, validate_sort
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
     check_range_when_known,
@@ -86,8 +86,8 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         self.start_time = start_time
         self.end_time = end_time
         self.portable_conn_id = portable_conn_id
-        check_when_known(flow_id, checked_flow_id)
-        check_when_known(sort, checked_sort)
+        check_when_known(flow_id, validate_flow_id)
+        check_when_known(sort, validate_sort)
         check_range_when_known(start_time, end_time, "start_time", "end_time")
         self._given = given_arguments(self, *self.template_fields)
 
@@ -133,12 +133,12 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         self.flow_id = flow_id
         self.if_running = if_running
         self.portable_conn_id = portable_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
         check_choice(if_running, argument="if_running", choices=("wait", "join", "fail", "skip"))
 
     def start_run(self, context: Context) -> StartedRun:
         """Start the flow as soon as ``if_running`` lets it."""
-        flow_id = checked_flow_id(self.flow_id)
+        flow_id = validate_flow_id(self.flow_id)
         while True:
             with self._start_lock(flow_id):
                 newest = self._newest_attempts(flow_id)
@@ -228,7 +228,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         self.timeout = parse_seconds(timeout, argument="timeout")
         self.poll_interval = parse_seconds(poll_interval, argument="poll_interval")
         self.portable_conn_id = portable_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel, and return the flow's status once it is at rest."""

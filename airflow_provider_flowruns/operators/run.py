@@ -493,7 +493,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     def _cancel(self, own: StartedRun) -> None:
         """Cancel the own run as far as the service can; never raises, and asks Airflow for nothing."""
         from airflow_provider_flowruns.client.retry import ONCE
-        from airflow_provider_flowruns.client.settings import with_timeout
+        from airflow_provider_flowruns.client.settings import limit_timeout
         from airflow_provider_flowruns.client.sync import SyncClient
 
         if own.is_joined:
@@ -501,7 +501,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             return
         try:
             # A client of its own: a kill interrupts the other one anywhere.
-            with SyncClient(with_timeout(self.hook.settings, KILL_TIMEOUT), ONCE) as client:
+            with SyncClient(limit_timeout(self.hook.settings, KILL_TIMEOUT), ONCE) as client:
                 self.log.info("%s", client.execute(cancel_run(client.settings.service, self._target_of(own))))
         except FlowRunsError as error:
             self.log.warning("Run %s could not be cancelled and may go on: %s", own.run_id or "", error)

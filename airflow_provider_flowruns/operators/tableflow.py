@@ -25,9 +25,9 @@ from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
-    checked_flow_id,
-    checked_run_id,
-    checked_status,
+    validate_flow_id,
+    validate_run_id,
+    validate_status,
 )
 from airflow_provider_flowruns.tasks.arguments import (
     check_text,
@@ -59,7 +59,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(run_id, checked_run_id)
+        check_when_known(run_id, validate_run_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the run's summary."""
@@ -104,8 +104,8 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         self.status = status
         self.tableflow_conn_id = tableflow_conn_id
         if flow_id is not None:
-            check_when_known(flow_id, checked_flow_id)
-        check_when_known(status, checked_status)
+            check_when_known(flow_id, validate_flow_id)
+        check_when_known(status, validate_status)
         self._given = given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
@@ -169,7 +169,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         self.name = name
         self.correlation_key = correlation_key
         self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
         check_text(correlation_key, argument="correlation_key")
         parse_object(known_part(metadata), argument="metadata", reserved=correlation_key)
         parse_files(known_part(files))
@@ -179,7 +179,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
 
     def start_run(self, context: Context) -> StartedRun:
         """Send the files and start the flow."""
-        flow_id = checked_flow_id(self.flow_id)
+        flow_id = validate_flow_id(self.flow_id)
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)

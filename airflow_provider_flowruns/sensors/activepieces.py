@@ -9,7 +9,7 @@ from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.runs import Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
-from airflow_provider_flowruns.services.activepieces import checked_flow_id, checked_run_id
+from airflow_provider_flowruns.services.activepieces import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
@@ -31,11 +31,11 @@ class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(run_id, checked_run_id)
+        check_when_known(run_id, validate_run_id)
 
     def target(self) -> Target:
         """Return the run."""
-        return Target("activepieces", Kind.RUN, run_id=checked_run_id(self.run_id))
+        return Target("activepieces", Kind.RUN, run_id=validate_run_id(self.run_id))
 
 
 class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
@@ -57,8 +57,8 @@ class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.activepieces_conn_id = activepieces_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
-        return Target("activepieces", Kind.FLOW_RUNS, flow_id=checked_flow_id(self.flow_id))
+        return Target("activepieces", Kind.FLOW_RUNS, flow_id=validate_flow_id(self.flow_id))

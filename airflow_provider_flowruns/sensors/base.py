@@ -15,7 +15,7 @@ from airflow_provider_flowruns.compat.versions import first_poke_at, get_due_tim
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitResult
 from airflow_provider_flowruns.services.parsing import parse_time
-from airflow_provider_flowruns.services.validation import checked_guard
+from airflow_provider_flowruns.services.validation import validate_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
 
@@ -187,13 +187,13 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         setattr(self, name, value)
         self._given_guards |= {name}
         # Whether it lies too far ahead is asked when the task runs: a DAG file may be written long before.
-        check_when_known(value, partial(checked_guard, argument=name))
+        check_when_known(value, partial(validate_guard, argument=name))
 
     def _guard(self, name: str) -> float | None:
         value = getattr(self, name)
         if value is None and name not in self._given_guards:
             return None
-        return checked_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
+        return validate_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
 
     def _keep(self, waiter: RunWaiter, context: Context) -> None:
         if self._is_kept:

@@ -9,7 +9,7 @@ from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.runs import Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
-from airflow_provider_flowruns.services.portable import checked_flow_id, checked_run_id, checked_workflow_id
+from airflow_provider_flowruns.services.portable import validate_flow_id, validate_run_id, validate_workflow_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
@@ -32,12 +32,12 @@ class PortableFlowSensor(FlowSensor[PortableHook]):
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.portable_conn_id = portable_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
 
     def target(self) -> Target:
         """Return the flow's status or, with a guard, its newest attempts."""
         kind = Kind.FLOW_RUNS if self.is_guarded else Kind.FLOW
-        return Target("portable", kind, flow_id=checked_flow_id(self.flow_id))
+        return Target("portable", kind, flow_id=validate_flow_id(self.flow_id))
 
 
 class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
@@ -65,12 +65,12 @@ class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
         self.flow_id = flow_id
         self.run_id = run_id
         self.portable_conn_id = portable_conn_id
-        check_when_known(flow_id, checked_flow_id)
-        check_when_known(run_id, checked_run_id)
+        check_when_known(flow_id, validate_flow_id)
+        check_when_known(run_id, validate_run_id)
 
     def target(self) -> Target:
         """Return the run attempt."""
-        return Target("portable", Kind.RUN, checked_flow_id(self.flow_id), checked_run_id(self.run_id))
+        return Target("portable", Kind.RUN, validate_flow_id(self.flow_id), validate_run_id(self.run_id))
 
 
 class PortableWorkflowSensor(FreshSensor[PortableHook]):
@@ -92,8 +92,8 @@ class PortableWorkflowSensor(FreshSensor[PortableHook]):
         super().__init__(**kwargs)
         self.workflow_id = workflow_id
         self.portable_conn_id = portable_conn_id
-        check_when_known(workflow_id, checked_workflow_id)
+        check_when_known(workflow_id, validate_workflow_id)
 
     def target(self) -> Target:
         """Return the workflow's status."""
-        return Target("portable", Kind.WORKFLOW, flow_id=checked_workflow_id(self.workflow_id))
+        return Target("portable", Kind.WORKFLOW, flow_id=validate_workflow_id(self.workflow_id))

@@ -9,7 +9,7 @@ from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.runs import Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
-from airflow_provider_flowruns.services.tableflow import checked_flow_id, checked_run_id
+from airflow_provider_flowruns.services.tableflow import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
@@ -29,11 +29,11 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(run_id, checked_run_id)
+        check_when_known(run_id, validate_run_id)
 
     def target(self) -> Target:
         """Return the run."""
-        return Target("tableflow", Kind.RUN, run_id=checked_run_id(self.run_id))
+        return Target("tableflow", Kind.RUN, run_id=validate_run_id(self.run_id))
 
 
 class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
@@ -55,8 +55,8 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(flow_id, checked_flow_id)
+        check_when_known(flow_id, validate_flow_id)
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
-        return Target("tableflow", Kind.FLOW_RUNS, flow_id=checked_flow_id(self.flow_id))
+        return Target("tableflow", Kind.FLOW_RUNS, flow_id=validate_flow_id(self.flow_id))

@@ -22,29 +22,29 @@ from airflow_provider_flowruns.model.errors import (
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import BatchResult, Target
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
+    describe_value,
     estimate_size,
-    is_of_flow,
-    newest_first,
+    format_time,
+    is_run_of_flow,
     parse_id,
     parse_name,
+    parse_status,
     parse_text,
     parse_texts,
     parse_time,
+    parse_word,
     read_rows,
-    record_about,
-    required_id,
-    rfc3339,
-    shortened,
-    shown,
-    status_text,
+    require_id,
+    shorten_text,
+    sort_newest_first,
     unwrap_list,
     unwrap_object,
-    word,
+    unwrap_object_with_id,
 )
 from airflow_provider_flowruns.services.payload import parse_payload
-from airflow_provider_flowruns.services.validation import checked_id, checked_limit, checked_range
+from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
 
 #: Runs a page unless asked otherwise. The server has no upper bound; rows carry whole flow definitions.
 DEFAULT_LIMIT = 100
@@ -132,14 +132,16 @@ class ActivepiecesApi:
         return cls(project_id=parse_text(options.get("project_id")), app_url=base_url)
 
     @staticmethod
-    def checked_flow_id(value: Any) -> str:
-        """Return a flow's id as text, see :func:`checked_flow_id`."""
-        return checked_flow_id(value)
+    def validate_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`validate_flow_id`."""
+        return validate_flow_id(value)
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
-        checked = checked_run_id(run_id)
-        return self._call(f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(record_about(body, checked)))
+        checked = validate_run_id(run_id)
+        return self._call(
+            f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(unwrap_object_with_id(body, checked))
+        )
 
     def get_flow_runs(self, run_ids: Sequence[str]) -> Call[BatchResult]:
         """``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
@@ -149,7 +151,7 @@ class ActivepiecesApi:
         :param run_ids: the runs' ids.
         :return: the runs, without ``raw``, and about how large one is.
         """
-        wanted = {checked_run_id(run_id) for run_id in run_ids}
+        wanted = {validate_run_id(run_id) for run_id in run_ids}
 
         def read(body: Any) -> BatchResult:
             rows = unwrap_list(body, "data")
@@ -183,21 +185,21 @@ class ActivepiecesApi:
         :param created_before: leave out runs created after this time.
         :param limit: runs a page, 1 to 1000.
         """
-        asked = checked_limit(limit, maximum=MAX_LIMIT)
-        after, before = checked_range(
+        asked = validate_limit(limit, maximum=MAX_LIMIT)
+        after, before = validate_range(
             created_after, created_before, start_argument="created_after", end_argument="created_before"
         )
         fixed = (("projectId", self._project()), *_flow_filter(flow_id), *_status_filter(status))
         if after:
-            fixed = (*fixed, ("createdAfter", rfc3339(after)))
+            fixed = (*fixed, ("createdAfter", format_time(after)))
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             run = self._read_run(row)
-            return run if is_of_flow(run, flow_id) else None
+            return run if is_run_of_flow(run, flow_id) else None
 
         def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = newest_first(read_rows(body, read_row, "data", created="created"))
+                runs = sort_newest_first(read_rows(body, read_row, "data", created="created"))
                 return Page(runs, following(runs) if runs.total >= size else None)
 
             def following(runs: tuple[FlowRun, ...]) -> Call[Page[FlowRun]] | None:
@@ -210,7 +212,7 @@ class ActivepiecesApi:
                 # Only a burst in one millisecond needs a larger page.
                 return page(until, asked) if moved else page(before, size * 2)
 
-            window = (("createdBefore", rfc3339(before)),) if before else ()
+            window = (("createdBefore", format_time(before)),) if before else ()
             return self._call("/api/v1/flow-runs", read, (*fixed, *window, ("limit", str(size))))
 
         return Pages(first=page(before, asked), identity=lambda run: run.run_id)
@@ -220,7 +222,7 @@ class ActivepiecesApi:
 
         :param limit: flows a page, 1 to 1000.
         """
-        size = checked_limit(limit, maximum=MAX_LIMIT)
+        size = validate_limit(limit, maximum=MAX_LIMIT)
         fixed = (("projectId", self._project()), ("limit", str(size)))
 
         def page(cursor: str | None) -> Call[Page[Flow]]:
@@ -237,7 +239,7 @@ class ActivepiecesApi:
 
     def get_flow(self, flow_id: str) -> Call[Flow]:
         """``GET /api/v1/flows/{id}``: one flow."""
-        return self._call(f"/api/v1/flows/{checked_flow_id(flow_id)}", lambda body: _read_flow(unwrap_object(body)))
+        return self._call(f"/api/v1/flows/{validate_flow_id(flow_id)}", lambda body: _read_flow(unwrap_object(body)))
 
     def run_flow(
         self,
@@ -257,7 +259,7 @@ class ActivepiecesApi:
             self.info.name,
             Request(
                 "POST",
-                f"/api/v1/webhooks/{checked_flow_id(flow_id)}",
+                f"/api/v1/webhooks/{validate_flow_id(flow_id)}",
                 tuple((query or {}).items()),
                 json=parse_payload(payload),
                 with_token=False,
@@ -277,8 +279,8 @@ class ActivepiecesApi:
             self.info.name,
             Request(
                 "POST",
-                f"/api/v1/flow-runs/{checked_run_id(run_id)}/retry",
-                json={"projectId": self._project(), "strategy": checked_strategy(strategy)},
+                f"/api/v1/flow-runs/{validate_run_id(run_id)}/retry",
+                json={"projectId": self._project(), "strategy": validate_strategy(strategy)},
             ),
             lambda body: self._read_run(unwrap_object(body)),
         )
@@ -288,7 +290,7 @@ class ActivepiecesApi:
 
         :param run_ids: the runs; the server takes an empty list for the whole project, so it is refused here.
         """
-        ids = [checked_run_id(run_id) for run_id in run_ids]
+        ids = [validate_run_id(run_id) for run_id in run_ids]
         if not ids:
             raise InvalidArgumentError(
                 "run_ids must not be empty: Activepieces would cancel every waiting run of the project"
@@ -320,7 +322,7 @@ class ActivepiecesApi:
             if not page.items:
                 # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
                 yield self.get_flow(target.flow_id)
-            return newest_runs(self.info, call, page)
+            return read_newest_runs(self.info, call, page)
         if target.kind is Kind.STARTED and target.flow_id and target.marker:
             found, _ = yield from self._starts.find(target.flow_id, (target.marker,))
             return found[target.marker]
@@ -378,7 +380,7 @@ class ActivepiecesApi:
                 "(it follows /projects/ in the address of the web app)"
             )
         try:
-            return checked_id(self._project_id, argument="project_id", pattern=_ID, example="21 letters and digits")
+            return validate_id(self._project_id, argument="project_id", pattern=_ID, example="21 letters and digits")
         except InvalidArgumentError as error:
             raise ConfigurationError(f"{error}; it follows /projects/ in the address of the web app") from None
 
@@ -386,8 +388,8 @@ class ActivepiecesApi:
         return Call(self.info.name, Request("GET", path, query), read)
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
-        status = word(record.get("status"))
-        run_id, project_id = required_id(record, _ID), parse_id(record.get("projectId"))
+        status = parse_word(record.get("status"))
+        run_id, project_id = require_id(record, _ID), parse_id(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,
@@ -396,7 +398,7 @@ class ActivepiecesApi:
             flow_id=parse_id(record.get("flowId")),
             lifecycle=Lifecycle.NOT_RUNNING if ended else _ACTIVE.get(status, Lifecycle.UNKNOWN),
             disposition=_ENDED.get(status, Disposition.NONE),
-            vendor_status=status_text(record.get("status")),
+            vendor_status=parse_status(record.get("status")),
             trigger=parse_name(record.get("triggeredBy")),
             created_at=parse_time(record.get("created")),
             started_at=parse_time(record.get("startTime")),
@@ -408,25 +410,25 @@ class ActivepiecesApi:
         )
 
 
-def checked_run_id(value: Any) -> str:
+def validate_run_id(value: Any) -> str:
     """Return an Activepieces run id.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not 21 letters and digits.
     """
-    return checked_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
+    return validate_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
 
 
-def checked_flow_id(value: Any) -> str:
+def validate_flow_id(value: Any) -> str:
     """Return an Activepieces flow id.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not 21 letters and digits.
     """
-    return checked_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
+    return validate_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
 
 
-def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
+def validate_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
     """Return the statuses a filter names, in the service's spelling; None names none.
 
     :param value: the value as the DAG author passed it.
@@ -439,12 +441,12 @@ def checked_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
     except TypeError:
         wanted = []
     # An empty list is no "not given": a template that found nothing must not list the runs of every status.
-    if not wanted or any(word(one) not in STATUSES for one in wanted):
-        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES))}, got {shown(value)}")
-    return tuple(word(one) for one in wanted)
+    if not wanted or any(parse_word(one) not in STATUSES for one in wanted):
+        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES))}, got {describe_value(value)}")
+    return tuple(parse_word(one) for one in wanted)
 
 
-def checked_strategy(value: Any) -> str:
+def validate_strategy(value: Any) -> str:
     """Return a retry strategy.
 
     :param value: the value as the DAG author passed it.
@@ -457,11 +459,11 @@ def checked_strategy(value: Any) -> str:
 
 def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:
     # Empty text is no "not given": a template that found nothing must not list every flow's runs.
-    return (("flowId", checked_flow_id(flow_id)),) if flow_id is not None else ()
+    return (("flowId", validate_flow_id(flow_id)),) if flow_id is not None else ()
 
 
 def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str], ...]:
-    return tuple(("status", one) for one in checked_statuses(status))
+    return tuple(("status", one) for one in validate_statuses(status))
 
 
 def _params_text(params: Mapping[str, Any]) -> str | None:
@@ -511,7 +513,7 @@ def _step_message(value: Any) -> str | None:
         if _ENVELOPE_VERSION not in envelope or not envelope.get("message"):
             break
         value = envelope["message"]
-    return shortened(value if isinstance(value, str) else str(value), _MAX_ENVELOPE_CHARS)
+    return shorten_text(value if isinstance(value, str) else str(value), _MAX_ENVELOPE_CHARS)
 
 
 def _opened(value: Any) -> Mapping[str, Any] | None:
@@ -543,8 +545,8 @@ def _read_flow(record: Mapping[str, Any]) -> Flow:
     name = parse_name(version.get("displayName")) if isinstance(version, Mapping) else None
     return Flow(
         ActivepiecesApi.info.name,
-        required_id(record),
+        require_id(record),
         name,
-        word(record.get("status")) == "ENABLED",
+        parse_word(record.get("status")) == "ENABLED",
         record,
     )

@@ -57,7 +57,7 @@ class Service(Protocol):
         """
 
     @staticmethod
-    def checked_flow_id(value: Any) -> str:
+    def validate_flow_id(value: Any) -> str:
         """Return a flow's id as text.
 
         :param value: the value as the DAG author passed it.
@@ -119,7 +119,7 @@ def cancel_run(service: Service, target: Target) -> CallSequence[str]:
     return (yield from service.cancel(target.flow_id or "", run_id))
 
 
-def newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:
+def read_newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:
     """Return the runs of a flow's first page, of which the first one is certainly the flow's newest.
 
     :param info: the service.
@@ -150,7 +150,7 @@ def _doubt_about_newest(page: Page[FlowRun]) -> str | None:
 _SHOWN_CHARS = 200
 
 
-def error_text(service: Service, response: Response) -> str:
+def describe_error_response(service: Service, response: Response) -> str:
     """Return what an error answer says, whether or not it is JSON of the service's own.
 
     :param service: the service.

@@ -33,7 +33,7 @@ _MAX_WORD_CHARS = 64
 _SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
 #: Python takes a Unix time in digits for a date and a time without the signs in between: 13 digits for the year 1768.
 _UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
-#: What :func:`word` returns for a value that is there but is no word; no service documents it.
+#: What :func:`parse_word` returns for a value that is there but is no word; no service documents it.
 UNREADABLE = "(unreadable)"
 
 
@@ -56,7 +56,7 @@ def _from_text(value: str) -> datetime | None:
     if not text or len(text) > _MAX_TIME_CHARS:
         return None
     try:
-        return as_utc(datetime.fromisoformat(text if text.isascii() else text.translate(_DASHES)))
+        return convert_to_utc(datetime.fromisoformat(text if text.isascii() else text.translate(_DASHES)))
     except (ValueError, OverflowError):
         return None
 
@@ -70,40 +70,40 @@ def _from_unix(seconds: float) -> datetime | None:
         return None
 
 
-def as_utc(moment: datetime) -> datetime:
+def convert_to_utc(moment: datetime) -> datetime:
     """Return the moment in UTC; one without a time zone is taken as UTC."""
     if moment.tzinfo is UTC:
         return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def word(value: Any) -> str:
+def parse_word(value: Any) -> str:
     """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens.
 
     Empty when missing (None, empty text, empty object); :data:`UNREADABLE` for everything else that is no such word.
     """
     if isinstance(value, str):
-        return _word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
+        return _normalize_word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
     return "" if value is None or value == {} else UNREADABLE
 
 
 @lru_cache(maxsize=256)  # a history says the same few words hundreds of thousands of times
-def _word(text: str) -> str:
+def _normalize_word(text: str) -> str:
     trimmed = text.strip().translate(_DASHES)
     # Some letters of other alphabets have an ASCII letter as their upper case.
     return trimmed.upper() if trimmed.isascii() else UNREADABLE
 
 
-def status_text(value: Any) -> str:
+def parse_status(value: Any) -> str:
     """Return a status as it was sent, for people to read: at most 200 characters, empty when missing."""
     if isinstance(value, str):
-        return shortened(value)
+        return shorten_text(value)
     if value is None or value == {}:
         return ""
-    return f"({describe_shape(value)})" if isinstance(value, Mapping | list) else shortened(str(value))
+    return f"({describe_shape(value)})" if isinstance(value, Mapping | list) else shorten_text(str(value))
 
 
-def shortened(text: str, limit: int = MAX_NAME_CHARS) -> str:
+def shorten_text(text: str, limit: int = MAX_NAME_CHARS) -> str:
     """Return a text that is cut, with dots at its end, when it is too long.
 
     :param text: the text.
@@ -128,7 +128,7 @@ def parse_name(value: Any) -> str | None:
     if type(value) is str and len(value) <= MAX_NAME_CHARS:
         return value or None
     text = parse_text(value)
-    return shortened(text) if text else None
+    return shorten_text(text) if text else None
 
 
 def parse_id(value: Any) -> str | None:
@@ -138,7 +138,7 @@ def parse_id(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip() and len(value) <= MAX_ID_CHARS else None
 
 
-def required_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = None) -> str:
+def require_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = None) -> str:
     """Return a record's ``id`` as :func:`id_of` does.
 
     :param record: the record.
@@ -147,7 +147,7 @@ def required_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = Non
     """
     found = parse_id(record.get("id"))
     if found is None or (pattern and not pattern.fullmatch(found)):
-        raise ValueError(f"expected an id, got {shown(record.get('id'))}")
+        raise ValueError(f"expected an id, got {describe_value(record.get('id'))}")
     return found
 
 
@@ -176,7 +176,7 @@ def parse_count(value: Any) -> int:
     return count if 0 <= count <= MAX_COUNT else 0
 
 
-def is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:
+def is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Tell whether a value is a JSON object; asking for Mapping alone takes ten times as long."""
     return type(value) is dict or isinstance(value, Mapping)
 
@@ -190,7 +190,7 @@ def unwrap_object(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
+def unwrap_object_with_id(value: Any, record_id: str) -> Mapping[str, Any]:
     """Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id.
 
     :param value: the body, read as JSON.
@@ -198,7 +198,7 @@ def record_about(value: Any, record_id: str) -> Mapping[str, Any]:
     """
     record = unwrap_object(value)
     if parse_id(record.get("id")) != record_id:
-        raise ValueError(f"asked about {record_id}, got an answer about {shown(record.get('id'))}")
+        raise ValueError(f"asked about {record_id}, got an answer about {describe_value(record.get('id'))}")
     return record
 
 
@@ -227,11 +227,11 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     unread, is_first_unread, unread_at, reason = 0, False, list[datetime](), ""
     for row in rows:
         try:
-            item = read(row) if is_record(row) else _refuse(row)
+            item = read(row) if is_object(row) else _refuse(row)
         except Exception as error:  # whatever a row does to its reader, the others are read
             unread += 1
             is_first_unread = is_first_unread or not items
-            if is_record(row) and (moment := parse_time(row.get(created))):
+            if is_object(row) and (moment := parse_time(row.get(created))):
                 unread_at.append(moment)
             reason = str(error)
         else:
@@ -254,7 +254,7 @@ def _refuse(row: Any) -> Any:
     raise ValueError(f"expected a JSON object, got {describe_shape(row)}")
 
 
-def is_of_flow(run: FlowRun, flow_id: str | None) -> bool:
+def is_run_of_flow(run: FlowRun, flow_id: str | None) -> bool:
     """Return whether a run belongs to a flow: a service may ignore the filter that it was sent.
 
     :param run: the run.
@@ -266,7 +266,7 @@ def is_of_flow(run: FlowRun, flow_id: str | None) -> bool:
     return flow_id is None or flow_id == run.flow_id
 
 
-def newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
+def sort_newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
     """Return the runs of a list that is documented to be newest first in that order, whatever order they came in.
 
     Runs of one time, and runs without one, keep their places.
@@ -306,19 +306,19 @@ def estimate_size(value: Any) -> int:
 def describe_shape(value: Any) -> str:
     """Return in a few words what kind of JSON value this is."""
     if isinstance(value, Mapping):
-        return f"an object with the keys {sorted(shortened(str(key), 40) for key in islice(value, 8))}"
+        return f"an object with the keys {sorted(shorten_text(str(key), 40) for key in islice(value, 8))}"
     return f"a list ({type(value[0]).__name__})" if isinstance(value, list) and value else type(value).__name__
 
 
-def rfc3339(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """Return the moment as the services take it: UTC, ``Z``, microseconds only where there are any."""
-    return as_utc(moment).isoformat().replace("+00:00", "Z")
+    return convert_to_utc(moment).isoformat().replace("+00:00", "Z")
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return a value as an error text shows it: at most 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, a value of thousands of levels
         return f"a huge {type(value).__name__}"
-    return shortened(text, 80)
+    return shorten_text(text, 80)

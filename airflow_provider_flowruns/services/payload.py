@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.services.parsing import shown
+from airflow_provider_flowruns.services.parsing import describe_value
 
 #: Larger integers take thousands of digits, which Python does not write out.
 _MAX_INTEGER_BITS = 4096
@@ -33,7 +33,7 @@ def parse_payload(value: Any, *, argument: str = "payload", reserved: str | None
     except RecursionError:
         raise InvalidArgumentError(f"{argument} is nested too deeply for JSON, or contains itself") from None
     if not isinstance(plain, dict | list):
-        raise InvalidArgumentError(f"{argument} must be a JSON object or list, got {shown(value)}")
+        raise InvalidArgumentError(f"{argument} must be a JSON object or list, got {describe_value(value)}")
     if isinstance(plain, dict) and reserved in plain:
         raise InvalidArgumentError(
             f"{argument} must not hold {reserved!r}: the task's own value goes there (correlation_key)"
@@ -61,7 +61,9 @@ def _read(value: Any, argument: str) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise InvalidArgumentError(f"{argument} is text that is not JSON ({error}), got {shown(value)}") from None
+        raise InvalidArgumentError(
+            f"{argument} is text that is not JSON ({error}), got {describe_value(value)}"
+        ) from None
 
 
 def _plain(value: Any, path: str) -> Any:
@@ -86,10 +88,10 @@ def _plain(value: Any, path: str) -> Any:
 def _key(key: Any, path: str) -> str:
     if isinstance(key, str):
         return key
-    raise InvalidArgumentError(f"{path} has the key {shown(key)}; the keys of a JSON object are text")
+    raise InvalidArgumentError(f"{path} has the key {describe_value(key)}; the keys of a JSON object are text")
 
 
 def _described(value: Any) -> str:
     if isinstance(value, int | float):
-        return shown(value)
+        return describe_value(value)
     return f"of type {type(value).__name__}"

@@ -20,26 +20,26 @@ from airflow_provider_flowruns.model.errors import (
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, ResourceCounts
 from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
     UNREADABLE,
-    is_of_flow,
-    is_record,
-    newest_first,
+    format_time,
+    is_object,
+    is_run_of_flow,
     parse_count,
     parse_id,
     parse_name,
+    parse_status,
     parse_text,
     parse_texts,
     parse_time,
+    parse_word,
     read_rows,
-    record_about,
-    required_id,
-    rfc3339,
-    status_text,
-    word,
+    require_id,
+    sort_newest_first,
+    unwrap_object_with_id,
 )
-from airflow_provider_flowruns.services.validation import checked_id, checked_limit, checked_range
+from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
 
 #: The vendor's own bounds for one page of run attempts.
 DEFAULT_LIMIT = 100
@@ -90,18 +90,18 @@ class PortableApi:
         return cls()
 
     @staticmethod
-    def checked_flow_id(value: Any) -> str:
-        """Return a flow's id as text, see :func:`checked_flow_id`."""
-        return checked_flow_id(value)
+    def validate_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`validate_flow_id`."""
+        return validate_flow_id(value)
 
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
-        checked = checked_flow_id(flow_id)
+        checked = validate_flow_id(flow_id)
         return self._call(f"/v2/flows/{checked}/status", lambda body: _read_status(body, checked, Kind.FLOW))
 
     def get_workflow_status(self, workflow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/workflows/{id}/status``: the workflow's last run; it has no run id."""
-        checked = checked_workflow_id(workflow_id)
+        checked = validate_workflow_id(workflow_id)
         return self._call(f"/v2/workflows/{checked}/status", lambda body: _read_status(body, checked, Kind.WORKFLOW))
 
     def get_run_attempts(
@@ -121,21 +121,21 @@ class PortableApi:
         :param start_time: leave out attempts before this time.
         :param end_time: leave out attempts after this time.
         """
-        flow = checked_flow_id(flow_id)
+        flow = validate_flow_id(flow_id)
         number = str(int(flow))  # as the service writes it
-        size = checked_limit(limit, maximum=MAX_LIMIT)
-        order = checked_sort(sort)
+        size = validate_limit(limit, maximum=MAX_LIMIT)
+        order = validate_sort(sort)
         filters = _time_filters(start_time, end_time)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             attempt = _read_attempt(row, number)
-            return attempt if is_of_flow(attempt, number) else None
+            return attempt if is_run_of_flow(attempt, number) else None
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
                 attempts = read_rows(body, read_row, "data", created="createdAt")
                 if order.upper() == "DESC":
-                    attempts = newest_first(attempts)
+                    attempts = sort_newest_first(attempts)
                 full = attempts.total >= size
                 return Page(attempts, page(offset + attempts.total, order) if full else None)
 
@@ -152,11 +152,11 @@ class PortableApi:
 
     def run_flow(self, flow_id: int | str) -> Call[None]:
         """``POST /v2/flows/{id}/run``: start the flow; the answer names no run."""
-        return self._command(f"/v2/flows/{checked_flow_id(flow_id)}/run")
+        return self._command(f"/v2/flows/{validate_flow_id(flow_id)}/run")
 
     def cancel_flow(self, flow_id: int | str) -> Call[None]:
         """``POST /v2/flows/{id}/cancel``: cancel whatever the flow is running; does nothing when it is idle."""
-        return self._command(f"/v2/flows/{checked_flow_id(flow_id)}/cancel")
+        return self._command(f"/v2/flows/{validate_flow_id(flow_id)}/cancel")
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
@@ -171,7 +171,7 @@ class PortableApi:
         if target.kind is Kind.FLOW_RUNS:
             limit = target.newest or _NEWEST
             call = self.get_run_attempts(_required(target.flow_id), limit=limit).first
-            return newest_runs(self.info, call, (yield call))
+            return read_newest_runs(self.info, call, (yield call))
         if target.kind is Kind.STARTED and target.marker:
             return (yield from self._find_started(target))
         return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
@@ -212,7 +212,7 @@ class PortableApi:
         self, targets: Sequence[Target], call: Call[Any], page: Page[FlowRun]
     ) -> dict[Target, tuple[FlowRun, ...]]:
         try:
-            newest = newest_runs(self.info, call, page)[:_NEWEST]
+            newest = read_newest_runs(self.info, call, page)[:_NEWEST]
         except UnexpectedResponseError:  # those who wait for the newest one hear of it when they are looked at alone
             return {}
         return {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
@@ -276,40 +276,40 @@ class PortableApi:
         return Call(self.info.name, Request("GET", path, query), read)
 
 
-def checked_flow_id(value: Any) -> str:
+def validate_flow_id(value: Any) -> str:
     """Return a flow's id as text.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
-    return checked_id(value, argument="flow_id", pattern=_ID, example="568971")
+    return validate_id(value, argument="flow_id", pattern=_ID, example="568971")
 
 
-def checked_workflow_id(value: Any) -> str:
+def validate_workflow_id(value: Any) -> str:
     """Return a workflow's id as text.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
-    return checked_id(value, argument="workflow_id", pattern=_ID, example="568971")
+    return validate_id(value, argument="workflow_id", pattern=_ID, example="568971")
 
 
-def checked_run_id(value: Any) -> str:
+def validate_run_id(value: Any) -> str:
     """Return a run attempt's id as text.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is not a whole number.
     """
-    return checked_id(value, argument="run_id", pattern=_ID, example="658423")
+    return validate_id(value, argument="run_id", pattern=_ID, example="658423")
 
 
-def checked_sort(value: Any) -> str:
+def validate_sort(value: Any) -> str:
     """Return a sort order in upper case.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it is neither ``ASC`` nor ``DESC``.
     """
-    order = word(value)
+    order = parse_word(value)
     if order not in {"ASC", "DESC"}:
         raise InvalidArgumentError(f"sort must be ASC or DESC, got {value!r}")
     return order
@@ -331,21 +331,21 @@ def _required(value: str | None) -> str:
 
 
 def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:
-    start, end = checked_range(start_time, end_time, start_argument="start_time", end_argument="end_time")
-    return tuple((name, rfc3339(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
+    start, end = validate_range(start_time, end_time, start_argument="start_time", end_argument="end_time")
+    return tuple((name, format_time(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
 
 
 def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
-    record = record_about(body, str(int(asked_id)))
+    record = unwrap_object_with_id(body, str(int(asked_id)))
     completed_at = parse_time(record.get("completedAt"))
     lifecycle, disposition = _state(
-        word(record.get("lifecycle")), word(record.get("disposition")), completed_at is not None
+        parse_word(record.get("lifecycle")), parse_word(record.get("disposition")), completed_at is not None
     )
     return FlowRun(
         service=PortableApi.info.name,
         kind=kind,
         run_id=None,
-        flow_id=required_id(record),
+        flow_id=require_id(record),
         lifecycle=lifecycle,
         disposition=disposition,
         vendor_status=_vendor_status(record, _disposition_word(record)),
@@ -360,16 +360,18 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     completed_at = parse_time(record.get("completedAt"))
     sent_outcome = _disposition_word(record)
-    outcome = word(sent_outcome)
+    outcome = parse_word(sent_outcome)
     lifecycle, disposition = _state(
-        word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at), outcome, completed_at is not None
+        parse_word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at),
+        outcome,
+        completed_at is not None,
     )
     if completed_at and disposition is Disposition.NONE and lifecycle is Lifecycle.NOT_RUNNING:
         disposition = Disposition.CANCELED  # an attempt that has ended without an outcome
     return FlowRun(
         service=PortableApi.info.name,
         kind=Kind.RUN,
-        run_id=required_id(record, _ID),
+        run_id=require_id(record, _ID),
         flow_id=parse_id(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,
@@ -385,14 +387,14 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
 
 
 def _trigger(record: Mapping[str, Any]) -> str | None:
-    found = word(record.get("trigger"))
+    found = parse_word(record.get("trigger"))
     return None if found == UNREADABLE else found or None
 
 
 def _disposition_word(record: Mapping[str, Any]) -> Any:
     # The schema of an attempt calls it status, every example calls it disposition.
     found = record.get("disposition")
-    return found if word(found) else record.get("status")
+    return found if parse_word(found) else record.get("status")
 
 
 def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
@@ -414,17 +416,17 @@ def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle
 
 
 def _vendor_status(record: Mapping[str, Any], outcome: Any) -> str:
-    lifecycle, disposition = status_text(record.get("lifecycle")), status_text(outcome)
+    lifecycle, disposition = parse_status(record.get("lifecycle")), parse_status(outcome)
     return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition
 
 
 def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
     found = record.get("resources") or record.get("details") or []
-    if is_record(found):
+    if is_object(found):
         found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]
     if not isinstance(found, list):
         return ()
-    return tuple([_read_resource(item) for item in found if is_record(item)])
+    return tuple([_read_resource(item) for item in found if is_object(item)])
 
 
 def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
@@ -438,4 +440,4 @@ def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:
-    return Flow(PortableApi.info.name, required_id(record), parse_name(record.get("displayName")), None, record)
+    return Flow(PortableApi.info.name, require_id(record), parse_name(record.get("displayName")), None, record)

@@ -18,25 +18,25 @@ from airflow_provider_flowruns.model.errors import (
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, newest_runs
+from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
-    is_of_flow,
-    newest_first,
+    is_run_of_flow,
     parse_count,
     parse_id,
     parse_name,
+    parse_status,
     parse_text,
     parse_texts,
     parse_time,
+    parse_word,
     read_rows,
-    record_about,
-    required_id,
-    status_text,
+    require_id,
+    sort_newest_first,
     unwrap_object,
-    word,
+    unwrap_object_with_id,
 )
-from airflow_provider_flowruns.services.validation import checked_id, checked_limit
+from airflow_provider_flowruns.services.validation import validate_id, validate_limit
 
 #: The vendor's own bounds for one page of flow runs.
 DEFAULT_LIMIT = 100
@@ -84,14 +84,14 @@ class TableFlowApi:
         return cls()
 
     @staticmethod
-    def checked_flow_id(value: Any) -> str:
-        """Return a flow's id as text, see :func:`checked_flow_id`."""
-        return checked_flow_id(value)
+    def validate_flow_id(value: Any) -> str:
+        """Return a flow's id as text, see :func:`validate_flow_id`."""
+        return validate_flow_id(value)
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /v2/flows/runs/{id}``: one flow run."""
-        checked = checked_run_id(run_id)
-        return self._call(f"/v2/flows/runs/{checked}", lambda body: _read_run(record_about(body, checked)))
+        checked = validate_run_id(run_id)
+        return self._call(f"/v2/flows/runs/{checked}", lambda body: _read_run(unwrap_object_with_id(body, checked)))
 
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
@@ -104,10 +104,10 @@ class TableFlowApi:
         :param status: only runs in this status.
         :param limit: runs a page, 1 to 1000.
         """
-        size = checked_limit(limit, maximum=MAX_LIMIT)
+        size = validate_limit(limit, maximum=MAX_LIMIT)
         # Empty text is no "not given": a template that found nothing must not list every flow's runs.
-        flow = checked_flow_id(flow_id) if flow_id is not None else None
-        wanted = checked_status(status)
+        flow = validate_flow_id(flow_id) if flow_id is not None else None
+        wanted = validate_status(status)
         filters = tuple((name, value) for name, value in (("flow_id", flow), ("status", wanted)) if value)
 
         def page(offset: int) -> Call[Page[FlowRun]]:
@@ -123,7 +123,7 @@ class TableFlowApi:
 
     def list_runs_of_flow(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
         """``GET /v2/flows/{id}/runs``: all runs of one flow in one answer, newest first."""
-        return self._call(f"/v2/flows/{checked_flow_id(flow_id)}/runs", _read_runs)
+        return self._call(f"/v2/flows/{validate_flow_id(flow_id)}/runs", _read_runs)
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: the workspace's active flows; there is no paging."""
@@ -135,7 +135,7 @@ class TableFlowApi:
         :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
         """
-        request = Request("POST", f"/v2/flows/{checked_flow_id(flow_id)}/run", parts=parts)
+        request = Request("POST", f"/v2/flows/{validate_flow_id(flow_id)}/run", parts=parts)
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
@@ -152,10 +152,10 @@ class TableFlowApi:
             call = self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
             page: Page[FlowRun] = yield call
             if page.items:
-                return newest_runs(self.info, call, page)
+                return read_newest_runs(self.info, call, page)
             # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
             whole = self.list_runs_of_flow(target.flow_id)
-            return newest_runs(self.info, whole, Page((yield whole)))[:limit]
+            return read_newest_runs(self.info, whole, Page((yield whole)))[:limit]
         if target.kind is Kind.STARTED and target.flow_id and target.marker:
             found, _ = yield from self._find_started(target.flow_id, (target.marker,))
             return found[target.marker]
@@ -224,25 +224,25 @@ class TableFlowApi:
         return Call(self.info.name, Request("GET", path, query), read)
 
 
-def checked_run_id(value: Any) -> str:
+def validate_run_id(value: Any) -> str:
     """Return a TableFlow run id.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
-    return checked_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
+    return validate_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
 
 
-def checked_flow_id(value: Any) -> str:
+def validate_flow_id(value: Any) -> str:
     """Return a TableFlow flow id.
 
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
     """
-    return checked_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
+    return validate_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
 
 
-def checked_status(status: str | None) -> str | None:
+def validate_status(status: str | None) -> str | None:
     """Return a status as the filter takes it; None stays None.
 
     :param status: the status to filter by, or None.
@@ -250,9 +250,9 @@ def checked_status(status: str | None) -> str | None:
     """
     if status is None:
         return None
-    if word(status) not in STATUSES:
+    if parse_word(status) not in STATUSES:
         raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES)).lower()}, got {status!r}")
-    return word(status).lower()
+    return parse_word(status).lower()
 
 
 def _next_offset(body: Any, reached: int) -> int | None:
@@ -285,7 +285,9 @@ def _runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRu
     return tuple(
         replace(run, kind=Kind.STARTED)
         for run in runs
-        if not isinstance(run.raw.get("metadata"), Mapping) and word(run.trigger) in {"API", ""} and marker.allows(run)
+        if not isinstance(run.raw.get("metadata"), Mapping)
+        and parse_word(run.trigger) in {"API", ""}
+        and marker.allows(run)
     )
 
 
@@ -294,23 +296,23 @@ def _read_runs(body: Any, flow_id: str | None = None, status: str | None = None)
 
     def read(record: Mapping[str, Any]) -> FlowRun | None:
         run = _read_run(record)
-        return run if is_of_flow(run, flow_id) and status in {None, run.vendor_status.lower()} else None
+        return run if is_run_of_flow(run, flow_id) and status in {None, run.vendor_status.lower()} else None
 
-    return newest_first(read_rows(body, read, "flow_runs", "data", created="created_at"))
+    return sort_newest_first(read_rows(body, read, "flow_runs", "data", created="created_at"))
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:
-    status = word(record.get("status"))
+    status = parse_word(record.get("status"))
     lifecycle, disposition = _STATES.get(status, (Lifecycle.UNKNOWN, Disposition.NONE))
     ended = lifecycle is Lifecycle.NOT_RUNNING
     return FlowRun(
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
-        run_id=required_id(record, _ID),
+        run_id=require_id(record, _ID),
         flow_id=parse_id(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=status_text(record.get("status")),
+        vendor_status=parse_status(record.get("status")),
         attempt=parse_count(record.get("current_attempt")) or None,
         trigger=parse_name(record.get("trigger_method")),
         created_at=parse_time(record.get("created_at")),
@@ -334,4 +336,4 @@ def _run_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_flow(record: Mapping[str, Any]) -> Flow:
     active = record.get("active")
     enabled = active if isinstance(active, bool) else None
-    return Flow(TableFlowApi.info.name, required_id(record), parse_name(record.get("name")), enabled, record)
+    return Flow(TableFlowApi.info.name, require_id(record), parse_name(record.get("name")), enabled, record)

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.services.parsing import _LARGEST_ID, _SMALL_NUMBER, _UNIX_TIME, _from_text, as_utc, shown
+from airflow_provider_flowruns.services.parsing import (
+    _LARGEST_ID,
+    _SMALL_NUMBER,
+    _UNIX_TIME,
+    _from_text,
+    convert_to_utc,
+    describe_value,
+)
 
 #: A guard before this is a mistake of its unit: no service is as old.
 _OLDEST_GUARD = datetime(2000, 1, 1, tzinfo=UTC)
@@ -15,7 +22,7 @@ _OLDEST_GUARD = datetime(2000, 1, 1, tzinfo=UTC)
 _GUARD_AHEAD = timedelta(days=1)
 
 
-def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: str) -> str:
+def validate_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: str) -> str:
     """Return an id that is safe to stand in a path.
 
     :param value: the argument's value.
@@ -29,10 +36,10 @@ def checked_id(value: Any, *, argument: str, pattern: re.Pattern[str], example: 
     # The text "None" is what a template renders when it finds nothing.
     if isinstance(value, str) and pattern.fullmatch(value.strip()) and value.strip() != "None":
         return value.strip()
-    raise InvalidArgumentError(f"{argument} must look like {example}, got {shown(value)}")
+    raise InvalidArgumentError(f"{argument} must look like {example}, got {describe_value(value)}")
 
 
-def checked_limit(value: Any, *, argument: str = "limit", maximum: int) -> int:
+def validate_limit(value: Any, *, argument: str = "limit", maximum: int) -> int:
     """Return a number of records from 1 to ``maximum``; digits as text will do (a rendered template).
 
     :param value: the argument's value.
@@ -44,10 +51,10 @@ def checked_limit(value: Any, *, argument: str = "limit", maximum: int) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum:
         return value
-    raise InvalidArgumentError(f"{argument} must be a whole number from 1 to {maximum}, got {shown(value)}")
+    raise InvalidArgumentError(f"{argument} must be a whole number from 1 to {maximum}, got {describe_value(value)}")
 
 
-def checked_time(value: Any, *, argument: str) -> datetime | None:
+def validate_time(value: Any, *, argument: str) -> datetime | None:
     """Return a datetime or ISO-8601 text as aware UTC; None and empty text mean "not given".
 
     A value without a time zone is taken as UTC.
@@ -61,8 +68,8 @@ def checked_time(value: Any, *, argument: str) -> datetime | None:
     moment = _moment(value)
     if moment is None:
         raise InvalidArgumentError(
-            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, got {shown(value)}"
-            f"{_time_hint(value)}"
+            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, "
+            f"got {describe_value(value)}{_time_hint(value)}"
         )
     return moment
 
@@ -73,7 +80,7 @@ def _time_hint(value: Any) -> str:
     return ": a Unix time is not taken" if _UNIX_TIME.fullmatch(str(value).strip()) else ""
 
 
-def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> datetime:
+def validate_guard(value: Any, *, argument: str, now: datetime | None = None) -> datetime:
     """Return a freshness guard that was given, as aware UTC; one without a time zone is taken as UTC.
 
     :param value: a datetime or ISO-8601 text.
@@ -83,17 +90,20 @@ def checked_guard(value: Any, *, argument: str, now: datetime | None = None) -> 
     """
     if isinstance(value, str) and not value.strip():
         value = None
-    moment = checked_time(value, argument=argument)
+    moment = validate_time(value, argument=argument)
     if moment is None:
         raise InvalidArgumentError(
             f"{argument} rendered to nothing (an empty text or None), and without a guard a run of any age would "
             f"count: mend its template or the upstream task, or leave {argument} out"
         )
     if moment < _OLDEST_GUARD:
-        raise InvalidArgumentError(f"{argument} must not lie before the year 2000, got {shown(value)}; check its unit")
+        raise InvalidArgumentError(
+            f"{argument} must not lie before the year 2000, got {describe_value(value)}; check its unit"
+        )
     if now is not None and moment > now + _GUARD_AHEAD:
         raise InvalidArgumentError(
-            f"{argument} must not lie more than a day ahead, got {shown(value)}; no run could be as new as that"
+            f"{argument} must not lie more than a day ahead, got {describe_value(value)}; "
+            "no run could be as new as that"
         )
     return moment
 
@@ -103,12 +113,12 @@ def _moment(value: Any) -> datetime | None:
         is_date = isinstance(value, str) and not _UNIX_TIME.fullmatch(value.strip())
         return _from_text(value) if is_date else None
     try:
-        return as_utc(value)
+        return convert_to_utc(value)
     except OverflowError:  # the first or last hours of the calendar, in another time zone
         return None
 
 
-def checked_range(
+def validate_range(
     start: Any, end: Any, *, start_argument: str, end_argument: str
 ) -> tuple[datetime | None, datetime | None]:
     """Return both ends of a time range, each None when not given.
@@ -119,8 +129,8 @@ def checked_range(
     :param end_argument: name of the argument with the end.
     :raises InvalidArgumentError: one is no point in time, or the range is empty.
     """
-    first = checked_time(start, argument=start_argument)
-    last = checked_time(end, argument=end_argument)
+    first = validate_time(start, argument=start_argument)
+    last = validate_time(end, argument=end_argument)
     if first and last and last <= first:
         raise InvalidArgumentError(
             f"{end_argument} ({last.isoformat()}) must be later than {start_argument} ({first.isoformat()})"

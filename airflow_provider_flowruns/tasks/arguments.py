@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.services.parsing import shown
-from airflow_provider_flowruns.services.validation import checked_range, checked_time
+from airflow_provider_flowruns.services.parsing import describe_value
+from airflow_provider_flowruns.services.validation import validate_range, validate_time
 
 #: Longer waits are mistakes, such as milliseconds taken for seconds, and do not fit the dates they are added to.
 MAX_DURATION_SECONDS = 10 * 365 * 24 * 60 * 60
@@ -39,9 +39,9 @@ def check_range_when_known(start: Any, end: Any, start_argument: str, end_argume
     for value, argument in ((start, start_argument), (end, end_argument)):
         if value is not None:
             check_when_known(value, partial(require_rendered, argument=argument))
-            check_when_known(value, partial(checked_time, argument=argument))
+            check_when_known(value, partial(validate_time, argument=argument))
     if is_known(start) and is_known(end):
-        checked_range(start, end, start_argument=start_argument, end_argument=end_argument)
+        validate_range(start, end, start_argument=start_argument, end_argument=end_argument)
 
 
 def is_known(value: Any) -> bool:
@@ -110,7 +110,7 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
     :raises InvalidArgumentError: it is none of them.
     """
     if value not in choices:
-        raise InvalidArgumentError(f"{argument} must be one of {', '.join(choices)}, got {shown(value)}")
+        raise InvalidArgumentError(f"{argument} must be one of {', '.join(choices)}, got {describe_value(value)}")
 
 
 def check_text(value: Any, *, argument: str) -> None:
@@ -121,7 +121,7 @@ def check_text(value: Any, *, argument: str) -> None:
     :raises InvalidArgumentError: it is none, or blank.
     """
     if not isinstance(value, str) or not value.strip():
-        raise InvalidArgumentError(f"{argument} must be a text, got {shown(value)}")
+        raise InvalidArgumentError(f"{argument} must be a text, got {describe_value(value)}")
 
 
 def parse_seconds(value: Any, *, argument: str) -> float:
@@ -136,7 +136,7 @@ def parse_seconds(value: Any, *, argument: str) -> float:
     if not is_number or not 0 < seconds <= MAX_DURATION_SECONDS:
         raise InvalidArgumentError(
             f"{argument} must be a number of seconds above 0 and at most {MAX_DURATION_SECONDS} (10 years), "
-            f"or a timedelta within these bounds, got {shown(value)}"
+            f"or a timedelta within these bounds, got {describe_value(value)}"
         )
     return float(seconds)
 

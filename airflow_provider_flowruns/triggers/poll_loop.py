@@ -25,7 +25,7 @@ from airflow_provider_flowruns.model.targets import BatchResult, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
 from airflow_provider_flowruns.polling.intervals import requested_hold
 from airflow_provider_flowruns.polling.run_waiter import LogMessage
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service
 
 #: A wait comes along with others when it is due within this share of its time to sleep.
 EARLY_JOIN_FRACTION = 0.2
@@ -102,7 +102,7 @@ class _Watched:
     def __init__(self, target: Target) -> None:
         self.target = target
         #: Equal for targets that the service shows together, None where it shows this one by itself.
-        self.group: Hashable | None = SERVICES[target.service].batch_key(target)
+        self.group: Hashable | None = get_service(target.service).batch_key(target)
         self.waiters: dict[_Waiter[Any], None] = {}
         #: A request for it is under way, or stands in the queue.
         self.asked = False
@@ -123,12 +123,12 @@ class _Watched:
     def batches_by_id(self) -> bool:
         """Whether a look at several names each of them; else others cost nothing where they are seen."""
         # The runs of starts have no ids yet: one list serves all of them.
-        return SERVICES[self.target.service].info.batches_by_id and self.target.kind is Kind.RUN
+        return get_service(self.target.service).info.batches_by_id and self.target.kind is Kind.RUN
 
     @property
     def min_batch_size(self) -> int:
         """From how many on a look at several is worth it."""
-        return SERVICES[self.target.service].info.min_batch_size
+        return get_service(self.target.service).info.min_batch_size
 
 
 class _Waiter(Generic[E_co]):

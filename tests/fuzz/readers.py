@@ -198,7 +198,7 @@ class _Question:
                 return
             page = self._send(paginator.call)
             self._check_result(page)
-            paginator.take(page)
+            paginator.read_page(page)
 
     def _look(self, target: Target) -> None:
         runs = self._drive(APIS[self._service].poll(target))

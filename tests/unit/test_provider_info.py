@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import redact
 from airflow_provider_flowruns import __version__
 from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.get_provider_info import get_provider_info
-from airflow_provider_flowruns.services.registry import SERVICES
+from airflow_provider_flowruns.services.registry import get_service, list_service_names
 
 INFO = get_provider_info()
 CONNECTION_TYPES = INFO["connection-types"]
@@ -86,7 +86,7 @@ def test_every_module_and_class_in_it_can_be_imported(path) -> None:
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors"])
 def test_every_service_is_listed_once_in_every_kind_of_module(kind) -> None:
     modules = [module for entry in INFO[kind] for module in entry["python-modules"]]
-    assert sorted(modules) == sorted(f"airflow_provider_flowruns.{kind}.{name}" for name in SERVICES)
+    assert sorted(modules) == sorted(f"airflow_provider_flowruns.{kind}.{name}" for name in list_service_names())
 
 
 @pytest.mark.parametrize("kind", [key for key, entries in INFO.items() if isinstance(entries, list)])
@@ -96,7 +96,7 @@ def test_every_entry_belongs_to_an_integration(kind) -> None:
 
 
 def test_there_is_one_connection_type_for_each_service() -> None:
-    assert [one["connection-type"] for one in CONNECTION_TYPES] == [*SERVICES]
+    assert [one["connection-type"] for one in CONNECTION_TYPES] == [*list_service_names()]
 
 
 @pytest.mark.parametrize("entry", CONNECTION_TYPES, ids=lambda entry: entry["connection-type"])
@@ -146,4 +146,4 @@ class TestConnectionType:
 
     def test_the_form_names_the_default_host(self, entry) -> None:
         placeholder = entry["ui-field-behaviour"]["placeholders"]["host"]
-        assert placeholder == f"{SERVICES[entry['connection-type']].info.default_url} if empty"
+        assert placeholder == f"{get_service(entry['connection-type']).info.default_url} if empty"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.client.masking import MASK, SecretMask, get_secret_headers, mask_url_credentials
-from airflow_provider_flowruns.client.responses import no_answer, read_result
+from airflow_provider_flowruns.client.responses import build_connection_error, read_result
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Request, Response
 from airflow_provider_flowruns.model.errors import ApiError
@@ -268,10 +268,10 @@ def test_no_error_repeats_a_secret_also_not_where_a_long_text_is_cut(status, sec
 def test_what_another_library_says_is_masked_before_it_is_cut() -> None:
     found = made()
     request = Request("GET", "/v2/flows")
-    error = no_answer(found, request, f"LocationParseError: Failed to parse: http://user:pw@[bad {TOKEN}")
+    error = build_connection_error(found, request, f"LocationParseError: Failed to parse: http://user:pw@[bad {TOKEN}")
     assert error.message == "LocationParseError: Failed to parse: http://***@[bad ***"
     for room in range(960, 1_001, 4):
-        assert "made-" not in str(no_answer(found, request, f"{'x' * room}{TOKEN}"))
+        assert "made-" not in str(build_connection_error(found, request, f"{'x' * room}{TOKEN}"))
 
 
 def test_a_reader_never_sees_a_secret() -> None:

@@ -32,9 +32,9 @@ def walked(pages: Pages, server: Server) -> tuple[list, list[Request]]:
         try:
             page = call.read(server(call.request))
         except InvalidRequestError as error:
-            paginator.refused(error)
+            paginator.try_fallback(error)
         else:
-            items += paginator.take(page)
+            items += paginator.read_page(page)
     return items, sent
 
 
@@ -361,7 +361,7 @@ def test_nothing_is_asked_before_it_is_needed() -> None:
     def items():
         while paginator.call:
             served.append(paginator.call.request)
-            yield from paginator.take(paginator.call.read(attempts(9)(paginator.call.request)))
+            yield from paginator.read_page(paginator.call.read(attempts(9)(paginator.call.request)))
 
     assert ids(list(islice(items(), 4))) == ["0", "1", "2", "3"]
     assert [query(request)["offset"] for request in served] == ["0", "2"]
@@ -371,7 +371,7 @@ def test_a_walk_remembers_what_came_lately_and_not_all_that_ever_came() -> None:
     paginator = Paginator(PortableApi().get_run_attempts(5, limit=1000))
     serve, given = attempts(60_500), 0
     while call := paginator.call:
-        given += len(paginator.take(call.read(serve(call.request))))
+        given += len(paginator.read_page(call.read(serve(call.request))))
         assert len(paginator._seen) <= 20_000
     assert given == 60_500
 

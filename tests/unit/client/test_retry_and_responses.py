@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tenacity import Future, RetryCallState, Retrying
 
 from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
-from airflow_provider_flowruns.client.responses import no_answer, read_result
-from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy, retry_after
+from airflow_provider_flowruns.client.responses import build_connection_error, read_result
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy, parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Request, Response
 from airflow_provider_flowruns.model.errors import (
@@ -73,13 +73,13 @@ def api_error(kind: type[ApiError], retry_after: float | None = None) -> ApiErro
 
 @pytest.mark.parametrize(("header", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120), ("1.5", 1.5)])
 def test_retry_after_in_seconds(header, seconds) -> None:
-    assert retry_after({"retry-after": header}, NOW) == pytest.approx(seconds)
+    assert parse_retry_after({"retry-after": header}, NOW) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90), (0, 0), (-90, 0), (-(10**9), 0)])
 def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
     date = format_datetime(NOW + timedelta(seconds=ahead), usegmt=True)
-    assert retry_after({"retry-after": date}, NOW) == pytest.approx(seconds)
+    assert parse_retry_after({"retry-after": date}, NOW) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
     ],
 )
 def test_retry_after_counts_for_five_minutes_at_most(header) -> None:
-    assert retry_after({"retry-after": header}, NOW) == pytest.approx(MAX_HOLD_SECONDS)
+    assert parse_retry_after({"retry-after": header}, NOW) == pytest.approx(MAX_HOLD_SECONDS)
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 408, 409, 410, 425, 429, 500, 502, 503, 504])
@@ -107,12 +107,12 @@ def test_retry_after_counts_for_two_statuses_only(status) -> None:
 
 @pytest.mark.parametrize("date", ["Sat, 31 Jan 2026 12:00:30 -0000", "Sat, 31 Jan 2026 13:00:30 +0100"])
 def test_retry_after_as_a_date_in_another_time_zone(date) -> None:
-    assert retry_after({"retry-after": date}, NOW) == pytest.approx(30)
+    assert parse_retry_after({"retry-after": date}, NOW) == pytest.approx(30)
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": ""}, {"retry-after": "  "}])
 def test_no_retry_after(headers) -> None:
-    assert retry_after(headers, NOW) is None
+    assert parse_retry_after(headers, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_no_retry_after(headers) -> None:
     ],
 )
 def test_retry_after_that_is_garbage_is_ignored(header) -> None:
-    assert retry_after({"retry-after": header}, NOW) in {None, 0}
+    assert parse_retry_after({"retry-after": header}, NOW) in {None, 0}
 
 
 @examples
 @given(st.text(alphabet="0123456789 :,+-.GMTSatJanSun", max_size=40))
 def test_retry_after_is_a_number_of_seconds_that_json_can_hold_whatever_the_header_says(header) -> None:
-    seconds = retry_after({"retry-after": header}, NOW)
+    seconds = parse_retry_after({"retry-after": header}, NOW)
     assert seconds is None or seconds >= 0
     json.dumps(seconds, allow_nan=False)
 
@@ -403,7 +403,7 @@ def test_a_long_message_is_cut() -> None:
 
 
 def test_no_answer_says_what_to_check() -> None:
-    error = no_answer(made(), GET, "timed out")
+    error = build_connection_error(made(), GET, "timed out")
     assert str(error) == (
         "Portable gave no answer to GET /v2/flows: timed out (connection 'my_conn', host https://api.portable.io: "
         "check host, network, proxies and verify)"

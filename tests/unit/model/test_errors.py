@@ -19,8 +19,8 @@ from airflow_provider_flowruns.model.errors import (
     ServerError,
     ServiceConnectionError,
     UnexpectedResponseError,
-    class_for_status,
     from_record,
+    get_error_class,
 )
 
 API_ERRORS = [
@@ -114,7 +114,7 @@ def test_an_error_says_who_answered_what_to_which_request_and_what_to_do(fields,
     ],
 )
 def test_the_class_that_stands_for_a_status(status, kind) -> None:
-    assert class_for_status(status) is kind
+    assert get_error_class(status) is kind
 
 
 @pytest.mark.parametrize("kind", API_ERRORS)

@@ -66,8 +66,8 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "a run that is going": lambda patch: patch.setattr(portable, "_state", hopeful_state),
     "an error that is none of ours": lambda patch: patch.setattr(policy, "_why_unreadable", None),
-    "an older run": lambda patch: patch.setattr(activepieces, "newest_first", lambda runs: runs),
-    "a text without end": lambda patch: patch.setattr(activepieces, "status_text", lambda value: str(value or "")),
+    "an older run": lambda patch: patch.setattr(activepieces, "sort_newest_first", lambda runs: runs),
+    "a text without end": lambda patch: patch.setattr(activepieces, "parse_status", lambda value: str(value or "")),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.exceptions import InvalidArgumentError
-from airflow_provider_flowruns.services.validation import checked_guard, checked_time
+from airflow_provider_flowruns.services.validation import validate_guard, validate_time
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -26,13 +26,13 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
     ],
 )
 def test_a_guard_is_read_as_utc(value: Any, expected: datetime) -> None:
-    assert checked_guard(value, argument="completed_after", now=NOW) == expected
+    assert validate_guard(value, argument="completed_after", now=NOW) == expected
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "\n"])
 def test_a_guard_that_rendered_to_nothing_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^completed_after rendered to nothing"):
-        checked_guard(value, argument="completed_after", now=NOW)
+        validate_guard(value, argument="completed_after", now=NOW)
 
 
 MILLISECONDS = ["1764331200000", " 1764331200000", "2000000000000", 1764331200000, 1764331200, "1764331200"]
@@ -40,7 +40,7 @@ MILLISECONDS = ["1764331200000", " 1764331200000", "2000000000000", 176433120000
 
 @pytest.mark.parametrize("value", MILLISECONDS)
 def test_a_unix_time_is_refused_and_not_read_as_the_year_1768(value: Any) -> None:
-    for check in (checked_guard, checked_time):
+    for check in (validate_guard, validate_time):
         with pytest.raises(InvalidArgumentError, match=r"^started_after must be a datetime or ISO-8601 .*Unix time"):
             check(value, argument="started_after")
 
@@ -48,13 +48,13 @@ def test_a_unix_time_is_refused_and_not_read_as_the_year_1768(value: Any) -> Non
 @pytest.mark.parametrize("value", ["1999-12-31T23:59:59Z", "1970-01-01", "0001-01-01", datetime(1768, 1, 1)])
 def test_a_guard_before_the_year_2000_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^completed_after must not lie before the year 2000"):
-        checked_guard(value, argument="completed_after", now=NOW)
-    assert checked_time(value, argument="start_time")  # a range of history may begin there
+        validate_guard(value, argument="completed_after", now=NOW)
+    assert validate_time(value, argument="start_time")  # a range of history may begin there
 
 
 @pytest.mark.parametrize("value", ["2026-11-29T12:00:01Z", "2027-01-01", "9999-12-31", NOW + timedelta(days=2)])
 def test_a_guard_beyond_tomorrow_is_refused_once_the_task_runs(value: Any) -> None:
     """A DAG file may be written, and parsed, long before its first run."""
     with pytest.raises(InvalidArgumentError, match=r"^completed_after must not lie more than a day ahead"):
-        checked_guard(value, argument="completed_after", now=NOW)
-    assert checked_guard(value, argument="completed_after")
+        validate_guard(value, argument="completed_after", now=NOW)
+    assert validate_guard(value, argument="completed_after")

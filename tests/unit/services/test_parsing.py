@@ -17,21 +17,21 @@ from airflow_provider_flowruns.services.parsing import (
     UNREADABLE,
     describe_shape,
     estimate_size,
-    newest_first,
+    format_time,
     parse_count,
     parse_id,
+    parse_status,
     parse_text,
     parse_texts,
     parse_time,
+    parse_word,
     read_rows,
-    rfc3339,
-    status_text,
+    sort_newest_first,
     unwrap_object,
-    word,
 )
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
-from airflow_provider_flowruns.services.validation import checked_id, checked_limit, checked_range, checked_time
+from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range, validate_time
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 UNIX_NOON = int(NOON.timestamp())
@@ -112,12 +112,12 @@ def test_any_value_is_a_time_to_reckon_with_or_none(value) -> None:
 
 @pytest.mark.parametrize("value", ["NOT_RUNNING", "not_running", " Not_Running\n"])
 def test_a_word_in_any_case(value) -> None:
-    assert word(value) == "NOT_RUNNING"
+    assert parse_word(value) == "NOT_RUNNING"
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", {}])
 def test_a_missing_word_is_empty(value) -> None:
-    assert word(value) == ""
+    assert parse_word(value) == ""
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_missing_word_is_empty(value) -> None:
     [0, 1, False, True, 1.5, [], ["RUNNING"], {"lifecycle": "RUNNING"}, "x" * 100, "\u017fucceeded", "SUCCEEDED\ufffd"],
 )
 def test_what_is_there_but_no_word_is_not_missing(value) -> None:
-    assert word(value) == UNREADABLE
+    assert parse_word(value) == UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,12 @@ def test_what_is_there_but_no_word_is_not_missing(value) -> None:
     ],
 )
 def test_a_status_as_people_see_it(value, text) -> None:
-    assert status_text(value) == text
+    assert parse_status(value) == text
 
 
 def test_a_status_that_people_see_is_short() -> None:
-    assert len(status_text("x" * 100_000)) == MAX_NAME_CHARS
-    assert len(status_text({"x" * 100_000: 1})) <= MAX_NAME_CHARS
+    assert len(parse_status("x" * 100_000)) == MAX_NAME_CHARS
+    assert len(parse_status({"x" * 100_000: 1})) <= MAX_NAME_CHARS
 
 
 @pytest.mark.parametrize(("value", "text"), [("abc", "abc"), (568971, "568971"), (0, "0"), ("x" * 128, "x" * 128)])
@@ -284,7 +284,7 @@ def after_noon(seconds: int | None) -> datetime | None:
 )
 def test_a_list_is_put_newest_first_where_its_times_contradict_that(seconds, order, is_oldest_first) -> None:
     rows = Rows([run_at(name, after_noon(at)) for name, at in zip("abcd", seconds, strict=False)], total=9, unread=2)
-    found = newest_first(rows)
+    found = sort_newest_first(rows)
     assert "".join(run.run_id for run in found) == order
     assert found.is_oldest_first is is_oldest_first
     assert (found.total, found.unread) == (9, 2)
@@ -318,7 +318,7 @@ def test_the_shape_of_a_large_value_is_as_short() -> None:
 
 @pytest.mark.parametrize("value", [5, "5", " 5 ", "\t5\n"])
 def test_an_id_is_returned_trimmed(value) -> None:
-    assert checked_id(value, argument="flow_id", pattern=DIGITS, example="7") == "5"
+    assert validate_id(value, argument="flow_id", pattern=DIGITS, example="7") == "5"
 
 
 @pytest.mark.parametrize(
@@ -327,13 +327,13 @@ def test_an_id_is_returned_trimmed(value) -> None:
 )
 def test_what_is_no_id_is_refused_by_the_name_of_its_argument(value) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^flow_id must look like 7, got ") as raised:
-        checked_id(value, argument="flow_id", pattern=DIGITS, example="7")
+        validate_id(value, argument="flow_id", pattern=DIGITS, example="7")
     assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize("value", [1, 1_000, "1", " 1000 "])
 def test_a_limit_within_bounds(value) -> None:
-    assert checked_limit(value, maximum=1_000) == int(value)
+    assert validate_limit(value, maximum=1_000) == int(value)
 
 
 @pytest.mark.parametrize(
@@ -360,20 +360,20 @@ def test_a_limit_within_bounds(value) -> None:
 )
 def test_a_limit_out_of_bounds_is_refused(value) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^limit must be a whole number from 1 to 1000, got "):
-        checked_limit(value, maximum=1_000)
+        validate_limit(value, maximum=1_000)
 
 
 @pytest.mark.parametrize(
     "value", [NOON, NOON.replace(tzinfo=None), NOON.astimezone(NEW_YORK), "2026-01-31T12:00", "2026-01-31T07:00-05:00"]
 )
 def test_a_time_argument_in_every_form_is_utc(value) -> None:
-    moment = checked_time(value, argument="start_time")
+    moment = validate_time(value, argument="start_time")
     assert (moment, moment.tzinfo) == (NOON, UTC)
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_time_argument_that_is_not_given(value) -> None:
-    assert checked_time(value, argument="start_time") is None
+    assert validate_time(value, argument="start_time") is None
 
 
 @pytest.mark.parametrize(
@@ -382,25 +382,25 @@ def test_a_time_argument_that_is_not_given(value) -> None:
 )
 def test_a_time_argument_that_is_no_point_in_time_is_refused(value) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^start_time must be a datetime or ISO-8601 text"):
-        checked_time(value, argument="start_time")
+        validate_time(value, argument="start_time")
 
 
 def test_a_template_that_found_nothing_is_told_apart() -> None:
     with pytest.raises(InvalidArgumentError, match="the template found no value"):
-        checked_time("None", argument="start_time")
+        validate_time("None", argument="start_time")
 
 
 @pytest.mark.parametrize(
     ("start", "end"), [(None, None), (NOON, None), (None, NOON), (NOON, NOON + timedelta(seconds=1))]
 )
 def test_a_range_with_open_and_closed_ends(start, end) -> None:
-    assert checked_range(start, end, start_argument="a", end_argument="b") == (start, end)
+    assert validate_range(start, end, start_argument="a", end_argument="b") == (start, end)
 
 
 @pytest.mark.parametrize("end", [NOON, NOON - timedelta(seconds=1), "2026-01-31T06:59:59-05:00"])
 def test_an_empty_range_is_refused_by_the_names_of_both_ends(end) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^end_time \(.*\) must be later than start_time \(.*\)"):
-        checked_range(NOON, end, start_argument="start_time", end_argument="end_time")
+        validate_range(NOON, end, start_argument="start_time", end_argument="end_time")
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_an_empty_range_is_refused_by_the_names_of_both_ends(end) -> None:
     ],
 )
 def test_a_time_is_written_in_utc(moment, text) -> None:
-    assert rfc3339(moment) == text
+    assert format_time(moment) == text
 
 
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -422,7 +422,7 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(
 @examples
 @given(st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31), timezones=OFFSETS))
 def test_a_time_that_was_written_reads_as_itself(moment) -> None:
-    assert checked_time(rfc3339(moment), argument="start_time") == moment
+    assert validate_time(format_time(moment), argument="start_time") == moment
 
 
 TEXT = st.text(alphabet="a1-:TZ ٣é", max_size=8)
