@@ -332,13 +332,13 @@ def test_the_last_one_to_leave_closes_the_door(fault: str | None, sandbox: Sandb
     if fault:
         sandbox.faults.add(fault, times=None)
 
-    def hub_timers() -> list[asyncio.TimerHandle]:
+    def loop_timers() -> list[asyncio.TimerHandle]:
         loop: Any = asyncio.get_running_loop()
-        return [timer for timer in loop._scheduled if not timer.cancelled() and "Hub." in repr(timer)]
+        return [timer for timer in loop._scheduled if not timer.cancelled() and "PollLoop." in repr(timer)]
 
     async def come_and_go() -> None:
         waits = [asyncio.create_task(outcome_of(trigger_on_run(run))) for run in runs]
-        await until(hub_timers)
+        await until(loop_timers)
         seen = len(sandbox.ledger.requests)
         await until(lambda: len(sandbox.ledger.requests) > seen)
         assert await cancelled(waits) == [asyncio.CancelledError] * 10
@@ -348,7 +348,7 @@ def test_the_last_one_to_leave_closes_the_door(fault: str | None, sandbox: Sandb
         for _ in range(2):
             opened = sandbox.ledger.connections_opened
             await come_and_go()
-            assert not hub_timers()
+            assert not loop_timers()
             await until(lambda: asyncio.all_tasks() == alone)
             assert sandbox.ledger.connections_opened > opened  # none was kept from the time before
 
