@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
-from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
+from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow, SandboxRun
 from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
@@ -57,6 +57,7 @@ def trigger_on(service: str, kind: str, flow_id: Any, run_id: Any) -> FlowRunTri
 
 def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
     dice = Random(5)
+    flow: SandboxFlow[Any]
 
     def add_run(flow: Any, *outcomes: str) -> tuple[SandboxRun, str]:
         outcome = dice.choice(outcomes)
@@ -84,7 +85,7 @@ def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
 def add_trouble(sandbox: Sandbox) -> None:
     for service in ("portable", "activepieces", "tableflow"):
         for after in (5, 20, 40):
-            limited = {"status": 429, "headers": {"Retry-After": "1"} if after == 20 else None}
+            limited: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "1"} if after == 20 else None}
             sandbox.faults.add("status", service, times=8, after=after, **limited)
     sandbox.faults.add("status", status=503, times=None, share=0.05)
     sandbox.faults.add("reset", times=None, share=0.02)

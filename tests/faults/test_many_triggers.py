@@ -43,7 +43,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def lookups(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts the look-ups of Airflow connections, each of which still takes place."""
     counted: Counter[str] = Counter()
-    look_up = connection.get_async_connection
+    look_up = get_async_connection
 
     async def counting(conn_id: str) -> Any:
         counted[conn_id] += 1
@@ -139,7 +139,7 @@ def test_a_changed_token_is_picked_up_once(
     triggers = [trigger_on("portable", flow.id, run.id) for _ in range(20)]
 
     looked_up = asyncio.Event()
-    look_up = connection.get_async_connection
+    look_up = get_async_connection
 
     async def telling(conn_id: str) -> Any:
         found = await look_up(conn_id)

@@ -74,7 +74,7 @@ def requests_to(sandbox: Sandbox, service: str) -> list[RecordedRequest]:
 
 def test_three_hundred_runs_are_read_by_the_hundred(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    outcomes = ["SUCCEEDED", "FAILED", "CANCELED"] * 100
+    outcomes: list[Any] = ["SUCCEEDED", "FAILED", "CANCELED"] * 100
     runs = [flow.add_run(outcome=outcome, waiting=0.1, running=1.5) for outcome in outcomes]
 
     assert outcomes_of([trigger_on_run(run) for run in runs]) == [outcome.lower() for outcome in outcomes]
@@ -173,7 +173,7 @@ def test_waits_on_one_flow_share_one_request_at_a_time(sandbox: Sandbox) -> None
 
 def test_attempts_of_one_flow_share_its_pages(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
-    outcomes = ["SUCCEEDED", "FAILED"] * 30
+    outcomes: list[Any] = ["SUCCEEDED", "FAILED"] * 30
     runs = [flow.add_run(outcome=outcome, waiting=0.1, running=1.5) for outcome in outcomes]
 
     assert outcomes_of([trigger_on_run(run, "portable") for run in runs]) == [outcome.lower() for outcome in outcomes]

@@ -39,7 +39,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield running
 
 
-FAULTS = {
+FAULTS: dict[str, list[dict[str, Any]]] = {
     "503 five times": [{"kind": "status", "status": 503, "times": 5}],
     "429 with Retry-After": [{"kind": "status", "status": 429, "headers": {"Retry-After": "2"}, "times": 1}],
     "connection resets": [{"kind": "reset", "times": 4}],

@@ -95,12 +95,12 @@ class TaskInstance:
         return FIRST_RESCHEDULE.get()
 
 
-def task_context(store: StateStore | None = None, try_number: int = 1, **instance: int) -> dict[str, Any]:
+def task_context(store: StateStore | None = None, try_number: int = 1, **instance: int) -> Any:
     """Return the parts of a task's context that a sensor or operator uses."""
     return {"ti": TaskInstance(try_number, **instance), "task_state_store": store or StateStore()}
 
 
-def run_task(make: Callable[[], Any], context: dict[str, Any]) -> End:
+def run_task(make: Callable[[], Any], context: Any) -> End:
     """Run a sensor or operator to its end, through the triggers it defers to."""
     method, kwargs = "execute", None
     while True:
@@ -144,11 +144,11 @@ def run_in_all(make: MakeSensor) -> dict[str, End]:
         return dict(zip(MODES, threads.map(lambda mode: run_in(mode, make), MODES), strict=True))
 
 
-def _poke(make: MakeSensor, context: dict[str, Any]) -> Any:
+def _poke(make: MakeSensor, context: Any) -> Any:
     return make().execute(context)
 
 
-def _reschedule(make: MakeSensor, context: dict[str, Any]) -> Any:
+def _reschedule(make: MakeSensor, context: Any) -> Any:
     FIRST_RESCHEDULE.set(None)
     while True:
         try:
@@ -158,7 +158,7 @@ def _reschedule(make: MakeSensor, context: dict[str, Any]) -> Any:
             time.sleep(max(0.0, (again.reschedule_date - timezone.utcnow()).total_seconds()))
 
 
-def _deferrable(make: MakeSensor, context: dict[str, Any]) -> Any:
+def _deferrable(make: MakeSensor, context: Any) -> Any:
     try:
         return make(deferrable=True).execute(context)
     except TaskDeferred as deferred:

@@ -41,7 +41,7 @@ class UpstreamTask:
         """Return which instances of a mapped task count; Airflow 2 asks before it pulls."""
 
 
-CONTEXT: dict[str, Any] = {"dag_run": SimpleNamespace(conf={}), "ti": UpstreamTask(), "expanded_ti_count": None}
+CONTEXT: Any = {"dag_run": SimpleNamespace(conf={}), "ti": UpstreamTask(), "expanded_ti_count": None}
 
 
 def rendered(kind: Kind, sandbox: Sandbox, flow_id: Any, native: bool, **arguments: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.providers.common.compat.sdk import DAG, XCom
 
@@ -29,8 +31,11 @@ from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, 
 try:
     from airflow.serialization.serialized_objects import DagSerialization
 except ImportError:  # Airflow below 3.2 has one class for both
-    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+    from airflow.serialization.serialized_objects import (  # type: ignore[assignment]
+        SerializedDAG as DagSerialization,
+    )
 
+KEY: Any = object()
 ID, TABLE_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
 
 ABOUT_ONE_RUN = [
@@ -100,7 +105,7 @@ def test_xcom_is_asked_only_for_what_may_have_been_pushed(make, arguments, monke
     monkeypatch.setattr(XCom, "get_value", lambda **names: asked.append(names) or "https://pushed.before/")
 
     def shown(task) -> str:
-        return FlowRunLink().get_link(task, ti_key=object())
+        return FlowRunLink().get_link(task, ti_key=KEY)
 
     class TaskInstance:
         def xcom_push(self, key: str, value: str) -> None:
@@ -129,6 +134,5 @@ def test_it_reads_the_address_from_xcom_and_nothing_else(pushed, shown, monkeypa
         return pushed
 
     monkeypatch.setattr(XCom, "get_value", get_value)
-    key = object()
-    assert FlowRunLink().get_link(None, ti_key=key) == shown
-    assert asked == [(key, "run_url")]
+    assert FlowRunLink().get_link(None, ti_key=KEY) == shown
+    assert asked == [(KEY, "run_url")]

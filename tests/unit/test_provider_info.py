@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import distribution, entry_points, version
 from importlib.resources import files
 from inspect import signature
+from typing import Any
 
 import jsonschema
 import pytest
@@ -16,7 +17,7 @@ from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.get_provider_info import get_provider_info
 from airflow_provider_flowruns.services.registry import get_service, list_service_names
 
-INFO = get_provider_info()
+INFO: Any = get_provider_info()
 CONNECTION_TYPES = INFO["connection-types"]
 # Without the description, which every connection may have.
 STANDARD_FIELDS = {"host", "port", "login", "password", "schema"}
@@ -131,7 +132,8 @@ class TestConnectionType:
 
     def test_what_it_hides_in_the_form_airflow_hides_elsewhere(self, entry) -> None:
         hidden = [name for name, field in entry["conn-fields"].items() if field["schema"].get("format") == "password"]
-        assert set(redact(dict.fromkeys(hidden, "made-up")).values()) <= {"***"}
+        redacted: Any = redact(dict.fromkeys(hidden, "made-up"))
+        assert set(redacted.values()) <= {"***"}
         assert len(hidden) == (2 if entry["connection-type"] == "activepieces" else 0)
 
     def test_its_form_shows_the_standard_fields_that_are_read_and_no_other(self, entry) -> None:

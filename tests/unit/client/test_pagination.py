@@ -248,7 +248,7 @@ def test_activepieces_moves_by_time_and_never_by_cursor() -> None:
     assert all("cursor" not in query(request) for request in sent)
     windows = [query(request).get("createdBefore") for request in sent]
     assert windows[0] is None
-    assert windows[1:] == sorted(windows[1:], reverse=True)
+    assert windows[1:] == sorted(map(str, windows[1:]), reverse=True)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])

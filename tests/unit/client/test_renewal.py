@@ -192,11 +192,12 @@ def test_what_was_changed_with_the_token_counts(change: str, tmp_path: Path) -> 
                 old.token, airflow.extra = "new", {"timeout": 5}
             else:
                 airflow.host = f"{'https' if change == 'verify' else 'http'}://{new_address}"
-                airflow.extra = {
+                extras: dict[str, dict[str, Any]] = {
                     "host": {},
                     "proxies": {"proxies": {"http": proxy.address}},
                     "verify": {"verify": str(authority)},
-                }[change]
+                }
+                airflow.extra = extras[change]
             assert await ask() == "good"
             assert await ask() == "good"
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
@@ -12,12 +13,12 @@ from airflow_provider_flowruns.model.errors import ConfigurationError
 TOKEN = "made-up-token"
 
 
-def settings(service: str = "portable", **fields: object) -> Settings:
-    given = {"host": None, "schema": None, "port": None, "password": TOKEN, "extra": {}, **fields}
+def settings(service: str = "portable", **fields: Any) -> Settings:
+    given: dict[str, Any] = {"host": None, "schema": None, "port": None, "password": TOKEN, "extra": {}, **fields}
     return parse_settings(service, "my_conn", **given)
 
 
-def refusal(**fields: object) -> str:
+def refusal(**fields: Any) -> str:
     with pytest.raises(ConfigurationError) as raised:
         settings(**fields)
     assert str(raised.value).startswith("connection 'my_conn'")
@@ -334,12 +335,12 @@ def test_credentials_for_webhooks_that_cannot_be_sent_are_refused_without_showin
 
 def test_project_id_goes_to_the_service_that_has_projects() -> None:
     project_id = "19NxIjX88XDYnuT9t5cwP"
-    service = settings("activepieces", extra={"project_id": project_id}).service
+    service: Any = settings("activepieces", extra={"project_id": project_id}).service
     assert dict(service.list_flows().first.request.query)["projectId"] == project_id
 
 
 def test_a_self_hosted_server_is_where_links_to_its_runs_lead() -> None:
-    service = settings("activepieces", host="https://flows.example.com/api/v1").service
+    service: Any = settings("activepieces", host="https://flows.example.com/api/v1").service
     run = service.get_flow_run("A" * 21).read({"id": "A" * 21, "projectId": "p", "status": "RUNNING"})
     assert run.url == f"https://flows.example.com/projects/p/runs/{'A' * 21}"
 

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle  # ruff: ignore[suspicious-pickle-import]
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -290,7 +291,7 @@ def test_an_error_says_which_service_request_answer_and_connection(wire, client,
     assert "'my_conn'" in text
 
 
-ECHOES = {
+ECHOES: dict[str, dict[str, Any]] = {
     "json": {"json": {"message": f"unknown token {TOKEN}"}},
     "text": {"text": f"unknown token Bearer {TOKEN}"},
     "cut": {"text": "x" * 195 + TOKEN},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from tests.unit.client.wire import TOKEN, Outcome, ok, outcomes, read_request, server, settings
 
@@ -16,7 +18,7 @@ HEADER = {"webhook_header_name": "X-Hook", "webhook_header_secret": "hunter3"}
 SECRETS = ("authorization: ", "x-hook: ", "x-key: ")
 
 
-def sent(call: object, **extra: object) -> list[list[str]]:
+def sent(call: Call[Any], **extra: object) -> list[list[str]]:
     """Send a call from each client and return the lines with secrets of each request's head."""
     heads: list[list[str]] = []
 

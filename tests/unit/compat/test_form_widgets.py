@@ -17,7 +17,8 @@ from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 
 HOOKS = [PortableHook, ActivepiecesHook, TableFlowHook]
-TYPES = {entry["connection-type"]: entry for entry in get_provider_info()["connection-types"]}
+INFO: Any = get_provider_info()
+TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
 
 
 class Field:

@@ -29,7 +29,7 @@ def hook(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> PortableHook:
 @pytest.fixture
 def a_minute_later(hook: PortableHook, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic
-    monkeypatch.setattr(base.time, "monotonic", lambda: now() + base.LOOK_UP_AGAIN_SECONDS)
+    monkeypatch.setattr(time, "monotonic", lambda: now() + base.LOOK_UP_AGAIN_SECONDS)
 
 
 def test_it_is_not_looked_up_again_within_a_minute(

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle  # ruff: ignore[suspicious-pickle-import]
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ REPEATED = {RateLimitError, ServerError, ServiceConnectionError}
 
 
 def error_of(kind: type[ApiError], **fields: object) -> ApiError:
-    given = {"status": 503, "message": "Busy", "hint": "wait", "retry_after": 7.5, **fields}
+    given: dict[str, Any] = {"status": 503, "message": "Busy", "hint": "wait", "retry_after": 7.5, **fields}
     return kind("Portable", "GET", "/v2/flows", given["status"], given["message"], given["hint"], given["retry_after"])
 
 
@@ -47,7 +48,7 @@ def repickled(error: ApiError) -> ApiError:
     return pickle.loads(pickle.dumps(error))  # ruff: ignore[suspicious-pickle-usage]
 
 
-def facts(error: ApiError) -> tuple:
+def facts(error: Any) -> tuple:
     return type(error), str(error), error.args, error.status, error.message, error.hint, error.retry_after
 
 

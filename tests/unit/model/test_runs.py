@@ -3,12 +3,13 @@
 import dataclasses
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_flowruns.model.calls import Request
+from airflow_provider_flowruns.model.calls import Call, Request
 from airflow_provider_flowruns.model.runs import (
     MAX_COUNT,
     MAX_ERROR_CHARS,
@@ -130,7 +131,7 @@ def test_what_was_sent_stays_out_of_comparison_and_text() -> None:
 
 def test_a_run_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        RUN.run_id = "8"
+        RUN.run_id = "8"  # type: ignore[misc]
 
 
 def test_sums_of_rows_stay_within_what_airflows_channels_carry() -> None:
@@ -160,7 +161,7 @@ PORTABLE = st.fixed_dictionaries(
 )
 STATUS = st.sampled_from([*STATUSES, *(status.lower() for status in STATUSES), "processing", "review", "completed", ""])
 OTHER = st.fixed_dictionaries({}, optional={"status": STATUS, "finishTime": TIMES, "end_time": TIMES, "error": WORDS})
-CALLS = [
+CALLS: list[tuple[Call[Any], Any]] = [
     (PortableApi().get_flow_status(1), PORTABLE),
     (PortableApi().get_workflow_status(1), PORTABLE),
     (PortableApi().get_run_attempts(1).first, PORTABLE.map(lambda one: [one])),

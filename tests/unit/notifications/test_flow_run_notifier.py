@@ -16,7 +16,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from tests.airflow_versions import KEEPS_EMPTY_TEMPLATES
 
 FLOW_ID = "ojdVhFCCcrZ2X1rqJL2Mu"
-CONTEXT = {"dag": None, "error": "no such column", "rows": [{"id": 1}]}
+CONTEXT: Any = {"dag": None, "error": "no such column", "rows": [{"id": 1}]}
 
 # What Airflow does with a notifier: below 3 it also swallows what a start raises, and below 3.1 it awaits none.
 

@@ -25,7 +25,7 @@ from tests.parity.modes import task_context
 try:
     from airflow.sdk.io import attach
 except ImportError:  # Airflow 2
-    from airflow.io.store import attach
+    from airflow.io.store import attach  # type: ignore[no-redef]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def ids(runs: list[dict[str, Any]]) -> list[str]:
     return [run["run_id"] for run in runs]
 
 
-def read(task: HistoryOperator, context: dict[str, Any] | None = None) -> Any:
+def read(task: HistoryOperator, context: Any = None) -> Any:
     return task.execute(context or task_context())
 
 
@@ -348,7 +348,8 @@ def test_a_file_is_not_bound_by_the_limit_of_xcom(sandbox, monkeypatch, tmp_path
 
 
 def test_airflow_knows_the_option_with_the_same_default() -> None:
-    option = get_provider_info()["config"]["flowruns"]["options"]["max_xcom_bytes"]
+    info: Any = get_provider_info()
+    option = info["config"]["flowruns"]["options"]["max_xcom_bytes"]
     assert option["default"] == str(DEFAULT_MAX_XCOM_BYTES)
 
 
@@ -368,7 +369,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("operator", sorted({case.operator for case in CASES}, key=lambda one: one.__name__))
+@pytest.mark.parametrize("operator", sorted({case.operator for case in CASES}, key=str))
 @pytest.mark.parametrize(("arguments", "named"), WRONG)
 def test_a_wrong_argument_breaks_the_dag_file(operator, arguments, named) -> None:
     needed = {"flow_id": 5} if operator is PortableGetRunAttemptsOperator else {}

@@ -283,7 +283,8 @@ def test_what_rendered_to_nothing_starts_nothing(argument, native, leads, invoic
         (ActivepiecesRunFlowOperator, leads) if argument == "payload" else (TableFlowRunFlowOperator, invoices)
     )
     template = "{{ nothing }}" if native else "{{ nothing or '' }}"
-    end = start(operator, flow, native=native, **{argument: template})
+    arguments: dict[str, Any] = {argument: template}
+    end = start(operator, flow, native=native, **arguments)
     assert end.error == "InvalidArgumentError", end
     assert end.message.startswith(f"{argument} rendered to nothing (an empty text or None)")
     assert sandbox.ledger.count(method="POST") == 0

@@ -225,7 +225,7 @@ def test_guards_on_airflow_s_clock_are_compared_with_times_on_the_service_s(
     waiter.vendor_offset = offset
     moment = 100 + offset + seconds
     created = moment - 5 if guard == "completed_after" else moment
-    times = {"created": created, "ended": moment}
+    times: dict[str, Any] = {"created": created, "ended": moment}
     assert outcome(waiter, run("SUCCEEDED", **times), 200) is expected
 
 
@@ -233,7 +233,7 @@ def test_guards_on_airflow_s_clock_are_compared_with_times_on_the_service_s(
 def test_what_a_wait_has_seen_itself_is_compared_on_airflow_s_clock(offset: float) -> None:
     waiter = guarded(completed_after=10)
     waiter.vendor_offset = offset
-    seen = {"created": offset, "ended": None}
+    seen: dict[str, Any] = {"created": offset, "ended": None}
     assert outcome(waiter, run("RUNNING", **seen), 9) is None
     assert outcome(waiter, run("FAILED", **seen), 20) is None
     assert outcome(waiter, run("RUNNING", **seen), 30) is None

@@ -141,7 +141,8 @@ def test_an_empty_guard_among_the_values_of_a_mapped_task_is_refused(sensor, nam
     """There None is what another task, or one row of a table, did not say."""
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{name: ["2026-01-31", None]})
-    assert dag.get_task("wait").unmap({name: "2026-01-31"}).is_guarded
+    task: Any = dag.get_task("wait").unmap({name: "2026-01-31"})
+    assert task.is_guarded
     for empty in (None, ""):
         with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing"):
             dag.get_task("wait").unmap({name: empty})
@@ -152,7 +153,7 @@ def test_a_mapped_task_without_a_guard_has_none(sensor, name) -> None:
     conn_id = sensor.hook_class.conn_name_attr
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one"]})
-    task = dag.get_task("wait").unmap({conn_id: "one"})
+    task: Any = dag.get_task("wait").unmap({conn_id: "one"})
     assert (task.is_guarded, getattr(task, name)) == (False, None)
 
 
@@ -208,7 +209,8 @@ def test_it_can_be_mapped_over_its_connection(sensor) -> None:
     conn_id = sensor.hook_class.conn_name_attr
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one", "two"]})
-    assert dag.get_task("wait").unmap({conn_id: "two"}).conn_id == "two"
+    task: Any = dag.get_task("wait").unmap({conn_id: "two"})
+    assert task.conn_id == "two"
 
 
 @pytest.mark.parametrize(("sensor", "name"), IDS)

@@ -42,7 +42,7 @@ def test_an_address_may_have_been_pushed_by_an_earlier_poke_alone(
     sandbox.faults.add("status", status=503)
     task = PortableFlowSensor(task_id="wait", flow_id=sandbox.portable.add_flow().id, mode="reschedule")
     with pytest.raises(AirflowRescheduleException):
-        task.execute({**task_context(), "task_reschedule_count": earlier_pokes})
+        task.execute(task_context() | {"task_reschedule_count": earlier_pokes})
     assert task.pushed_url == pushed
 
 

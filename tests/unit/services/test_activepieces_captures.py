@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -131,13 +132,12 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def api(settings: Settings) -> ActivepiecesApi:
-    return settings.service
+    return cast("ActivepiecesApi", settings.service)
 
 
 def read_run(settings: Settings, name: str) -> FlowRun:
-    return read_result(
-        settings, settings.service.get_flow_run(captured(name)["response"]["body"]["id"]), response(name)
-    )
+    service = cast("ActivepiecesApi", settings.service)
+    return read_result(settings, service.get_flow_run(captured(name)["response"]["body"]["id"]), response(name))
 
 
 def test_every_capture_of_a_run_or_an_error_is_in_these_tables() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ portable, activepieces, tableflow = PortableApi(), ActivepiecesApi(PROJECT_ID), 
 class Taker:
     """A method that takes an id, the argument's name, the path it may lead to, and the filter it may set."""
 
-    method: Callable[[object], object]
+    method: Callable[..., object]
     argument: str
     path: str
     filter: tuple[str, str] | None = None
@@ -155,11 +156,11 @@ ODD_IDS = [
 ]
 
 
-def looked_at(api: object, kind: Kind, **ids: object) -> Call:
+def looked_at(api: Any, kind: Kind, **ids: Any) -> Call[Any]:
     return next(api.poll(Target(api.info.name, kind, **ids)))
 
 
-def requests_of(made: object) -> Iterator[Request]:
+def requests_of(made: Any) -> Iterator[Request]:
     if isinstance(made, Pages):
         yield made.first.request
         if made.fallback_first:
@@ -237,7 +238,7 @@ def test_any_text_or_number_fits_or_is_refused(taker, value) -> None:
 def test_an_odd_id_among_the_runs_to_cancel_is_refused_or_sent_trimmed() -> None:
     for value in ODD_IDS:
         try:
-            request = activepieces.cancel_flow_runs(["B" * 21, value]).request
+            request = activepieces.cancel_flow_runs(["B" * 21, cast("str", value)]).request
         except InvalidArgumentError:
             continue
         assert request.path == "/api/v1/flow-runs/cancel"

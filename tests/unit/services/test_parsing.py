@@ -240,7 +240,7 @@ def test_what_is_no_list_of_records_is_refused(body) -> None:
 @pytest.mark.parametrize("odd", [None, 7, "text", [], {}, {"id": {}}, {"id": []}, {"id": None}, {"id": "1"}])
 def test_a_row_that_cannot_be_read_does_not_hide_the_others(odd) -> None:
     rows = read_rows([{"id": 1}, odd, {"id": 2}], lambda record: record["id"] + 1)
-    assert rows == (2, 3)
+    assert [*rows] == [2, 3]
     assert (rows.total, rows.unread, rows.is_first_unread) == (3, 1, False)
 
 
@@ -285,7 +285,7 @@ def after_noon(seconds: int | None) -> datetime | None:
 def test_a_list_is_put_newest_first_where_its_times_contradict_that(seconds, order, is_oldest_first) -> None:
     rows = Rows([run_at(name, after_noon(at)) for name, at in zip("abcd", seconds, strict=False)], total=9, unread=2)
     found = sort_newest_first(rows)
-    assert "".join(run.run_id for run in found) == order
+    assert "".join(str(run.run_id) for run in found) == order
     assert found.is_oldest_first is is_oldest_first
     assert (found.total, found.unread) == (9, 2)
 

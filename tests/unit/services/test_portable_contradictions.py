@@ -263,7 +263,7 @@ def test_p12_flow_id_as_number_and_as_digits(flow_id) -> None:
 def test_p12_the_examples_list_is_no_id() -> None:
     """Rule: ``[{value: 568971}]`` is a slip of the documentation and refused."""
     with pytest.raises(InvalidArgumentError, match="flow_id"):
-        PortableApi().get_flow_status([{"value": 568971}])
+        PortableApi().get_flow_status([{"value": 568971}])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

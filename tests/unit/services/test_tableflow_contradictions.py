@@ -1,6 +1,7 @@
 """Where TableFlow's documentation contradicts itself (T1 to T10), both forms read the same."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from airflow_provider_flowruns.services.tableflow import APP_URL, TableFlowApi
 
 MISSING = object()
 START, END = 1682366228, 1682366258
-RUN = {
+RUN: dict[str, Any] = {
     "id": "Wp7kRnT2mX4vQ9bL",
     "flow_id": "dk4g1tUg1uHLs8YU",
     "workspace_id": "uT2bJNWN75YPU95r",

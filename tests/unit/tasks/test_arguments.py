@@ -125,7 +125,8 @@ def test_an_argument_that_rendered_to_nothing_is_refused_by_name() -> None:
     for value in (None, "", " \n"):
         with pytest.raises(InvalidArgumentError, match=r"^start_time rendered to nothing \(an empty text or None\): "):
             require_rendered(value, argument="start_time")
-    for value in (0, False, [], {}, "None", "x"):
+    given: list[Any] = [0, False, [], {}, "None", "x"]
+    for value in given:
         require_rendered(value, argument="start_time")
 
 

@@ -91,7 +91,7 @@ class FakeClient:
             await asyncio.sleep(self.latency())
         finally:
             self.in_flight.difference_update(targets)
-        if error and not isinstance(error, FlowRunsError):
+        if error is not None and not isinstance(error, FlowRunsError):
             raise error
         return error, seen
 

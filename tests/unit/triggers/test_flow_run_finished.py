@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.connection import get_async_connection
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
@@ -27,7 +29,7 @@ from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger
 
 SERVICES = ("portable", "activepieces", "tableflow")
 UNKNOWN = {"portable": 999_999, "activepieces": "NoSuchFlow00000000000", "tableflow": "NoSuchFlow000000"}
-RUNNING = {"waiting": 0.0, "running": 0.3}
+RUNNING: dict[str, Any] = {"waiting": 0.0, "running": 0.3}
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +43,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cursor, "RETRY_AFTER", (0.01, 0.01))
 
 
-def waiter(service: str, flow_id: Any, **given: Any) -> FlowRunFinishedTrigger:
+def waiter(service: str, flow_id: Any, **given: Any) -> Any:
     """Return a trigger that looks often, and writes to a log that a test can read."""
     trigger = FlowRunFinishedTrigger(service, flow_id, **{"poll_interval": 0.1, **given})
-    trigger._log = logging.getLogger("watcher")
+    trigger._log = logging.getLogger("watcher")  # type: ignore[assignment]
     return trigger
 
 
@@ -278,7 +280,7 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
     watchers = Watchers(sandbox, *(waiter(service, flow.id, poll_interval=1.0) for flow in flows))
     lookups: Counter[str] = Counter()
     hubs: set[int] = set()
-    look_up, until_over = connection.get_async_connection, poll_loop.PollLoop.until_over
+    look_up, until_over = get_async_connection, poll_loop.PollLoop.until_over
 
     async def counting(conn_id: str) -> Any:
         lookups[conn_id] += 1
@@ -536,7 +538,7 @@ def test_a_pause_begins_anew_when_the_triggerer_stood_still(clock: str, monkeypa
     moments = {"monotonic": 100.0, "time": 1_000.0}
     naps: list[float] = []
     for name in moments:
-        monkeypatch.setattr(finished.time, name, partial(moments.__getitem__, name))
+        monkeypatch.setattr(time, name, partial(moments.__getitem__, name))
 
     async def nap(seconds: float) -> None:
         naps.append(seconds)
@@ -545,7 +547,7 @@ def test_a_pause_begins_anew_when_the_triggerer_stood_still(clock: str, monkeypa
         if len(naps) <= 2:
             moments[clock] += 45.0
 
-    monkeypatch.setattr(finished.asyncio, "sleep", nap)
+    monkeypatch.setattr(asyncio, "sleep", nap)
     asyncio.run(finished._pause(3.0))
     assert naps == [3.0, 3.0, 3.0]
 

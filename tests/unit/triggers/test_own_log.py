@@ -33,7 +33,7 @@ def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
     now = Clock().now()
     config = WaitConfig(service="portable", kind="run", flow_id=flow_id, run_id=run_id, interval=0.2, deadline=now + 60)
     trigger = FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())
-    trigger.first_wait = (0.1, 0.3)
+    trigger.first_wait = (0.1, 0.3)  # type: ignore[misc]
     return trigger
 
 

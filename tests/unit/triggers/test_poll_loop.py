@@ -46,7 +46,7 @@ def ends_at(end: float, disposition: Disposition = Disposition.SUCCEEDED) -> Any
     return state
 
 
-def make_hub(client: FakeClient) -> PollLoop:
+def make_hub(client: Any) -> PollLoop:
     return PollLoop(client, RunDurations())
 
 
@@ -349,7 +349,7 @@ class BrokenWait:
 def test_a_wait_that_fails_ends_with_its_exception_and_disturbs_nobody(place: str) -> None:
     async def work() -> list[Any]:
         poll_loop = make_hub(FakeClient(ends_at(60)))
-        broken = BrokenWait(a_run(0), place)
+        broken: Any = BrokenWait(a_run(0), place)
         waits = [wait(poll_loop, create_waiter(a_run(number % 2), START)) for number in range(4)]
         ends = await asyncio.gather(
             poll_loop.until_over(broken, broken.log_messages, 1.0), *waits, return_exceptions=True
@@ -569,7 +569,7 @@ def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
 
     async def work() -> list[Outcome]:
         poll_loop = make_hub(client)
-        loop = asyncio.get_running_loop()
+        loop: Any = asyncio.get_running_loop()
 
         async def newcomer() -> WaitResult:
             return await wait(poll_loop, create_waiter(a_run(runs), START), 0.0)
