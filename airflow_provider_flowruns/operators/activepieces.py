@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.compat.task_state import generation
 from airflow_provider_flowruns.exceptions import FlowRunNotFailed
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.calls import Pages
@@ -34,6 +33,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
+from airflow_provider_flowruns.tasks.starting import RunStarter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -177,7 +177,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         parse_payload(known_part(payload), reserved=correlation_key)
         self._payload_given = payload is not None
 
-    def start_run(self, context: Context) -> StartedRun:
+    def start_run(self, starter: RunStarter) -> StartedRun:
         """Call the flow's webhook."""
         flow_id = validate_flow_id(self.flow_id)
         if self._payload_given:
@@ -185,19 +185,19 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         payload = parse_payload(self.payload, reserved=self.correlation_key)
         # The run is looked for in this list: a token or project that may not read it must show before there is a run.
         newest = self.hook.client.send(self.hook.api.list_flow_runs(flow_id=flow_id, limit=1).first).items
-        marker = self.new_marker(self.correlation_key, context, newest[0].run_id if newest else None)
+        marker = starter.new_marker(self.correlation_key, newest[0].run_id if newest else None)
         own = {marker.correlation_key: marker.correlation}
         if isinstance(payload, list):
             call = self.hook.api.run_flow(flow_id, payload, query=own)
         else:
             call = self.hook.api.run_flow(flow_id, {**payload, **own})
-        return self.start(StartedRun(flow_id, asdict(marker)), call, context)
+        return starter.start(StartedRun(flow_id, asdict(marker)), call)
 
-    def recover_run(self, failed: FlowRun, context: Context) -> StartedRun | None:
+    def recover_run(self, failed: FlowRun, starter: RunStarter) -> StartedRun | None:
         """Run the failed run again from its failed step, if asked to."""
         if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
             return None
-        return retry_run(self, failed, "FROM_FAILED_STEP", context)
+        return retry_run(self.hook, failed, "FROM_FAILED_STEP", starter)
 
 
 class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
@@ -233,31 +233,30 @@ class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
         check_when_known(run_id, validate_run_id)
         check_when_known(strategy, validate_strategy)
 
-    def start_run(self, context: Context) -> StartedRun:
+    def start_run(self, starter: RunStarter) -> StartedRun:
         """Retry the run, if it has failed or was cancelled."""
         run: FlowRun = self.hook.get_flow_run(self.run_id)
         if run.disposition not in {Disposition.FAILED, Disposition.CANCELED}:
             raise FlowRunNotFailed(
                 f"Activepieces {describe(run)}: only one that failed or was cancelled can be retried; nothing was sent"
             )
-        return retry_run(self, run, validate_strategy(self.strategy), context)
+        return retry_run(self.hook, run, validate_strategy(self.strategy), starter)
 
 
-def retry_run(operator: RunOperator[ActivepiecesHook], failed: FlowRun, strategy: str, context: Context) -> StartedRun:
-    """Retry a run and return the run that came of it; an end it had before does not count.
+def retry_run(hook: ActivepiecesHook, failed: FlowRun, strategy: str, starter: RunStarter) -> StartedRun:
+    """Retry a run and return the run that results; an end that it had before does not count.
 
-    :param operator: the operator that waits for the run.
+    :param hook: the service's hook.
     :param failed: the run to retry.
     :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``.
-    :param context: Airflow's context of the task.
-    :raises ApiError: the service refused.
-    :raises FlowRunUnobservable: there was no answer, and the run does not show that it goes again.
+    :param starter: sends the retry once, and saves what is known of the run.
+    :raises ApiError: the service rejected the request.
     """
     failed_run_id = validate_run_id(failed.run_id)
-    call = operator.hook.api.retry_flow_run(failed_run_id, strategy)
+    call = hook.api.retry_flow_run(failed_run_id, strategy)
     if strategy == "ON_LATEST_VERSION":
-        run_id = operator.hook.client.send(call).run_id
-        own = StartedRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation(context))
-        return operator.save(own, context)
+        run_id = hook.client.send(call).run_id
+        generation = starter.store.generation
+        return starter.store.save(StartedRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation))
     ended = failed.completed_at.timestamp() if failed.completed_at else None
-    return operator.start(StartedRun(failed.flow_id, run_id=failed_run_id, ended_before=ended), call, context)
+    return starter.start(StartedRun(failed.flow_id, run_id=failed_run_id, ended_before=ended), call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -12,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.compat.task_state import generation
 from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.calls import Pages
+from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.polling.run_waiter import describe
+from airflow_provider_flowruns.polling.run_waiter import Outcome, RunWaiter, WaitResult, describe
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, validate_flow_id, validate_sort
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
@@ -30,16 +31,22 @@ from airflow_provider_flowruns.tasks.arguments import (
     given_arguments,
     parse_seconds,
 )
+from airflow_provider_flowruns.tasks.outcomes import error_for
 from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, one_at_a_time
-from airflow_provider_flowruns.tasks.started_run import StartedRun
+from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
+from airflow_provider_flowruns.tasks.starting import RunStarter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-#: So many of a flow's newest attempts tell whether it is running.
-_NEWEST = 50
-#: Seconds at most for which a task keeps others of its machine from starting a flow after its own start.
-HOLD_LOCK_SECONDS = 10.0
+#: Number of a flow's newest attempts that tell whether it is running.
+_NEWEST_ATTEMPTS = 50
+#: Maximum number of seconds for which a task keeps others of its machine from starting a flow after its own start.
+MAX_LOCK_SECONDS = 10.0
+#: Seconds between two polls while other tasks wait for the lock.
+VISIBILITY_POLL_SECONDS = 1.0
+#: Maximum of the random delay between the end of another run and the start of the flow, in seconds.
+MAX_STAGGER_SECONDS = 10.0
 
 
 class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
@@ -136,66 +143,110 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         check_when_known(flow_id, validate_flow_id)
         check_choice(if_running, argument="if_running", choices=("wait", "join", "fail", "skip"))
 
-    def start_run(self, context: Context) -> StartedRun:
-        """Start the flow as soon as ``if_running`` lets it."""
+    def start_run(self, starter: RunStarter) -> StartedRun:
+        """Start the flow as soon as ``if_running`` allows it."""
         flow_id = validate_flow_id(self.flow_id)
         while True:
             with self._start_lock(flow_id):
                 newest = self._newest_attempts(flow_id)
                 running = next((attempt for attempt in newest if attempt.is_active), None)
                 if running is None:
-                    marker = self.new_marker("", context, newest[0].run_id if newest else None)
-                    own = self.start(StartedRun(flow_id, asdict(marker)), self.hook.api.run_flow(flow_id), context)
-                    # Whoever is next must see it running; where it takes longer to show, the wait goes on outside.
-                    self.wait_until_shown(own, HOLD_LOCK_SECONDS, context)
-                    return own
+                    marker = starter.new_marker("", newest[0].run_id if newest else None)
+                    started = starter.start(StartedRun(flow_id, asdict(marker)), self.hook.api.run_flow(flow_id))
+                    # The next holder of the lock must see it running; if that takes long, the wait goes on without.
+                    self._wait_until_visible(started, starter.store)
+                    return started
             if self.if_running == "join":
-                return self._join(running, context)
-            self._let_end(running, context)
+                return self._join(running, starter.store)
+            self._wait_for_other_run(running)
 
-    def _join(self, running: FlowRun, context: Context) -> StartedRun:
-        self.log.warning(
-            "Joined run %s of flow %s, which this task did not start: it is never cancelled by this task",
-            running.run_id,
-            running.flow_id,
-        )
-        own = StartedRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation(context))
-        return self.save(own, context)
+    def resume_after_other_run(
+        self, context: Context, event: Any = None, deadline: float | None = None, limited_by: str = "timeout"
+    ) -> Any:
+        """Start the flow after the run that was in the way has ended.
+
+        :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
+        :param deadline: Unix time at which the whole wait ends.
+        :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
+        """
+        self.wait_limits = {"deadline": deadline, "limited_by": limited_by} if deadline else {}
+        self._require_end(WaitResult.from_dict(event))
+        return self.execute(context)
 
     @contextmanager
     def _start_lock(self, flow_id: str) -> Generator[None]:
-        """Let one task of this machine at a time start the flow; another machine's tasks are told apart by time."""
+        """Let one task of this machine at a time start the flow; starts of other machines are told apart by time."""
+        seconds_left = self.wait_limits["deadline"] - self.clock.now()
         try:
-            with one_at_a_time(self.hook.settings.base_url, flow_id, timeout=self.seconds_left) as problem:
+            with one_at_a_time(self.hook.settings.base_url, flow_id, timeout=seconds_left) as problem:
                 if problem:
                     self.log.warning(
-                        "Starts of Portable flow %s by tasks of this machine are not kept apart, because there is no "
-                        "lock file (%s): set TMPDIR to a folder that the worker can write to. Tasks that start it at "
-                        "the same moment wait for all of their runs",
+                        "No lock file for starts of Portable flow %s (%s): set TMPDIR to a folder that the worker can "
+                        "write to. Until then, tasks of this machine that start the flow at the same moment wait for "
+                        "all of their runs",
                         flow_id,
                         problem,
                     )
                 yield
         except StartLockTimeout:
             raise FlowRunTimeout(
-                f"Portable flow {flow_id} was being started by other tasks of this machine for all of this task's "
-                f"timeout ({self.timeout:g} s), so it was not started; let this task be retried, or raise timeout"
+                f"Portable flow {flow_id} was not started: other tasks of this machine were starting it during all of "
+                f"this task's timeout ({self.timeout:g} s); let this task be retried, or raise timeout"
             ) from None
 
     def _newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
-        # As a wait reads them: where the newest one cannot be read, nothing may be started.
-        target = Target("portable", Kind.FLOW_RUNS, flow_id, newest=_NEWEST)
-        attempts: tuple[FlowRun, ...] = self.hook.client.execute(self.hook.api.poll(target))
-        return attempts
+        # Read as a wait reads them: if the newest attempt cannot be read, nothing may be started.
+        return self.hook.client.execute(
+            self.hook.api.poll(Target("portable", Kind.FLOW_RUNS, flow_id, newest=_NEWEST_ATTEMPTS))
+        )
 
-    def _let_end(self, running: FlowRun, context: Context) -> None:
-        said = f"Portable flow {running.flow_id} is running already (run {running.run_id})"
+    def _wait_until_visible(self, started: StartedRun, store: StartedRunStore) -> None:
+        """Wait until the attempt list shows the run, for as long as the lock may be held."""
+        until = self.clock.now() + MAX_LOCK_SECONDS
+        target = started.to_target("portable")
+        while True:
+            seen = self.hook.client.poll(target)
+            if isinstance(seen, FlowRunsError) or self.clock.now() >= until:
+                return
+            if seen and target.marker:
+                store.record_runs(target.marker.likeliest(seen))
+                return
+            time.sleep(min(VISIBILITY_POLL_SECONDS, self.poll_interval))
+
+    def _join(self, running: FlowRun, store: StartedRunStore) -> StartedRun:
+        self.log.warning(
+            "Joined run %s of flow %s, which this task did not start and will not cancel",
+            running.run_id,
+            running.flow_id,
+        )
+        generation = store.generation
+        return store.save(StartedRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation))
+
+    def _wait_for_other_run(self, running: FlowRun) -> None:
+        """Wait for the end of a run that is in the way, in this process or in the triggerer.
+
+        :raises FlowRunTimeout: it does not end in time; nothing was started.
+        """
+        reason = f"Portable flow {running.flow_id} is already running (run {running.run_id})"
         if self.if_running == "fail":
-            raise FlowAlreadyRunning(said)
+            raise FlowAlreadyRunning(reason)
         if self.if_running == "skip":
-            raise AirflowSkipException(said)
-        self.log.info("%s; waiting for its end before starting another", said)
-        self.wait_for_other(running, context)
+            raise AirflowSkipException(reason)
+        self.log.info("%s; waiting for it to end before starting another run", reason)
+        target = Target("portable", Kind.RUN, running.flow_id, running.run_id)
+        config = self.build_config(target, interval=self.poll_interval, on_paused="wait", **self.wait_limits)
+        waiter = RunWaiter(config, self.clock.now())
+        if self.deferrable:
+            self.hand_over(waiter, "resume_after_other_run", **self.wait_limits)
+        while (action := self.poll(waiter)).result is None:
+            time.sleep(action.wait)
+        self._require_end(action.result)
+
+    def _require_end(self, result: WaitResult) -> None:
+        if result.outcome not in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED}:
+            raise error_for(result, FlowRunTimeout)
+        # All tasks that waited for this end see it at the same moment; the first one to start is seen by the others.
+        time.sleep(random.random() * min(MAX_STAGGER_SECONDS, self.poll_interval))
 
 
 class PortableCancelFlowOperator(ReadOperator[PortableHook]):

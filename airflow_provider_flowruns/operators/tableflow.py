@@ -37,6 +37,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
+from airflow_provider_flowruns.tasks.starting import RunStarter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -177,7 +178,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         check_when_known(guidance, parse_guidance)
         self._given = given_arguments(self, "files", "file_metadata", "guidance", "metadata")
 
-    def start_run(self, context: Context) -> StartedRun:
+    def start_run(self, starter: RunStarter) -> StartedRun:
         """Send the files and start the flow."""
         flow_id = validate_flow_id(self.flow_id)
         for name in self._given:
@@ -185,12 +186,12 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
         about_files = parse_files(self.files), parse_file_metadata(self.file_metadata), parse_guidance(self.guidance)
         files = file_parts(self._flow(flow_id), *about_files)
-        marker = self.new_marker(self.correlation_key, context)
+        marker = starter.new_marker(self.correlation_key)
         texts = [Part("metadata", json.dumps({**metadata, marker.correlation_key: marker.correlation}))]
         if self.name:
             texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
-        return self.start(StartedRun(flow_id, asdict(marker)), call, context)
+        return starter.start(StartedRun(flow_id, asdict(marker)), call)
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.operators import portable as portable_module
-from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi
@@ -23,8 +22,8 @@ from tests.faults.starts import OPERATORS, Make
 def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let starts show within 1.5 s or not at all, so that giving up takes no minutes."""
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
-    monkeypatch.setattr(run_module, "FIND_INTERVAL", 0.05)
-    monkeypatch.setattr(portable_module, "HOLD_LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(portable_module, "VISIBILITY_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(portable_module, "MAX_LOCK_SECONDS", 0.3)
     for api in (PortableApi, ActivepiecesApi, TableFlowApi):
         monkeypatch.setattr(api, "info", replace(api.info, appear_within=1.5, not_found_grace=0.5))
 

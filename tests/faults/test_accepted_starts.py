@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.tasks import polling as polling_module
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
 from tests.parity.modes import StateStore, run_task, task_context
 
@@ -243,7 +243,7 @@ def test_a_value_is_found_wherever_the_trigger_hands_it_on(body: Any, sandbox: S
 def test_without_waiting_an_accepted_start_is_returned_within_a_bound(
     service: str, sandbox: Sandbox, operator: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "FIND_WITHOUT_WAITING_SECONDS", 0.8)
+    monkeypatch.setattr(polling_module, "FIND_WITHOUT_WAITING_SECONDS", 0.8)
     flow = add_flow(sandbox, service, visible_after=60.0)
     end = run_task(operator(service, flow, wait=False), task_context())
     assert end.state == "success", end
@@ -256,7 +256,7 @@ def test_without_waiting_an_accepted_start_is_returned_within_a_bound(
 def test_without_waiting_trouble_after_the_start_does_not_hold_it_up(
     service: str, sandbox: Sandbox, operator: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "FIND_WITHOUT_WAITING_SECONDS", 0.8)
+    monkeypatch.setattr(polling_module, "FIND_WITHOUT_WAITING_SECONDS", 0.8)
     flow = add_flow(sandbox, service)
     sandbox.faults.add("status", status=503, method="GET", path="/run$|/flow-runs|/flows/runs", after=1, times=None)
     if service == "tableflow":

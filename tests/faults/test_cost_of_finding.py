@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_flowruns.operators import run as run_module
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.registry import get_service
+from airflow_provider_flowruns.tasks import polling as polling_module
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.faults.starts import Make, add_flow, started
 from tests.parity.modes import first_event, run_task, task_context
@@ -76,7 +76,7 @@ def test_the_waits_for_starts_of_one_flow_share_a_list(
     """Ten starts whose runs show only after some looks."""
     api = get_service(service)
     monkeypatch.setattr(api, "info", replace(api.info, appear_within=60.0))
-    monkeypatch.setattr(run_module, "FIND_BEFORE_DEFERRING_SECONDS", 0.0)
+    monkeypatch.setattr(polling_module, "FIND_BEFORE_DEFERRING_SECONDS", 0.0)
     flow = add_flow(sandbox, service, visible_after=10.0, running=0.5)
     sandbox.faults.add("accept_then_reset", method="POST", path="/run$", times=None)
     make = operator(service, flow, deferrable=True, poll_interval=1.0, timeout=60.0)

@@ -199,7 +199,7 @@ def test_a_joined_run_is_not_cancelled_when_it_does_not_end_in_time(
     assert sandbox.ledger.count(method="POST", path="/cancel$") == 0
     said = "".join(capfd.readouterr())
     assert f"Joined run {other.id}" in said
-    assert f"Run {other.id} goes on: this task joined it" in said
+    assert f"Run {other.id} keeps running: this task joined it" in said
 
 
 @pytest.mark.parametrize(("if_running", "cancels"), [("join", False), ("wait", True)])
@@ -226,10 +226,10 @@ import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 import tests.conftest
 from tests.parity.modes import run_task, task_context
-from airflow_provider_flowruns.operators import run
+from airflow_provider_flowruns.operators import portable
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 
-flow_id, first, run.MAX_STAGGER_SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+flow_id, first, portable.MAX_STAGGER_SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 
 def work(number):
     operator = lambda: PortableRunFlowOperator(task_id="start", flow_id=flow_id, poll_interval=0.5, timeout=60)

@@ -121,7 +121,7 @@ def held(sandbox: Sandbox, folder: Path) -> Iterator[object]:
 def test_a_task_that_does_not_get_its_turn_in_time_says_so(held: object, sandbox: Sandbox, operator: Make) -> None:
     end = run_task(operator("portable", held, timeout=0.5), task_context())
     assert (end.error, started(sandbox, held)) == ("FlowRunTimeout", [])
-    assert "being started by other tasks of this machine" in end.message
+    assert "other tasks of this machine were starting it" in end.message
     assert "raise timeout" in end.message
 
 

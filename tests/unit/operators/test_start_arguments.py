@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 from airflow_provider_flowruns.exceptions import InvalidArgumentError
 from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
-from airflow_provider_flowruns.operators import run as run_module
+from airflow_provider_flowruns.operators import portable as portable_module
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesListFlowRunsOperator,
     ActivepiecesRunFlowOperator,
@@ -143,7 +143,7 @@ def test_statuses_that_cannot_be_are_refused_at_dag_parse(value) -> None:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
-    monkeypatch.setattr(run_module, "FIND_INTERVAL", 0.05)
+    monkeypatch.setattr(portable_module, "VISIBILITY_POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
