@@ -165,6 +165,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
     ) -> Any:
         """Start the flow after the run that was in the way has ended.
 
+        :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         :param deadline: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.

@@ -126,6 +126,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     ) -> dict[str, Any]:
         """Return the run's summary if the trigger reports success; anything else fails.
 
+        :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         :param started_run: the run as it was known before, for an Airflow without a store for it.
         """

@@ -130,10 +130,9 @@ class RunFinder:
         return waiter.last_runs
 
     def new_waiter(self, started: StartedRun, **more: Any) -> RunWaiter:
-        """Return a waiter for the run of a start.
+        """Return a waiter for the run of a start. Further keyword arguments replace fields of the configuration.
 
         :param started: what is known of the run.
-        :param more: further fields of the configuration, or values in place of the usual ones.
         """
         info = self._task.hook.api.info
         fields: dict[str, Any] = {
