@@ -1,4 +1,4 @@
-"""Start an Activepieces flow with a payload, wait for that very run, and use its result."""
+"""Start an Activepieces flow with a payload, wait for its run, and use the result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ with DAG(
     doc_md="""
 ### Start an Activepieces flow
 
-Calls the flow's webhook with a payload and waits in the triggerer for the run that this call became. A run that
-pauses, for an approval say, is waited for; `on_paused` says otherwise.
+Calls the flow's webhook with a payload and waits in the triggerer for the run that this creates. While the run is
+paused, for example for an approval, the task keeps waiting; `on_paused` changes that.
 """,
 ):
     # --8<-- [start:start]

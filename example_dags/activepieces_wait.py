@@ -20,7 +20,7 @@ with DAG(
     doc_md="""
 ### Wait for a run of an Activepieces flow
 
-Lists the flow's runs, waits for the newest one by its id, and reads it once more when it has ended. Listing needs the
+Lists the flow's runs, waits for the newest one by its id, and reads it again when it has ended. Listing requires the
 connection's project id.
 """,
 ):

@@ -1,4 +1,4 @@
-"""Run a Portable flow that fills a table, and start another DAG by the table's asset event."""
+"""Run a Portable flow that loads a table, and start another DAG on the table's asset event."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ with DAG(
     params={"flow_id": 568101},
     tags=["flowruns", "portable"],
     doc_md="""
-### Tell the world that a table is fresh
+### Announce that a table was updated
 
-Runs the flow that loads the table. The table's asset event says which run it was, in `extra`.
+Runs the flow that loads the table. The `extra` of the table's asset event identifies the run.
 """,
 ):
     PortableRunFlowOperator(
@@ -35,15 +35,15 @@ with DAG(
     schedule=[ORDERS],
     tags=["flowruns", "portable"],
     doc_md="""
-### Use a table whenever it is fresh
+### Process a table after each update
 
-Starts when the table has been loaded, whoever did it, and reads from the event how many rows came.
+Starts when the table has been loaded, by any DAG, and reads the number of rows from the event.
 """,
 ):
 
     @task(multiple_outputs=False)
     def rows_loaded(triggering_asset_events: Any = None) -> dict[str, int]:
-        """Return the rows that each run has loaded."""
+        """Return the number of rows loaded by each run."""
         extras = [event.extra for event in triggering_asset_events[ORDERS]]
         return {extra["run_id"]: extra["rows"]["loaded"] for extra in extras}
 

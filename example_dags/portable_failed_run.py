@@ -14,8 +14,8 @@ with DAG(
     doc_md="""
 ### A run that fails
 
-The flow's run fails, so the sensor does, with the error that Portable gives; nothing is built on data that did not
-arrive. **This DAG is meant to end as failed.**
+The flow's run fails, and so does the sensor, with the error text from Portable. The report is not built, because its
+data did not arrive. **This DAG is expected to fail.**
 """,
 ):
     # --8<-- [start:wait]
@@ -29,7 +29,7 @@ arrive. **This DAG is meant to end as failed.**
 
     @task
     def build_report() -> None:
-        """Stand for the work that needs the data."""
+        """Represent the work that needs the data."""
 
     contacts_loaded >> build_report()
     # --8<-- [end:wait]

@@ -19,8 +19,8 @@ with DAG(
 ### History of a Portable flow
 
 Finds the flow's newest run attempt, waits until it has ended, and then reads all attempts of the last day, so that the
-newest one is in the history with its result. All attempts there ever were go into a file: `archive` may be a folder on
-any storage that Airflow's object storage knows, such as `s3://aws_default@bucket/portable`.
+history includes the result of the newest one. It also writes the complete history to a file: `archive` may be a folder
+on any storage that Airflow's object storage supports, such as `s3://aws_default@bucket/portable`.
 """,
 ):
     newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
@@ -46,7 +46,7 @@ any storage that Airflow's object storage knows, such as `s3://aws_default@bucke
 
     @task(multiple_outputs=False)
     def count_by_disposition(attempts: list[dict[str, Any]]) -> dict[str, int]:
-        """Count how the attempts ended."""
+        """Count the attempts by disposition."""
         counts: dict[str, int] = {}
         for attempt in attempts:
             counts[attempt["disposition"]] = counts.get(attempt["disposition"], 0) + 1
@@ -61,7 +61,7 @@ any storage that Airflow's object storage knows, such as `s3://aws_default@bucke
 
     @task
     def rows_loaded(manifest: dict[str, Any]) -> int:
-        """Add up the rows that all attempts have loaded, one line of the file at a time."""
+        """Add up the rows loaded by all attempts, reading the file line by line."""
         with ObjectStoragePath(manifest["path"]).open("rb") as lines:
             runs = map(json.loads, lines)
             return sum(run["rows"]["loaded"] for run in runs if run["rows"])

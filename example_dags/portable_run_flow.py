@@ -1,4 +1,4 @@
-"""Start a Portable flow, wait for that very run, and use its result."""
+"""Start a Portable flow, wait for its run, and use the result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ with DAG(
     doc_md="""
 ### Start a Portable flow
 
-Starts the flow, or waits first if it is running already, and waits in the triggerer for the run that was started. A
-retry of the task finds its own run again. Marking the task failed cancels the run.
+Starts the flow, after waiting for its active run if there is one, and waits in the triggerer for the new run. A retry
+of the task finds its own run again. Marking the task failed cancels the run.
 """,
 ):
     # --8<-- [start:start]
@@ -35,7 +35,7 @@ retry of the task finds its own run again. Marking the task failed cancels the r
 
     @task
     def rows_loaded(run: dict[str, Any]) -> int:
-        """Return how many rows the run loaded."""
+        """Return the number of rows that the run loaded."""
         return int(run["rows"]["loaded"])
 
     rows_loaded(load.output)

@@ -1,4 +1,4 @@
-"""Wait for a Portable flow, then judge the load by its history."""
+"""Wait for a Portable flow, then evaluate the load and its history."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ with DAG(
     doc_md="""
 ### Wait for a Portable flow, then read its history
 
-Waits for the flow's run in the triggerer, pulls its newest run attempts, and computes from XCom how many rows
-the last one loaded and how many of them succeeded.
+Waits for the flow's run in the triggerer, reads its newest run attempts, and computes from XCom the number of rows that
+the run loaded and the attempts' success rate.
 """,
 ):
     # --8<-- [start:wait]
@@ -36,7 +36,7 @@ the last one loaded and how many of them succeeded.
     # --8<-- [start:use]
     @task(multiple_outputs=False)
     def judge(run: dict[str, Any], attempts: list[dict[str, Any]]) -> dict[str, float]:
-        """Return the rows that the run loaded, and the share of the attempts that succeeded."""
+        """Return the number of rows that the run loaded, and the success rate of the attempts."""
         succeeded = [attempt for attempt in attempts if attempt["disposition"] == "SUCCEEDED"]
         return {
             "rows_loaded": sum(resource["loaded"] for resource in run["resources"]),

@@ -1,4 +1,4 @@
-"""Start an Activepieces flow, which may tell people or open a ticket, when a task has failed."""
+"""Start an Activepieces flow, for example to alert people or open a ticket, when a task has failed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ with DAG(
     doc_md="""
 ### Start a flow when a task has failed
 
-Waits for a Portable flow. When its run has failed, the task fails, and an Activepieces flow is started with what
-there is to say. The start is sent once; nothing waits for that run.
+Waits for a Portable flow. If its run fails, the task fails, and its callback starts an Activepieces flow with the error
+in the payload. The start is sent once; nothing waits for that run.
 """,
 ):
     PortableFlowSensor(

@@ -1,4 +1,4 @@
-"""Send a document to a TableFlow flow, wait for that very run, and use its result."""
+"""Send a document to a TableFlow flow, wait for its run, and use the result."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ with DAG(
     doc_md="""
 ### Start a TableFlow flow with a document
 
-Sends a file to the flow and waits in the triggerer until it is read. Files may be local or on any storage that
-Airflow's object storage knows, such as `s3://bucket/invoice.pdf`; they are streamed.
+Sends a file to the flow and waits in the triggerer until it has been read. Files may be local or on any storage that
+Airflow's object storage supports, such as `s3://bucket/invoice.pdf`; they are streamed.
 """,
 ):
 
     @task
     def fetch_invoice() -> str:
-        """Return the path of an invoice; a real DAG would get it from somewhere."""
+        """Return the path of an invoice, made up for this example."""
         path = Path(tempfile.mkdtemp(prefix="invoice-")) / "invoice.pdf"
         path.write_bytes(b"%PDF-1.7\n% a made-up invoice\n")
         return str(path)
@@ -44,8 +44,8 @@ Airflow's object storage knows, such as `s3://bucket/invoice.pdf`; they are stre
     # --8<-- [end:start]
 
     @task
-    def run_id_of(run: dict[str, Any]) -> str:
-        """Return the run's id, by which its extractions are found."""
+    def get_run_id(run: dict[str, Any]) -> str:
+        """Return the run's id, which identifies its extractions."""
         return str(run["run_id"])
 
-    run_id_of(read_invoice.output)
+    get_run_id(read_invoice.output)

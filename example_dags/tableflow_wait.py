@@ -17,8 +17,8 @@ with DAG(
     doc_md="""
 ### Wait for a run of a TableFlow flow
 
-Lists the flow's runs, waits until the documents of the newest one are read, and reads the run once more. A run in
-review is waited for, too; `on_paused` says otherwise.
+Lists the flow's runs, waits until the documents of the newest one have been read, and reads the run again. While a run
+is in review, the sensor keeps waiting; `on_paused` changes that.
 """,
 ):
     newest = TableFlowListFlowRunsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)

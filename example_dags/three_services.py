@@ -1,4 +1,4 @@
-"""Go on when all three services have done their part."""
+"""Continue when flows of all three services have succeeded."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ with DAG(
     doc_md="""
 ### Three services, one DAG
 
-Waits side by side for a Portable workflow, for the last run of an Activepieces flow and for that of a TableFlow flow,
-and goes on when all three have succeeded.
+Waits in parallel for a Portable workflow, for the last run of an Activepieces flow and for the last run of a TableFlow
+flow, and continues when all three have succeeded.
 """,
 ):
     # --8<-- [start:wait]
@@ -40,7 +40,7 @@ and goes on when all three have succeeded.
 
     @task(multiple_outputs=False)
     def report(*runs: dict[str, Any]) -> dict[str, str]:
-        """Return when each service was done."""
+        """Return when each service's run was completed."""
         return {run["service"]: run["completed_at"] for run in runs}
 
     report(nightly_load.output, orders_synced.output, invoices_read.output)

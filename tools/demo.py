@@ -53,7 +53,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "tableflow_wait": {"newest": SUCCESS, "ended": SUCCESS, "run": SUCCESS},
     "portable_run_flow": {"load": SUCCESS, "rows_loaded": SUCCESS},
     "activepieces_run_flow": {"notify": SUCCESS, "seconds_taken": SUCCESS},
-    "tableflow_run_flow": {"fetch_invoice": SUCCESS, "read_invoice": SUCCESS, "run_id_of": SUCCESS},
+    "tableflow_run_flow": {"fetch_invoice": SUCCESS, "read_invoice": SUCCESS, "get_run_id": SUCCESS},
     "portable_finished_asset": {"runs_that_ended": SUCCESS},
     "three_services": {"nightly_load": SUCCESS, "orders_synced": SUCCESS, "invoices_read": SUCCESS, "report": SUCCESS},
 }

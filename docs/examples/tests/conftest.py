@@ -1,4 +1,4 @@
-"""An Airflow of its own: made before anything imports airflow."""
+"""A separate Airflow for the tests, created before anything imports airflow."""
 
 import atexit
 import os
