@@ -1,4 +1,4 @@
-"""What Airflow versions do differently, in one place."""
+"""What Airflow versions do differently."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
 try:
     from airflow.sdk.definitions.asset import AssetRef
-except ImportError:  # Airflow 2 knows no ``Asset.ref``
+except ImportError:  # Airflow 2 has no ``Asset.ref``
     ASSET_REFERENCES: tuple[type, ...] = ()
 else:
     ASSET_REFERENCES = (AssetRef,)
 
 
-def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what an alias's event is to say: below Airflow 3.1, what is nested becomes JSON text.
+def build_alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``extra`` of an alias's event: below Airflow 3.1, nested values become JSON text.
 
-    Those put the values into a set, and fail a task that has succeeded when one of them has no hash.
+    These versions put the values into a set, and fail a task that has succeeded when one of them has no hash.
 
     :param facts: plain JSON.
     """
@@ -33,7 +33,7 @@ def alias_extra(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def get_due_time(context: Any) -> datetime | None:
-    """Return when a DAG run was due: the end of its data interval, or else the time after which it was to run.
+    """Return when a DAG run was due: the end of its data interval, else the time after which it was to run.
 
     :param context: the context of one of its tasks.
     """
@@ -43,14 +43,14 @@ def get_due_time(context: Any) -> datetime | None:
 
 
 def is_mapped(operator: Any) -> bool:
-    """Tell whether an operator is one instance of a mapped task, so that None among its arguments is a given value.
+    """Return whether an operator is one instance of a mapped task, so that a None among its arguments was given.
 
-    :param operator: the operator, also while it is being made.
+    :param operator: the operator, also while it is being constructed.
     """
     return bool(getattr(operator, "_BaseOperator__from_mapped", False))
 
 
-def first_poke_at(sensor: Any, context: Any) -> float | None:
+def get_first_poke_time(sensor: Any, context: Any) -> float | None:
     """Return the Unix time at which a rescheduled sensor began its first poke; None when this is the first one.
 
     :param sensor: the sensor, in ``reschedule`` mode.
@@ -68,8 +68,8 @@ def first_poke_at(sensor: Any, context: Any) -> float | None:
     return began.timestamp() if began else None
 
 
-async def task_state(task_instance: Any) -> str | None:
-    """Return a task instance's state as the database has it; for triggers (Airflow 3.3 and newer, which alone ask).
+async def get_task_state(task_instance: Any) -> str | None:
+    """Return a task instance's state from the database, for triggers: Airflow calls their ``on_kill`` from 3.3 on.
 
     :param task_instance: the trigger's own ``task_instance``; None under ``dag.test()``.
     """
@@ -88,37 +88,8 @@ async def task_state(task_instance: Any) -> str | None:
     return str(state) if state is not None else None
 
 
-def base_event_trigger() -> type[Any]:
-    """Return the base class of triggers for asset watchers; any trigger's on Airflow 2, which has no watchers."""
-    from airflow.triggers import base  # takes its time, and DAG files with operators only do not need it
+def get_base_event_trigger() -> type[Any]:
+    """Return the base class of triggers for asset watchers; Airflow 2, which has none, gets that of all triggers."""
+    from airflow.triggers import base  # slow to import, and DAG files that have only operators do not need it
 
     return getattr(base, "BaseEventTrigger", base.BaseTrigger)
-
-
-async def get_asset_state(accessors: Any, key: str) -> Any:
-    """Return a value from the store of the asset a trigger watches (Airflow 3.3 and newer), None when there is none.
-
-    :param accessors: the trigger's ``asset_state_store``.
-    :param key: name of the value.
-    :raises ValueError: the trigger does not belong to exactly one asset.
-    """
-    return await _asset_state(accessors, "get", key)
-
-
-async def set_asset_state(accessors: Any, key: str, value: Any) -> None:
-    """Keep a value in the store of the asset a trigger watches (Airflow 3.3 and newer).
-
-    :param accessors: the trigger's ``asset_state_store``.
-    :param key: name of the value.
-    :param value: plain JSON.
-    :raises ValueError: the trigger does not belong to exactly one asset.
-    """
-    await _asset_state(accessors, "set", key, value)
-
-
-async def _asset_state(accessors: Any, name: str, *arguments: Any) -> Any:
-    if hasattr(accessors, f"a{name}"):
-        return await getattr(accessors, f"a{name}")(*arguments)
-    from asgiref.sync import sync_to_async
-
-    return await sync_to_async(getattr(accessors, name))(*arguments)  # Airflow 3.3.0 and 3.3.1

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_flowruns.compat.task_state import TaskState, generation
-from airflow_provider_flowruns.compat.versions import first_poke_at, get_due_time, is_mapped
+from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
+from airflow_provider_flowruns.compat.versions import get_due_time, get_first_poke_time, is_mapped
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitResult
 from airflow_provider_flowruns.services.parsing import parse_time
@@ -143,7 +143,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         # The guards stay those of the first try: a template that says "now" must not move between tries.
         guards = saved.get("guards") or (self._guard("completed_after"), self._guard("started_after"))
         completed_after, started_after = guards
-        began = (first_poke_at(self, context) if self.reschedule else None) or self._began or self.clock.now()
+        began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began or self.clock.now()
         deadline, limited_by = self.ends_at(began, began)
         config = self.build_config(
             target,
@@ -167,7 +167,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
 
     def _load(self, context: Context) -> dict[str, Any]:
         saved = TaskState(context, _STATE_KEY).load_if_possible(self.log) if self._is_kept else {}
-        return saved if saved.get("generation") == generation(context) else {}  # a cleared task waits anew
+        return saved if saved.get("generation") == get_generation(context) else {}  # a cleared task waits anew
 
     @property
     def _is_kept(self) -> bool:
@@ -199,7 +199,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         if self._is_kept:
             config = waiter.config
             state = {
-                "generation": generation(context),
+                "generation": get_generation(context),
                 "try_number": context["ti"].try_number,
                 "guards": [config.completed_after, config.started_after],
                 "waiter": waiter.to_json(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_flowruns.compat.versions import ASSET_REFERENCES, alias_extra
+from airflow_provider_flowruns.compat.versions import ASSET_REFERENCES, build_alias_extra
 
 #: What an event's ``extra`` takes from a run's summary; every key is always there.
 FACTS = ("service", "flow_id", "run_id", "url", "disposition", "rows", "started_at", "completed_at")
@@ -32,6 +32,6 @@ def emit_asset_events(outlets: Iterable[Any], run: dict[str, Any], context: Any)
         if isinstance(outlet, AssetAlias):
             if run["flow_id"]:
                 flow = Asset(f"flowruns://{run['service']}/{run['flow_id']}")
-                events[outlet].add(flow, extra=alias_extra(facts))
+                events[outlet].add(flow, extra=build_alias_extra(facts))
         elif isinstance(outlet, (Asset, *ASSET_REFERENCES)):
             events[outlet].extra.update(facts)

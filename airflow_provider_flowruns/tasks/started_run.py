@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_flowruns.compat.task_state import TaskState, generation
+from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import StartMarker, Target
 from airflow_provider_flowruns.polling.run_waiter import slowest
@@ -32,7 +32,7 @@ class StartedRun:
     :param is_accepted: the start was accepted, or its run was seen: there is a run, and no other is started for it.
     :param is_joined: the task did not start the run.
     :param problem: why it is not known whether the service accepted the start.
-    :param generation: generation of the task (see ``task_state.generation``) that sent the start.
+    :param generation: generation of the task (see ``state_stores.get_generation``) that sent the start.
     :param delivered: generation of the task that has returned this run's result.
     """
 
@@ -99,7 +99,7 @@ class StartedRunStore:
 
     def __init__(self, context: Context) -> None:
         self.current: StartedRun | None = None
-        self.generation = generation(context)
+        self.generation = get_generation(context)
         self._state = TaskState(context, STATE_KEY)
         self._task_instance: Any = context["ti"]
         self._pushed_run_id: str | None = None

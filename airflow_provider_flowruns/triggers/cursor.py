@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from airflow_provider_flowruns.compat.versions import get_asset_state, set_asset_state
+from airflow_provider_flowruns.compat.state_stores import get_asset_state, set_asset_state
 
 #: Seconds to sleep between the tries to reach the store.
 RETRY_AFTER = (1.0, 2.0, 4.0, 8.0)

@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.compat.versions import task_state
+from airflow_provider_flowruns.compat.versions import get_task_state
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.polling.run_waiter import LogMessage, Outcome, RunWaiter, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages
@@ -108,7 +108,7 @@ class FlowRunTrigger(BaseTrigger):
             await _to_its_end(self._cancel_run())
 
     async def _cancel_run(self) -> None:
-        state = await task_state(self.task_instance)
+        state = await get_task_state(self.task_instance)
         if state not in _ENDED:
             # Cleared, or moved to another triggerer: whoever goes on with the task goes on with its run.
             self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")

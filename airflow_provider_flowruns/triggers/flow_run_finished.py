@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_flowruns.client.aio import SharedClient
-from airflow_provider_flowruns.compat.versions import base_event_trigger
+from airflow_provider_flowruns.compat.state_stores import get_asset_stores
+from airflow_provider_flowruns.compat.versions import get_base_event_trigger
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition
 from airflow_provider_flowruns.polling import flow_watcher as following
@@ -30,7 +31,7 @@ from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseEventTrigger
 else:
-    BaseEventTrigger = base_event_trigger()
+    BaseEventTrigger = get_base_event_trigger()
 
 #: Shorter polling intervals are refused: Airflow takes some seconds to start a DAG anyway.
 MIN_POLL_INTERVAL_SECONDS = 5.0
@@ -130,7 +131,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for ever; fire an event for each run that has ended."""
-        store = CursorStore(getattr(self, "asset_state_store", None), self.state_key, self.log)
+        store = CursorStore(get_asset_stores(self), self.state_key, self.log)
         watcher = self._follow_from(await store.load())
         sleep = random.random() * min(self.poll_interval, 10.0)  # all watchers start together
         while True:

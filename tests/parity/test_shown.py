@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_flowruns.compat.versions import alias_extra
+from airflow_provider_flowruns.compat.versions import build_alias_extra
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.base import WaitingTask
@@ -81,7 +81,7 @@ def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sa
     assert end.state == "success", end
     assert recorder.url == end.xcom["url"]
     assert recorder.extra == {name: end.xcom[name] for name in FACTS}
-    assert recorder.alias_events == [(f"flowruns://{kind.service}/{flow.id}", alias_extra(recorder.extra))]
+    assert recorder.alias_events == [(f"flowruns://{kind.service}/{flow.id}", build_alias_extra(recorder.extra))]
     assert recorder.get_facets()[RUN_FACET].disposition == "SUCCEEDED"
     assert recorder.get_facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
 

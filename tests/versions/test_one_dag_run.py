@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_flowruns.compat.versions import alias_extra
+from airflow_provider_flowruns.compat.versions import build_alias_extra
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.outlets import FACTS
 from tools.real_airflow import RealAirflow
@@ -98,7 +98,7 @@ def test_a_task_links_to_its_run(airflow: RealAirflow, run_id: str, task_id: str
 def test_the_asset_events_of_a_task_contain_the_facts_of_its_run(airflow: RealAirflow, run_id: str) -> None:
     run = airflow.get_xcom(DAG_ID, run_id, "started")
     facts = {name: run[name] for name in FACTS}
-    assert airflow.list_asset_events(DAG_ID, run_id) == [facts, alias_extra(facts)]
+    assert airflow.list_asset_events(DAG_ID, run_id) == [facts, build_alias_extra(facts)]
 
 
 def test_no_token_is_stored(airflow: RealAirflow, run_id: str, sandbox: Sandbox) -> None:

@@ -94,7 +94,7 @@ def test_a_store_that_is_away_is_warned_of_and_ends_no_wait(
     with caplog.at_level(logging.WARNING, "away"):
         end, _ = wait_in(mode, sandbox, {"ti": AwayTaskInstance(), "task_state_store": AwayStore()})
     assert end.state == "success", end
-    assert "Could not save the state of this wait, which goes on without: API_SERVER_ERROR" in caplog.text
+    assert "Could not save the state of this wait; continuing without it: API_SERVER_ERROR" in caplog.text
     assert "Could not push the run's address yet" in caplog.text
 
 

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
-from airflow_provider_flowruns.compat.versions import base_event_trigger
+from airflow_provider_flowruns.compat.versions import get_base_event_trigger
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition
 from airflow_provider_flowruns.polling import flow_watcher as watcher
@@ -828,5 +828,5 @@ def test_others_are_not(other: dict[str, Any]) -> None:
 def identity(trigger: FlowRunFinishedTrigger) -> Any:
     """Return by what Airflow tells watchers apart; Airflow 2 has none."""
     path, arguments = trigger.serialize()
-    told_apart_by = getattr(base_event_trigger(), "hash", None)
+    told_apart_by = getattr(get_base_event_trigger(), "hash", None)
     return told_apart_by(path, arguments) if told_apart_by else (path, json.dumps(arguments))

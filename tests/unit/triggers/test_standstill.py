@@ -135,7 +135,7 @@ def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
     async def failed(task_instance: Any) -> str:
         return "failed"
 
-    monkeypatch.setattr(flow_run, "task_state", failed)
+    monkeypatch.setattr(flow_run, "get_task_state", failed)
     monkeypatch.setattr(FlowRunTrigger, "_log", logging.getLogger("killed"))
     for name, value in sandbox.connections().items():
         monkeypatch.setenv(name, value)
