@@ -1,47 +1,75 @@
-"""How long to sleep between two looks at a run: quick at first, slower with its age, quick again when it should end."""
+"""How long to sleep between two polls, and at which common times to poll."""
 
 from __future__ import annotations
+
+import math
 
 from airflow_provider_flowruns.model.errors import MAX_HOLD_SECONDS, ApiError, FlowRunsError, RateLimitError
 from airflow_provider_flowruns.polling.durations import DurationRange
 
-#: Seconds between the first looks.
-QUICK = 5.0
-#: A run is looked at again when it is older by this share of its age.
-GROWTH = 0.5
-#: Around its usual end a run is looked at so many times, but not more often than every so many seconds.
-LOOKS_AT_USUAL_END = 24
-CLOSEST = 2.0
-#: The usual end begins and ends by this share of the shortest and longest duration sooner and later.
-MARGIN = 0.02
+#: Minimum interval of a young wait, in seconds.
+INITIAL_INTERVAL_SECONDS = 5.0
+#: The interval grows to this fraction of the wait's age.
+AGE_FRACTION = 0.5
+#: Number of polls between the shortest and the longest expected duration of a run, and their minimum interval.
+POLLS_AROUND_EXPECTED_END = 24
+MIN_INTERVAL_SECONDS = 2.0
+#: The expected durations are widened by this fraction at both ends.
+DURATION_MARGIN_FRACTION = 0.02
+
+#: Polls are aligned to multiples of at most this fraction of their interval.
+ALIGNMENT_FRACTION = 0.1
+#: Maximum alignment, in seconds: coarse where waits can share a request, and fine where they cannot. Responses that
+#: arrive together still take half the CPU time.
+MAX_SHARED_ALIGNMENT_SECONDS, MAX_INDIVIDUAL_ALIGNMENT_SECONDS = 4.0, 0.25
+#: Below this many seconds polls are not aligned.
+MIN_ALIGNMENT_SECONDS = 0.001
 
 
-def next_poll(
-    longest: float, age: float, run_age: float | None = None, durations: DurationRange | None = None
+def get_next_interval(
+    max_interval: float, age: float, run_age: float | None = None, durations: DurationRange | None = None
 ) -> float:
-    """Return the seconds until the next look.
+    """Return the seconds until the next poll: short at first, then longer, and short again when the run should end.
 
-    :param longest: seconds between two looks at most: the interval asked for.
+    :param max_interval: maximum interval in seconds, as configured.
     :param age: seconds since the wait began.
-    :param run_age: seconds since the run began, None when that is not known.
-    :param durations: how long the flow's runs usually take, None when that is not known.
+    :param run_age: seconds since the run began, None if unknown.
+    :param durations: how long runs of the flow usually take, None if unknown.
     """
     if durations is None or run_age is None:
-        return min(longest, max(QUICK, GROWTH * age))
-    begin, end = durations.shortest * (1 - MARGIN), durations.longest * (1 + MARGIN)
-    close = max(CLOSEST, (end - begin) / LOOKS_AT_USUAL_END)
+        return min(max_interval, max(INITIAL_INTERVAL_SECONDS, AGE_FRACTION * age))
+    begin = durations.shortest * (1 - DURATION_MARGIN_FRACTION)
+    end = durations.longest * (1 + DURATION_MARGIN_FRACTION)
+    min_interval = max(MIN_INTERVAL_SECONDS, (end - begin) / POLLS_AROUND_EXPECTED_END)
     if run_age < begin:
-        return min(longest, max(close, begin - run_age))
-    return min(longest, max(close, GROWTH * (run_age - end)))
+        return min(max_interval, max(min_interval, begin - run_age))
+    return min(max_interval, max(min_interval, AGE_FRACTION * (run_age - end)))
 
 
-def requested_hold(error: FlowRunsError) -> float | None:
-    """Return for how many seconds a response asks to leave the service alone, at most :data:`MAX_HOLD_SECONDS`.
+def align(time: float, interval: float, *, is_shared: bool) -> float:
+    """Return the first common polling time at or after a time.
 
-    Only HTTP 429 and 503 can ask for it: on others ``Retry-After`` says nothing about the service as a whole.
+    Alignments are powers of two, so that polls with a short interval include the times of those with a long one.
 
-    :param error: what came instead of an answer.
-    :return: seconds; None when it asks for nothing.
+    :param time: Unix time.
+    :param interval: the wait's interval in seconds.
+    :param is_shared: whether one request may serve more than one wait.
+    """
+    maximum = MAX_SHARED_ALIGNMENT_SECONDS if is_shared else MAX_INDIVIDUAL_ALIGNMENT_SECONDS
+    alignment = min(maximum, ALIGNMENT_FRACTION * interval)
+    if alignment < MIN_ALIGNMENT_SECONDS:
+        return time
+    alignment = 2.0 ** math.floor(math.log2(alignment))
+    return math.ceil(time / alignment) * alignment
+
+
+def get_requested_delay(error: FlowRunsError) -> float | None:
+    """Return for how many seconds a service asks to send no requests, at most :data:`MAX_HOLD_SECONDS`.
+
+    Only HTTP 429 and 503 can ask for it. ``Retry-After`` on other responses concerns that one request.
+
+    :param error: the error that came instead of a response.
+    :return: seconds, None if it does not ask for a delay.
     """
     if not isinstance(error, ApiError) or not (isinstance(error, RateLimitError) or error.status == 503):
         return None

@@ -17,7 +17,7 @@ from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRuns
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import StartMarker, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.intervals import next_poll, requested_hold
+from airflow_provider_flowruns.polling.intervals import get_next_interval, get_requested_delay
 
 #: Version of the JSON that :meth:`Watch.to_json` and :meth:`WaitResult.to_dict` write.
 SCHEMA = 1
@@ -579,7 +579,7 @@ class RunWaiter:
     def _missed(self, error: FlowRunsError, now: float) -> WaitResult | None:
         state = self._state
         state.last_error = str(error)
-        state.not_before = max(state.not_before, now + (requested_hold(error) or 0.0))
+        state.not_before = max(state.not_before, now + (get_requested_delay(error) or 0.0))
         # A token that worked before may have been revoked a moment before Airflow has the new one.
         if error.transient or (isinstance(error, AuthenticationError) and state.answered):
             return self._unseen(error, now)
@@ -678,7 +678,7 @@ class RunWaiter:
         begun = self._started(run, now) if run and run.is_active else None
         run_age = None if begun is None else now + self.vendor_offset - begun
         durations = self.durations.of(run.flow_id) if run and self.durations else None
-        return next_poll(self.config.interval, now - self._state.begun, run_age, durations)
+        return get_next_interval(self.config.interval, now - self._state.begun, run_age, durations)
 
     def _interval(self, now: float) -> float:
         config = self.config

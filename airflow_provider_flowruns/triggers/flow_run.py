@@ -92,7 +92,7 @@ class FlowRunTrigger(BaseTrigger):
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.durations = poll_loop.durations
                 first_wait = self._first_wait(waiter, Clock().now())
-                return await poll_loop.until_over(waiter, _tell, first_wait)
+                return await poll_loop.wait_for_result(waiter, _tell, first_wait)
 
     def _describe_failure(self, error: Exception) -> str:
         if "_wait_so_far" not in self.__dict__:

@@ -167,7 +167,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
             try:
                 async with SharedClient(self.service, self.conn_id, async_settings) as client:
                     poll_loop = get_poll_loop(client, self.service, self.conn_id)
-                    return await poll_loop.until_over(watcher, partial(log_messages, self.log), sleep)
+                    return await poll_loop.wait_for_result(watcher, partial(log_messages, self.log), sleep)
             except Exception as error:
                 sleep = max(self.poll_interval, following.PERMANENT_ERROR_INTERVAL_SECONDS)
                 self._log_fault(error, sleep)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling import backoff
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow, SandboxRun
-from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 #: Seconds in which the runs end, and far more than the waits for them take on a slow machine.
@@ -34,7 +34,7 @@ class Waiting:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.5, 2.0))
-    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.5)
+    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.5)
     with Sandbox() as running:
         for name, value in running.connections().items():
             monkeypatch.setenv(name, value)

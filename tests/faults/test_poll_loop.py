@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.polling import backoff
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
 from airflow_provider_flowruns.sandbox import RecordedRequest, Sandbox
-from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 LATENCY = 0.05
@@ -273,7 +273,7 @@ def test_retry_after_silences_the_whole_connection_and_no_other(sandbox: Sandbox
 
 
 def test_refusals_without_a_time_are_answered_with_patience(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.8)
+    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.8)
     run = sandbox.portable.add_flow().add_run(outcome="SUCCEEDED", waiting=0.1, running=0.1)
     sandbox.faults.add("status", status=429, times=2)
 

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.polling.durations import MOST_FLOWS, MOST_RUNS, DurationRange, RunDurations
-from airflow_provider_flowruns.polling.intervals import CLOSEST, QUICK, next_poll
+from airflow_provider_flowruns.polling.intervals import (
+    INITIAL_INTERVAL_SECONDS,
+    MIN_INTERVAL_SECONDS,
+    get_next_interval,
+)
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,21 +43,21 @@ def ended(run_id: str, took: float, flow_id: str = "f") -> FlowRun:
 def test_a_look_is_never_further_off_than_the_interval_and_never_at_once(
     interval: float, age: float, run_age: float | None, spans: tuple[float, float] | None
 ) -> None:
-    wait = next_poll(interval, age, run_age, DurationRange(min(spans), max(spans)) if spans else None)
-    assert min(interval, CLOSEST) <= wait <= interval
+    wait = get_next_interval(interval, age, run_age, DurationRange(min(spans), max(spans)) if spans else None)
+    assert min(interval, MIN_INTERVAL_SECONDS) <= wait <= interval
 
 
 @given(ages=st.lists(seconds, min_size=2))
 def test_without_other_knowledge_the_looks_only_grow_rarer(ages: list[float]) -> None:
-    waits = [next_poll(60, age) for age in sorted(ages)]
+    waits = [get_next_interval(60, age) for age in sorted(ages)]
     assert all(earlier <= later for earlier, later in pairwise(waits))
-    assert next_poll(60, 0) == QUICK
+    assert get_next_interval(60, 0) == INITIAL_INTERVAL_SECONDS
 
 
 def test_no_look_steps_over_the_beginning_of_the_usual_end() -> None:
     durations = DurationRange(1_000, 1_000)
-    assert next_poll(300, 880, 880, durations) == pytest.approx(100)  # the usual end begins at 980
-    assert next_poll(300, 980, 980, durations) == CLOSEST
+    assert get_next_interval(300, 880, 880, durations) == pytest.approx(100)  # the usual end begins at 980
+    assert get_next_interval(300, 980, 980, durations) == MIN_INTERVAL_SECONDS
 
 
 def test_too_few_runs_make_no_usual_duration() -> None:

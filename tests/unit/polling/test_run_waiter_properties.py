@@ -19,7 +19,7 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.polling.intervals import QUICK
+from airflow_provider_flowruns.polling.intervals import INITIAL_INTERVAL_SECONDS
 from airflow_provider_flowruns.polling.run_waiter import (
     SHORTEST_WAIT,
     NextAction,
@@ -201,7 +201,9 @@ def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WaitConfig, 
     blind = [isinstance(seen, FlowRunsError) for _, seen, _ in story.decisions]
     missing = [is_missing(seen) for _, seen, _ in story.decisions]
     failing = [may_recover(seen) for _, seen, _ in story.decisions]
-    shortest = min(config.interval, config.longest_interval or config.interval if config.backoff else QUICK)
+    shortest = min(
+        config.interval, config.longest_interval or config.interval if config.backoff else INITIAL_INTERVAL_SECONDS
+    )
     cut = sum(action.wait < shortest for _, _, action in story.decisions[:-1])
     assert cut <= 1 + changes(blind) + changes(missing) + changes(failing)
 

@@ -118,9 +118,9 @@ def a_run(number: int, service: str = "activepieces") -> Target:
 
 
 def assert_empty(poll_loop: PollLoop) -> None:
-    """Check that an unused poll loop has no waits left."""
-    left = {
-        name: getattr(poll_loop, name)
-        for name in ("_watched", "_groups", "_count", "_agenda", "_queue", "_requests", "_load", "_timer")
-    }
+    """Check that an unused poll loop has no waits, requests or timers left."""
+    scheduler = poll_loop._scheduler
+    left = {name: getattr(scheduler, f"_{name}") for name in ("wait_count", "heap", "queue", "in_flight", "load")}
+    left |= {"targets": scheduler._targets._by_target, "batches": scheduler._targets._by_batch_key}
+    left |= {"requests": poll_loop._requests, "timer": poll_loop._timer}
     assert not any(left.values()), left

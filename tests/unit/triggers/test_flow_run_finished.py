@@ -21,6 +21,7 @@ from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
 from airflow_provider_flowruns.compat.versions import get_base_event_trigger
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition
+from airflow_provider_flowruns.polling import backoff, scheduler
 from airflow_provider_flowruns.polling import flow_watcher as watcher
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from airflow_provider_flowruns.triggers import connection, cursor, poll_loop
@@ -38,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finished, "_CHECK_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(finished, "_DELIVERED_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(watcher, "PERMANENT_ERROR_INTERVAL_SECONDS", 0.2)
-    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.2)
+    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.2)
     monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.2)
     monkeypatch.setattr(cursor, "RETRY_AFTER", (0.01, 0.01))
 
@@ -279,19 +280,19 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
     flows = [getattr(sandbox, service).add_flow() for _ in range(50)]
     watchers = Watchers(sandbox, *(waiter(service, flow.id, poll_interval=1.0) for flow in flows))
     lookups: Counter[str] = Counter()
-    hubs: set[int] = set()
-    look_up, until_over = get_async_connection, poll_loop.PollLoop.until_over
+    poll_loop_ids: set[int] = set()
+    look_up, wait_for_result = get_async_connection, poll_loop.PollLoop.wait_for_result
 
     async def counting(conn_id: str) -> Any:
         lookups[conn_id] += 1
         return await look_up(conn_id)
 
     async def noting(self: poll_loop.PollLoop, *arguments: Any) -> Any:
-        hubs.add(id(self))
-        return await until_over(self, *arguments)
+        poll_loop_ids.add(id(self))
+        return await wait_for_result(self, *arguments)
 
     monkeypatch.setattr(connection, "get_async_connection", counting)
-    monkeypatch.setattr(poll_loop.PollLoop, "until_over", noting)
+    monkeypatch.setattr(poll_loop.PollLoop, "wait_for_result", noting)
     polls = {flow.id: 0 for flow in flows}
 
     def looked_at() -> Counter[Any]:
@@ -302,12 +303,12 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
         await watchers.until(lambda: min(looked_at().values()) >= 2)
         await watchers.until_told(*(flow.add_run(**RUNNING) for flow in flows))
         # A task each that waits for the hub's word, and a few requests under way: no timers or loops of their own.
-        assert len(asyncio.all_tasks()) <= len(flows) + poll_loop.MOST_REQUESTS + 1
+        assert len(asyncio.all_tasks()) <= len(flows) + scheduler.MAX_CONCURRENT_REQUESTS + 1
 
     watchers.play(script)
     assert Counter(run["flow_id"] for run in watchers.told) == Counter(str(flow.id) for flow in flows)
     assert lookups == {f"{service}_default": 1}
-    assert len(hubs) == 1
+    assert len(poll_loop_ids) == 1
     assert sandbox.ledger.connections_opened <= MAX_CONNECTIONS
 
 

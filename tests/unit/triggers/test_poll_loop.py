@@ -19,22 +19,18 @@ from airflow_provider_flowruns.model.errors import FlowRunsError, NotFoundError,
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.intervals import MAX_SHARED_ALIGNMENT_SECONDS
 from airflow_provider_flowruns.polling.run_waiter import LogMessage, NextAction, Outcome, RunWaiter, WaitResult
-from airflow_provider_flowruns.triggers import poll_loop as hub_module
-from airflow_provider_flowruns.triggers.poll_loop import (
-    LONGEST_DELAY_SECONDS,
-    MOST_REQUESTS,
-    STEPS_IN_A_ROW,
-    PollLoop,
-    get_poll_loop,
-)
+from airflow_provider_flowruns.polling.scheduler import MAX_CONCURRENT_REQUESTS
+from airflow_provider_flowruns.triggers import poll_loop as poll_loop_module
+from airflow_provider_flowruns.triggers.poll_loop import MAX_STEPS_IN_A_ROW, PollLoop, get_poll_loop
 from tests.unit.triggers.fake_service import FakeClient, a_run, assert_empty, create_waiter, failure, run_of, too_many
 from tests.virtual_time import START, VirtualClock, run
 
 
 @pytest.fixture(autouse=True)
 def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "Clock", VirtualClock)
+    monkeypatch.setattr(poll_loop_module, "Clock", VirtualClock)
 
 
 def ends_at(end: float, disposition: Disposition = Disposition.SUCCEEDED) -> Any:
@@ -46,12 +42,12 @@ def ends_at(end: float, disposition: Disposition = Disposition.SUCCEEDED) -> Any
     return state
 
 
-def make_hub(client: Any) -> PollLoop:
+def create_poll_loop(client: Any) -> PollLoop:
     return PollLoop(client, RunDurations())
 
 
 async def wait(poll_loop: PollLoop, waiter: RunWaiter, first: float = 1.0) -> WaitResult:
-    return await poll_loop.until_over(waiter, lambda messages: None, first)
+    return await poll_loop.wait_for_result(waiter, lambda messages: None, first)
 
 
 async def outcomes_of(poll_loop: PollLoop, waits: Sequence[Any]) -> list[Outcome]:
@@ -67,12 +63,12 @@ def test_each_wait_is_told_of_in_its_own_context() -> None:
     client = FakeClient(ends_at(30))
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
 
         async def waiting(number: int) -> WaitResult:
             whose.set(number)
             log_messages = lambda messages: heard.append((number, whose.get()))  # noqa: E731
-            return await poll_loop.until_over(create_waiter(a_run(number % 2), START), log_messages, 1.0)
+            return await poll_loop.wait_for_result(create_waiter(a_run(number % 2), START), log_messages, 1.0)
 
         return await outcomes_of(poll_loop, [waiting(number) for number in range(4)])
 
@@ -91,7 +87,7 @@ def test_a_run_that_is_left_out_is_looked_at_alone_from_then_on() -> None:
     client.state = state
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         return await outcomes_of(
             poll_loop, [wait(poll_loop, create_waiter(a_run(number), START)) for number in range(5)]
         )
@@ -110,7 +106,7 @@ def test_who_enters_before_its_run_is_found_missing_keeps_its_first_look() -> No
     stepped: list[float] = []
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         early = [asyncio.create_task(wait(poll_loop, create_waiter(a_run(number), START))) for number in range(2)]
         await asyncio.sleep(2)
         late = create_waiter(a_run(0), START + 2)
@@ -129,7 +125,7 @@ def test_an_answer_to_an_older_request_is_not_for_a_wait_whose_first_look_came_d
     )
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         before = asyncio.create_task(wait(poll_loop, create_waiter(a_run(0), START)))
         await asyncio.sleep(2)
         return await outcomes_of(poll_loop, [before, wait(poll_loop, create_waiter(a_run(0), START + 2), 3.0)])
@@ -144,7 +140,7 @@ def test_a_hold_stops_those_that_are_due_later_too() -> None:
     client.trouble = lambda asked: too_many(60.0) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [
             wait(poll_loop, create_waiter(Target("portable", Kind.FLOW, str(n)), START), 1.0 + n) for n in range(50)
         ]
@@ -156,13 +152,13 @@ def test_a_hold_stops_those_that_are_due_later_too() -> None:
 
 
 def test_a_hold_neither_hurries_nor_forgets_a_wait_that_is_not_due_yet() -> None:
-    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(2 * MOST_REQUESTS)]
+    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(2 * MAX_CONCURRENT_REQUESTS)]
     client = FakeClient(ends_at(0), latency=lambda: 3.0)
-    client.trouble = lambda asked: too_many(5.0) if len(client.requests) <= MOST_REQUESTS else None
+    client.trouble = lambda asked: too_many(5.0) if len(client.requests) <= MAX_CONCURRENT_REQUESTS else None
     stepped: list[float] = []
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         now = [asyncio.create_task(wait(poll_loop, create_waiter(target, START))) for target in targets]
         await asyncio.sleep(2)  # half of them have asked, the others stand in the queue
         late = create_waiter(targets[-1], START + 2)
@@ -178,7 +174,7 @@ def test_refusals_without_a_time_hold_longer_and_longer() -> None:
     client.trouble = lambda asked: too_many() if len(client.requests) <= 4 else None
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         return await outcomes_of(poll_loop, [wait(poll_loop, create_waiter(a_run(0), START, interval=1.0))])
 
     assert run(work()) == [Outcome.SUCCEEDED]
@@ -192,7 +188,7 @@ def test_a_deadline_in_the_hold_is_kept_with_one_last_look_for_it_alone() -> Non
     client.trouble = lambda asked: too_many(280.0) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [
             wait(poll_loop, create_waiter(a_run(n), START, deadline=START + 50.0 * (n + 1)), 1.0 + n) for n in range(5)
         ]
@@ -200,7 +196,7 @@ def test_a_deadline_in_the_hold_is_kept_with_one_last_look_for_it_alone() -> Non
 
     assert run(work()) == [Outcome.TIMED_OUT] * 5
     late = [asked.at - (START + 50.0 * (n + 1)) for n, asked in enumerate(client.requests[1:])]
-    assert all(0 <= seconds <= LONGEST_DELAY_SECONDS for seconds in late)
+    assert all(0 <= seconds <= MAX_SHARED_ALIGNMENT_SECONDS for seconds in late)
     assert [asked.targets for asked in client.requests[1:]] == [(a_run(n),) for n in range(5)]
 
 
@@ -214,7 +210,7 @@ def test_a_hold_is_over_after_five_minutes_whatever_the_service_asks_for(refusal
     client.trouble = lambda asked: refusal(asked_for) if len(client.requests) == 1 else None
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         return await outcomes_of(
             poll_loop, [wait(poll_loop, create_waiter(a_run(n), START), 1.0 + n) for n in range(20)]
         )
@@ -232,7 +228,7 @@ def test_a_wait_with_a_small_error_budget_looks_when_it_would_be_spent(asked_for
     patient, impatient = [a_run(n) for n in range(10)], a_run(99)
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [wait(poll_loop, create_waiter(target, START), 1.0 + n) for n, target in enumerate(patient)]
         return await outcomes_of(
             poll_loop, [*waits, wait(poll_loop, create_waiter(impatient, START, error_budget=20.0), 5.0)]
@@ -251,7 +247,7 @@ def test_refused_again_and_again_each_wait_ends_by_its_own_error_budget() -> Non
     ended: dict[float, float] = {}
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
 
         async def timed(budget: float) -> WaitResult:
             result = await wait(poll_loop, create_waiter(a_run(int(budget)), START, error_budget=budget))
@@ -272,7 +268,7 @@ def test_retry_after_on_another_status_holds_nobody(status: int, kind: type[Any]
     client.state = lambda target, now: error if target == ill else ends_at(60)(target, now)
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [wait(poll_loop, create_waiter(a_run(n), START, error_budget=30.0)) for n in range(5)]
         return await outcomes_of(poll_loop, waits)
 
@@ -287,7 +283,7 @@ def test_errors_count_for_everyone_with_a_budget_of_their_own() -> None:
     client.trouble = lambda asked: failure() if asked.at < START + 200 else None
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         budgets = (60.0, 900.0)
         return await outcomes_of(
             poll_loop, [wait(poll_loop, create_waiter(a_run(0), START, error_budget=budget)) for budget in budgets]
@@ -302,7 +298,7 @@ def test_a_fault_of_the_client_ends_the_waits_of_its_request_only() -> None:
     client.trouble = lambda asked: RuntimeError("a fault of ours") if bad in asked.targets else None
 
     async def work() -> list[Any]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [
             wait(poll_loop, create_waiter(target, START)) for target in (bad, bad, Target("portable", Kind.FLOW, "8"))
         ]
@@ -318,6 +314,9 @@ def test_a_fault_of_the_client_ends_the_waits_of_its_request_only() -> None:
 
 class BrokenWait:
     """A wait that fails where it is told to."""
+
+    error_budget = 900.0
+    vendor_offset = 0.0
 
     def __init__(self, target: Target, fails_in: str) -> None:
         self._target = target
@@ -348,11 +347,11 @@ class BrokenWait:
 @pytest.mark.parametrize("place", ["step", "tell", "target"])
 def test_a_wait_that_fails_ends_with_its_exception_and_disturbs_nobody(place: str) -> None:
     async def work() -> list[Any]:
-        poll_loop = make_hub(FakeClient(ends_at(60)))
+        poll_loop = create_poll_loop(FakeClient(ends_at(60)))
         broken: Any = BrokenWait(a_run(0), place)
         waits = [wait(poll_loop, create_waiter(a_run(number % 2), START)) for number in range(4)]
         ends = await asyncio.gather(
-            poll_loop.until_over(broken, broken.log_messages, 1.0), *waits, return_exceptions=True
+            poll_loop.wait_for_result(broken, broken.log_messages, 1.0), *waits, return_exceptions=True
         )
         assert_empty(poll_loop)
         return ends
@@ -366,11 +365,11 @@ def test_a_wait_that_fails_ends_with_its_exception_and_disturbs_nobody(place: st
 @pytest.mark.parametrize("leave_at", [0.5, 1.0, 2.0])
 def test_a_hub_that_all_have_left_serves_the_next_ones_as_a_new_one_does(leave_at: float, latency: float) -> None:
     """Requests that were queued, created or under way when the last wait left leave nothing behind."""
-    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(3 * MOST_REQUESTS)]
+    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(3 * MAX_CONCURRENT_REQUESTS)]
     client = FakeClient(ends_at(0), latency=lambda: latency)
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         client.state = ends_at(1_000)
         waits = [asyncio.create_task(wait(poll_loop, create_waiter(target, START))) for target in targets]
         loop = asyncio.get_running_loop()
@@ -390,7 +389,7 @@ def test_who_leaves_while_a_request_is_under_way_leaves_the_others_alone() -> No
     client = FakeClient(ends_at(30), latency=lambda: 2.0)
 
     async def work() -> list[Any]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [asyncio.create_task(wait(poll_loop, create_waiter(a_run(number % 3), START))) for number in range(9)]
         await asyncio.sleep(2)
         for waiting in waits[:5]:
@@ -402,6 +401,54 @@ def test_who_leaves_while_a_request_is_under_way_leaves_the_others_alone() -> No
     ends = run(work())
     assert [type(end) for end in ends[:5]] == [asyncio.CancelledError] * 5
     assert [result.outcome for result in ends[5:]] == [Outcome.SUCCEEDED] * 4
+
+
+def test_a_wait_that_left_during_a_delivery_is_not_stepped() -> None:
+    """Its owner was cancelled after its wake-up, so that the wake-up itself does not show it."""
+    flow = Target("portable", Kind.FLOW_RUNS, "1")
+
+    def state(target: Target, now: float) -> tuple[FlowRun, ...]:
+        return (run_of(target, Disposition.SUCCEEDED if now > START + 60 else Disposition.NONE, "10"),)
+
+    async def work() -> tuple[list[Any], list[float]]:
+        poll_loop = create_poll_loop(FakeClient(state))
+        waiters = [create_waiter(flow, START) for _ in range(MAX_STEPS_IN_A_ROW + 2)]
+        tasks = [asyncio.create_task(wait(poll_loop, waiter)) for waiter in waiters]
+        await asyncio.sleep(0)
+        (polled_target,) = poll_loop._scheduler._targets._by_target.values()
+        leaving: Any = list(polled_target.waits)[-2]
+
+        def leave(step: Any) -> None:
+            leaving.warn("its owner wakes up")
+            tasks[-2].cancel()
+
+        stepped: list[float] = []
+        waiters[0].on_step = leave
+        waiters[-2].on_step = lambda step: stepped.append(VirtualClock().now())
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert_empty(poll_loop)
+        return ends, stepped
+
+    ends, stepped = run(work())
+    assert isinstance(ends.pop(-2), asyncio.CancelledError)
+    assert {end.outcome for end in ends} == {Outcome.SUCCEEDED}
+    assert not stepped
+
+
+def test_a_debug_line_for_each_poll_says_why_it_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", poll_loop_module.__name__)
+    client = FakeClient(ends_at(8))
+
+    async def work() -> list[Outcome]:
+        poll_loop = create_poll_loop(client)
+        waits = [wait(poll_loop, create_waiter(a_run(number), START, deadline=START + 10)) for number in range(3)]
+        return await outcomes_of(poll_loop, waits)
+
+    assert run(work()) == [Outcome.SUCCEEDED] * 3
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(client.requests)
+    assert all("run_id='0'" in line and " and 2 more, waits: 3 " in line for line in lines)
+    assert [line.rpartition(" ")[2] for line in lines] == ["first", "due", "deadline"]
 
 
 def test_a_wait_that_pins_a_run_is_looked_at_by_that_run() -> None:
@@ -420,7 +467,7 @@ def test_a_wait_that_pins_a_run_is_looked_at_by_that_run() -> None:
     client.state = state
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         early = wait(poll_loop, create_waiter(flow, START))
         late = wait(poll_loop, create_waiter(flow, START), 20.0)
         return await outcomes_of(poll_loop, [early, late])
@@ -437,7 +484,7 @@ def test_a_wait_with_a_long_interval_profits_from_the_looks_of_others() -> None:
     ended: list[float] = []
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
 
         async def slow() -> WaitResult:
             result = await wait(poll_loop, create_waiter(a_run(0), START, interval=3_000.0, deadline=START + 10_000))
@@ -455,7 +502,7 @@ def test_no_wait_ends_later_than_one_look_after_its_deadline() -> None:
     ended: dict[int, float] = {}
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
 
         async def timed(number: int) -> WaitResult:
             result = await wait(
@@ -467,7 +514,7 @@ def test_no_wait_ends_later_than_one_look_after_its_deadline() -> None:
         return await outcomes_of(poll_loop, [timed(number) for number in range(100)])
 
     assert run(work()) == [Outcome.TIMED_OUT] * 100
-    latest = LONGEST_DELAY_SECONDS + 2
+    latest = MAX_SHARED_ALIGNMENT_SECONDS + 2
     assert all(START + 50 + number <= end <= START + 50 + number + latest for number, end in ended.items())
 
 
@@ -482,7 +529,7 @@ def test_waits_that_time_out_together_share_their_last_looks_as_all_others(span:
     ]
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         plans = [{"interval": 60.0, "deadline": START + 600 + dice.uniform(0, span)} for _ in targets]
         waits = [
             wait(poll_loop, create_waiter(target, START, **config), dice.uniform(5.5, 10.5))
@@ -502,12 +549,12 @@ def test_a_clock_that_is_off_is_told_to_each_step_and_warned_about_once() -> Non
     warned: list[int] = []
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
 
         async def waiting(number: int) -> WaitResult:
             waiter = create_waiter(a_run(number), START)
             waiter.on_step = lambda step: offsets.append(waiter.vendor_offset)
-            return await poll_loop.until_over(
+            return await poll_loop.wait_for_result(
                 waiter,
                 lambda messages: warned.extend(number for line in messages if "behind" in line.text),
                 1.0 + number,
@@ -525,7 +572,7 @@ def test_waits_that_are_due_soon_come_along() -> None:
     client = FakeClient(ends_at(600))
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [wait(poll_loop, create_waiter(a_run(n), START, interval=5.0), 1.0 + 0.009 * n) for n in range(100)]
         return await outcomes_of(poll_loop, waits)
 
@@ -550,7 +597,7 @@ def test_a_round_of_a_thousand_waits_takes_few_requests(targets: list[Target], m
     dice = Random(1)
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         waits = [
             wait(poll_loop, create_waiter(target, START, interval=60.0), dice.uniform(5.5, 10.5)) for target in targets
         ]
@@ -564,11 +611,11 @@ def test_a_round_of_a_thousand_waits_takes_few_requests(targets: list[Target], m
 
 def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
     """While the steps of one answer give way to the loop, somebody of the same group comes due."""
-    runs = 3 * STEPS_IN_A_ROW
+    runs = 3 * MAX_STEPS_IN_A_ROW
     client = FakeClient(ends_at(6))
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         loop: Any = asyncio.get_running_loop()
 
         async def newcomer() -> WaitResult:
@@ -578,7 +625,7 @@ def test_what_waits_for_its_turn_is_not_asked_for_again() -> None:
         more: list[asyncio.Task[WaitResult]] = []
 
         def hear(step: Any) -> None:
-            if next(steps) == STEPS_IN_A_ROW - 1:
+            if next(steps) == MAX_STEPS_IN_A_ROW - 1:
                 more.append(loop.create_task(newcomer()))
                 loop.now += 0.001
 
@@ -597,7 +644,7 @@ def test_an_unknown_run_is_asked_for_alone_and_refused() -> None:
     client = FakeClient(lambda target, now: unknown)
 
     async def work() -> list[Outcome]:
-        poll_loop = make_hub(client)
+        poll_loop = create_poll_loop(client)
         return await outcomes_of(
             poll_loop, [wait(poll_loop, create_waiter(a_run(number), START)) for number in range(3)]
         )

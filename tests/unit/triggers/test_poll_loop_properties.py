@@ -17,7 +17,7 @@ from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.polling.durations import RunDurations
 from airflow_provider_flowruns.polling.run_waiter import Outcome, WaitResult
-from airflow_provider_flowruns.triggers import poll_loop as hub_module
+from airflow_provider_flowruns.triggers import poll_loop as poll_loop_module
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
 from tests.unit.triggers.fake_service import (
     FakeClient,
@@ -142,7 +142,7 @@ class Service(FakeClient):
 @pytest.fixture(autouse=True, scope="module")
 def virtual_clock() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub_module, "Clock", VirtualClock)
+        patch.setattr(poll_loop_module, "Clock", VirtualClock)
         yield
 
 
@@ -150,7 +150,7 @@ def virtual_clock() -> Any:
 @given(seed=st.integers(0, 2**32))
 def test_every_wait_ends_once_with_its_own_true_outcome(seed: int) -> None:
     waits, truth, trouble = scenario(seed)
-    random.seed(seed)  # the hub spreads polls by it
+    random.seed(seed)  # the poll loop spreads polls by it
     run(_play(Service(truth, trouble), waits, truth))
 
 
@@ -197,7 +197,7 @@ async def _one(poll_loop: PollLoop, config: OneWait, truth: tuple[float, Disposi
 
     first = min(config.first, max(0.0, deadline - entered))
     waiter.on_step = hear
-    waiting = asyncio.create_task(poll_loop.until_over(waiter, lambda messages: None, first))
+    waiting = asyncio.create_task(poll_loop.wait_for_result(waiter, lambda messages: None, first))
     if config.leaves is not None:
         asyncio.get_running_loop().call_later(config.leaves, waiting.cancel)
     (end,) = await asyncio.gather(waiting, return_exceptions=True)
