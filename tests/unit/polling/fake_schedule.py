@@ -16,15 +16,23 @@ START = 1_800_000_000.0
 
 #: Batches by id, batches from a list, and no batches: as Activepieces, TableFlow and Portable flows.
 BY_ID, FROM_LIST, SINGLE = "activepieces", "tableflow", "portable"
-BATCH_RULES = {BY_ID: BatchRule("runs", 2, by_id=True), FROM_LIST: BatchRule("list", 5), SINGLE: BatchRule()}
 
 
 def create_target(number: int, service: str = SINGLE) -> Target:
     return Target(service, Kind.RUN, None, str(number))
 
 
+def get_batch_rule(target: Target) -> BatchRule:
+    if target.service == BY_ID:
+        return BatchRule("runs", 2, by_id=True)
+    if target.service == FROM_LIST:
+        return BatchRule("list", 5)
+    # One flow's attempts are read from a list, too.
+    return BatchRule(target.flow_id, 1)
+
+
 def create_scheduler(spread: float = 0.5) -> PollScheduler:
-    return PollScheduler(lambda target: BATCH_RULES[target.service], lambda: spread)
+    return PollScheduler(get_batch_rule, lambda: spread)
 
 
 def rate_limit(retry_after: float | None = None) -> RateLimitError:
@@ -33,6 +41,20 @@ def rate_limit(retry_after: float | None = None) -> RateLimitError:
 
 def server_error(status: int = 500, retry_after: float | None = None) -> ServerError:
     return ServerError("Service", "GET", "/x", status, "down", None, retry_after)
+
+
+@dataclass(frozen=True)
+class SentPoll:
+    """A poll as it was sent.
+
+    :param at: seconds since the start.
+    :param targets: its targets.
+    :param is_batch: whether it is a batch request.
+    """
+
+    at: float
+    targets: tuple[Target, ...]
+    is_batch: bool
 
 
 @dataclass
@@ -47,7 +69,7 @@ class Driver:
     respond: Callable[[Poll, float], Seen | BatchResult | None] = lambda poll, now: None
     latency: float = 0.0
     now: float = START
-    sent: list[tuple[float, list[Target]]] = field(default_factory=list)
+    sent: list[SentPoll] = field(default_factory=list)
     steps: dict[ScheduledWait, list[float]] = field(default_factory=dict)
     intervals: dict[ScheduledWait, float] = field(default_factory=dict)
     errors: list[object] = field(default_factory=list)
@@ -84,7 +106,8 @@ class Driver:
 
     def _send_due(self) -> None:
         for poll in self.scheduler.due(self.now):
-            self.sent.append((self.now - START, [polled.target for polled in poll.targets]))
+            targets = tuple(polled.target for polled in poll.targets)
+            self.sent.append(SentPoll(self.now - START, targets, poll.is_batch))
             result = self.respond(poll, self.now)
             self._in_flight.append((self.now + self.latency, poll, find_all(poll) if result is None else result))
 

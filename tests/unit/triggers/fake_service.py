@@ -15,18 +15,18 @@ from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, 
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
 from tests.virtual_time import VirtualClock
 
-Answer = tuple[FlowRun, ...] | FlowRunsError
+Response = tuple[FlowRun, ...] | FlowRunsError
 
 
 def failure(retry_after: float | None = None) -> ServerError:
     return ServerError("Service", "GET", "/x", 503, "down", None, retry_after)
 
 
-def too_many(retry_after: float | None = None) -> RateLimitError:
+def rate_limit(retry_after: float | None = None) -> RateLimitError:
     return RateLimitError("Service", "GET", "/x", 429, "slow down", None, retry_after)
 
 
-def run_of(target: Target, disposition: Disposition = Disposition.NONE, run_id: str | None = None) -> FlowRun:
+def build_run(target: Target, disposition: Disposition = Disposition.NONE, run_id: str | None = None) -> FlowRun:
     return FlowRun(
         service=target.service,
         kind=Kind.RUN,
@@ -43,7 +43,7 @@ class RecordedRequest:
     """One request: its targets and when it started."""
 
     targets: tuple[Target, ...]
-    together: bool
+    is_batch: bool
     at: float
 
 
@@ -56,34 +56,36 @@ class FakeClient:
     :param trouble: returns an error for a whole request, or an exception to raise.
     """
 
-    state: Callable[[Target, float], Answer | None]
+    state: Callable[[Target, float], Response | None]
     latency: Callable[[], float] = lambda: 0.05
     trouble: Callable[[RecordedRequest], Exception | None] = lambda request: None
     requests: list[RecordedRequest] = field(default_factory=list)
     vendor_clock: VendorClock = field(default_factory=VendorClock)
     in_flight: set[Target] = field(default_factory=set)
 
-    async def poll(self, target: Target) -> Answer:
-        error, (seen,) = await self._ask((target,), together=False)
+    async def poll(self, target: Target) -> Response:
+        error, (seen,) = await self._request((target,), is_batch=False)
         if error:
             return error
         return seen if seen is not None else failure()
 
-    async def poll_batch(self, targets: Sequence[Target], due: int, most: int) -> BatchResult | FlowRunsError:
-        error, seen = await self._ask(tuple(targets), together=True)
+    async def poll_batch(
+        self, targets: Sequence[Target], required_count: int, max_runs: int
+    ) -> BatchResult | FlowRunsError:
+        error, seen = await self._request(tuple(targets), is_batch=True)
         if error:
             return error
         found = {target: runs for target, runs in zip(targets, seen, strict=True) if isinstance(runs, tuple)}
         return BatchResult(found, tuple(run for runs in found.values() for run in runs))
 
-    async def _ask(
-        self, targets: tuple[Target, ...], *, together: bool
-    ) -> tuple[FlowRunsError | None, list[Answer | None]]:
+    async def _request(
+        self, targets: tuple[Target, ...], *, is_batch: bool
+    ) -> tuple[FlowRunsError | None, list[Response | None]]:
         now = VirtualClock().now()
         assert len(set(targets)) == len(targets)
         assert not self.in_flight & set(targets), "the same target was requested twice at the same time"
         self.in_flight.update(targets)
-        request = RecordedRequest(targets, together, now)
+        request = RecordedRequest(targets, is_batch, now)
         self.requests.append(request)
         seen = [self.state(target, now) for target in targets]
         error = self.trouble(request)
@@ -113,7 +115,7 @@ def create_waiter(target: Target, now: float, **config: Any) -> RecordingWaiter:
     return RecordingWaiter(WaitConfig(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
 
 
-def a_run(number: int, service: str = "activepieces") -> Target:
+def build_target(number: int, service: str = "activepieces") -> Target:
     return Target(service, Kind.RUN, "1" if service == "portable" else None, str(number))
 
 
