@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from airflow_provider_flowruns.model.errors import ConfigurationError
-from airflow_provider_flowruns.services.base import ServiceInfo
+from airflow_provider_flowruns.services.info import ServiceInfo
 
 _LABEL = re.compile(r"[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?")
 _MAX_HOST_LENGTH = 253
@@ -24,7 +24,10 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
     :param port: port where ``host`` has none.
     :raises ConfigurationError: host, schema or port cannot be right.
     """
-    text = (host or "").strip() or info.default_url
+    text = (host or "").strip() or info.default_url or ""
+    example = info.default_url or "https://flows.example.com"
+    if not text:
+        raise ConfigurationError(f"{where} has no host: put the base URL there, such as {example}")
     shown = text.rpartition("@")[2]  # what stands before it may be a password
     if not text.isprintable() or " " in text:
         raise ConfigurationError(f"{where}: host {shown!r} holds spaces or control characters")
@@ -37,11 +40,11 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
             raise ValueError("no port")
     except ValueError:
         raise ConfigurationError(
-            f"{where}: host {shown!r} is no URL; it must be like {info.default_url}, with a port from 1 to 65535 if any"
+            f"{where}: host {shown!r} is no URL; it must be like {example}, with a port from 1 to 65535 if any"
         ) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
-            f"{where}: host (and schema, if set) must make an http or https URL such as {info.default_url}, "
+            f"{where}: host (and schema, if set) must make an http or https URL such as {example}, "
             f"got {shown!r} and schema {schema!r}"
         )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

@@ -12,8 +12,9 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
-from airflow_provider_flowruns.client.network import Proxy, prepare_network
-from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
+from airflow_provider_flowruns.client.network import prepare_network
+from airflow_provider_flowruns.client.proxies import Proxy
+from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
 from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Request, Response

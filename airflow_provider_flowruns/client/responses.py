@@ -133,7 +133,7 @@ def _error(
     asked: float | None = None,
 ) -> ApiError:
     info = settings.service.info
-    hint = info.hints.get(kind)
+    hint = info.get_hint(kind)
     hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
     return kind(info.title, request.method, request.path, status, sanitize_text(settings, said), hint, asked)
 

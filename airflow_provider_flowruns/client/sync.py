@@ -15,8 +15,8 @@ from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
 from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
-from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
 from airflow_provider_flowruns.client.pagination import Paginator
+from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
 from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error, read_result
 from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings

@@ -24,7 +24,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError, ProxyError
 from urllib3.poolmanager import PoolManager
 
-from airflow_provider_flowruns.client.network import Proxy, prepare_network
+from airflow_provider_flowruns.client.network import prepare_network
+from airflow_provider_flowruns.client.proxies import Proxy
 from airflow_provider_flowruns.client.settings import Settings
 
 T = TypeVar("T")

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
+from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
-@has_connection_form
 class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
     """Reads flows and flow runs of Activepieces, in the cloud or self-hosted.
 
@@ -25,12 +24,9 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
     :param activepieces_conn_id: Airflow connection of type ``activepieces``.
     """
 
-    conn_name_attr = "activepieces_conn_id"
-    default_conn_name = "activepieces_default"
-    conn_type = "activepieces"
-    hook_name = "Activepieces"
+    info = ACTIVEPIECES
 
-    def __init__(self, activepieces_conn_id: str = default_conn_name) -> None:
+    def __init__(self, activepieces_conn_id: str = ACTIVEPIECES.default_conn_id) -> None:
         super().__init__()
         self.activepieces_conn_id = activepieces_conn_id
 

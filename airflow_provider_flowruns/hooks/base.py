@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_flowruns.compat.form_widgets import add_connection_form
 from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -20,6 +21,7 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
 )
 from airflow_provider_flowruns.services.base import Service
+from airflow_provider_flowruns.services.info import ServiceInfo
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.settings import Settings
@@ -36,14 +38,23 @@ T = TypeVar("T")
 class FlowRunsHook(BaseHook, Generic[ApiT]):
     """Base of the hooks: looks its connection up once, on first use, and keeps one client for it.
 
-    A subclass names its service by ``conn_type``. The client's HTTP session is kept alive between calls; use the hook
-    as a context manager, or call :meth:`close`, to close it.
+    A subclass names its service by :attr:`info`, from which what Airflow reads of a hook class is derived. The client's
+    HTTP session is kept alive between calls; use the hook as a context manager, or call :meth:`close`, to close it.
     """
 
+    info: ClassVar[ServiceInfo]
     conn_name_attr: ClassVar[str]
     default_conn_name: ClassVar[str]
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Name the connection type as the service's entry says, and give it the form of older Airflow versions."""
+        super().__init_subclass__(**kwargs)
+        info = cls.info
+        cls.conn_name_attr, cls.default_conn_name = info.conn_id_argument, info.default_conn_id
+        cls.conn_type, cls.hook_name = info.name, info.title
+        add_connection_form(cls, info)
 
     @property
     def conn_id(self) -> str:

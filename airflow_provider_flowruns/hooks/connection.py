@@ -75,6 +75,7 @@ def connection_settings(service: str, conn_id: str, connection: Any, extra: dict
         host=connection.host,
         schema=connection.schema,
         port=connection.port,
+        login=connection.login,
         password=connection.password,
         extra=extra,
     )

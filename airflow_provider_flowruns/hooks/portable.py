@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
-@has_connection_form
 class PortableHook(FlowRunsHook[PortableApi]):
     """Reads flows, workflows and run attempts of Portable.
 
@@ -25,12 +24,9 @@ class PortableHook(FlowRunsHook[PortableApi]):
     :param portable_conn_id: Airflow connection of type ``portable``.
     """
 
-    conn_name_attr = "portable_conn_id"
-    default_conn_name = "portable_default"
-    conn_type = "portable"
-    hook_name = "Portable"
+    info = PORTABLE
 
-    def __init__(self, portable_conn_id: str = default_conn_name) -> None:
+    def __init__(self, portable_conn_id: str = PORTABLE.default_conn_id) -> None:
         super().__init__()
         self.portable_conn_id = portable_conn_id
 

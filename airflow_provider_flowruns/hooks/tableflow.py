@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from airflow_provider_flowruns.compat.form_widgets import has_connection_form
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.tableflow import DEFAULT_LIMIT, TableFlowApi
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
-@has_connection_form
 class TableFlowHook(FlowRunsHook[TableFlowApi]):
     """Reads flows and flow runs of TableFlow.
 
@@ -24,12 +23,9 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
     :param tableflow_conn_id: Airflow connection of type ``tableflow``.
     """
 
-    conn_name_attr = "tableflow_conn_id"
-    default_conn_name = "tableflow_default"
-    conn_type = "tableflow"
-    hook_name = "TableFlow"
+    info = TABLEFLOW
 
-    def __init__(self, tableflow_conn_id: str = default_conn_name) -> None:
+    def __init__(self, tableflow_conn_id: str = TABLEFLOW.default_conn_id) -> None:
         super().__init__()
         self.tableflow_conn_id = tableflow_conn_id
 

@@ -11,18 +11,15 @@ from typing import Any, ClassVar, Self
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
 from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.errors import (
-    AuthenticationError,
     ConfigurationError,
     InvalidArgumentError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import BatchResult, Target
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
+from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
     describe_value,
     estimate_size,
@@ -90,40 +87,18 @@ _WEBHOOK_MEANINGS = {
 STATUSES = frozenset({*_ACTIVE, *_ENDED})
 
 
-class ActivepiecesApi:
+class ActivepiecesApi(Service):
     """The Activepieces API v1 as data: every method returns a call, none of them does I/O.
 
     :param project_id: the project that lists are about; without it they are refused before any request.
     :param app_url: address of the web app, for links to runs.
     """
 
-    info: ClassVar[ServiceInfo] = ServiceInfo(
-        name="activepieces",
-        title="Activepieces",
-        default_url="https://cloud.activepieces.com",
-        url_suffixes=("/api/v1", "/api"),
-        hints={
-            AuthenticationError: "put a valid API key (sk-...) in the password; a user's token lasts 7 days",
-            PermissionDeniedError: "the token has ended or may not see this project; check password and project_id",
-            NotFoundError: "the id must belong to the project, and the connection's host an Activepieces server",
-            RateLimitError: COMMON_HINTS["limit"],
-            UnexpectedResponseError: COMMON_HINTS["address"],
-        },
-        # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
-        not_found_grace=120.0,
-        appear_within=180.0,
-        no_run_hint=(
-            "the flow's webhook trigger may ask for authentication (put it into the connection's extra fields: "
-            "webhook_username and webhook_password, or webhook_header_name and webhook_header_secret), its queue may "
-            "be busy, or the flow may have been disabled"
-        ),
-        batches_by_id=True,
-        has_webhooks=True,
-    )
+    info: ClassVar[ServiceInfo] = ACTIVEPIECES
 
     def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:
         self._project_id = project_id
-        self._app_url = (app_url or self.info.default_url).rstrip("/")
+        self._app_url = (app_url or self.info.default_url or "").rstrip("/")
         self._starts = StartFinder(self._list_newest, self.get_flow_run)
 
     @classmethod

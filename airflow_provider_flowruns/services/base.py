@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response, Rows
-from airflow_provider_flowruns.model.errors import ApiError, UnexpectedResponseError
+from airflow_provider_flowruns.model.errors import UnexpectedResponseError
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
 from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import parse_text
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceInfo:
-    """The fixed facts of a service.
-
-    :param name: connection type and registry key, e.g. ``portable``.
-    :param title: the name people know, for messages.
-    :param default_url: base URL used when the connection has no host; None when there is none.
-    :param url_suffixes: path ends that users paste behind the base URL, longest first; they are cut off.
-    :param hints: what to do about an error, by error class.
-    :param not_found_grace: seconds for which a 404 may still turn into an answer (eventual consistency).
-    :param appear_within: seconds for which a run that was started may stay unseen.
-    :param no_run_hint: why no run may come of a start that was accepted, and what to do.
-    :param min_batch_size: so many targets that can be looked at together are worth it.
-    :param batches_by_id: whether a look at several names each of them; else it reads a list of all, whoever is wanted.
-    :param has_webhooks: whether its flows are started by webhooks, which may ask for credentials of their own.
-    """
-
-    name: str
-    title: str
-    default_url: str
-    url_suffixes: tuple[str, ...]
-    hints: Mapping[type[ApiError], str]
-    not_found_grace: float = 0.0
-    appear_within: float = 60.0
-    no_run_hint: str = ""
-    min_batch_size: int = 2
-    batches_by_id: bool = False
-    has_webhooks: bool = False
-
-
 class Service(Protocol):
-    """One service's API: its facts and the calls every caller needs, whichever service it is."""
+    """Base of a service's API: its facts and the calls that every caller needs, whichever service it is.
+
+    A subclass gives :attr:`info` and the abstract methods; the other methods have defaults for a service that can
+    neither read several runs in one request nor cancel any.
+    """
 
     info: ClassVar[ServiceInfo]
 
@@ -55,6 +29,7 @@ class Service(Protocol):
         :param base_url: scheme, host and path without a trailing slash.
         :param options: the connection's extra fields.
         """
+        return cls()
 
     @staticmethod
     def validate_flow_id(value: Any) -> str:
@@ -69,30 +44,44 @@ class Service(Protocol):
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
-        """Return what targets that can be looked at together have in common; None for one that is looked at alone."""
+        """Return what targets that can share a request have in common; None for one that is polled individually."""
+        return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the steps that read several targets at once; one that was not found may still be found alone.
+        """Return the steps that read several targets together.
+
+        A target that is missing from the result may still exist: it is then polled individually.
 
         :param targets: targets with the same :meth:`batch_key`.
-        :param required_count: so many of them, the first ones, are worth a further page; the others only come along.
-        :param max_runs: so many runs may come in one answer.
+        :param required_count: number of targets, from the first one, that are due and worth another page; the others
+            are taken along if they are found.
+        :param max_runs: maximum number of runs in one response.
         """
+        found: dict[Target, tuple[FlowRun, ...]] = {}
+        for target in targets:
+            found[target] = yield from self.poll(target)
+        return BatchResult(found)
 
     def check(self) -> CallSequence[str]:
         """Return the read-only steps that try a connection; their result says which account it sees."""
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
-        """Return the steps that cancel one run, if it is still going and the service can; no other run is touched.
+        """Return the steps that cancel one run, if it is active and the service can; no other run is touched.
 
-        Their result says in a sentence what was done, or why nothing was.
+        Their result is a sentence that says what was done, or why nothing was.
 
         :param flow_id: the flow's id.
         :param run_id: the run's id.
         """
+        return f"{self.info.title} run {run_id} goes on: {self.info.title} cannot cancel a run"
+        yield  # makes this a generator, like its overrides
 
     def error_message(self, body: Any) -> str | None:
-        """Return the service's own words from the JSON body of an error answer, None when it has none."""
+        """Return the service's own message from the JSON body of an error response, None when there is none.
+
+        :param body: the body, read as JSON.
+        """
+        return None
 
 
 def cancel_run(service: Service, target: Target) -> CallSequence[str]:
@@ -180,10 +169,3 @@ def _as_text(response: Response) -> str:
         return f"HTTP {response.status} with an HTML page instead of JSON"
     shown = " ".join(response.body[:_SHOWN_CHARS].decode("utf-8", "replace").split())
     return f"HTTP {response.status} with {content_type} instead of JSON: {shown}"
-
-
-#: HTTP says the same thing for every service.
-COMMON_HINTS: Mapping[str, str] = {
-    "address": "check the connection's host: it must be the API's base URL",
-    "limit": "the service asks for fewer requests; wait, or raise the poll interval",
-}

@@ -7,20 +7,19 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import takewhile
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
 from airflow_provider_flowruns.model.errors import (
-    AuthenticationError,
     InvalidArgumentError,
     NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
     UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, ResourceCounts
 from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.catalog import PORTABLE
+from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
     UNREADABLE,
     format_time,
@@ -63,31 +62,10 @@ _NEWEST = 50
 _MAX_PAGES_OF_START = 20
 
 
-class PortableApi:
+class PortableApi(Service):
     """The Portable API v2 as data: every method returns a call, none of them does I/O."""
 
-    info: ClassVar[ServiceInfo] = ServiceInfo(
-        name="portable",
-        title="Portable",
-        default_url="https://api.portable.io",
-        url_suffixes=("/v2",),
-        hints={
-            AuthenticationError: "put a valid Portable API token in the connection's password",
-            PermissionDeniedError: "the Portable plan of this account does not include the API, or not this object",
-            NotFoundError: "the id is printed under the flow's name in Portable; it must belong to this account",
-            RateLimitError: COMMON_HINTS["limit"],
-            UnexpectedResponseError: COMMON_HINTS["address"],
-        },
-        appear_within=180.0,
-        no_run_hint="Portable may have ignored the start because the flow was running by then",
-        # One run is looked for among its flow's attempts as well.
-        min_batch_size=1,
-    )
-
-    @classmethod
-    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
-        """Return the API as a connection means it; Portable has nothing to choose."""
-        return cls()
+    info: ClassVar[ServiceInfo] = PORTABLE
 
     @staticmethod
     def validate_flow_id(value: Any) -> str:

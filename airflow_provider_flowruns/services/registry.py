@@ -1,23 +1,60 @@
-"""The services this package knows by name."""
+"""The services that are known by name: our own, and those of other packages.
+
+Another package registers its service class by an entry point of the group ``airflow_provider_flowruns.services`` whose
+name is the service's.
+"""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+from typing import cast
+
+from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service
+from airflow_provider_flowruns.services.parsing import describe_value
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 
-_SERVICES: dict[str, type[Service]] = {cls.info.name: cls for cls in (PortableApi, ActivepiecesApi, TableFlowApi)}
+ENTRY_POINT_GROUP = "airflow_provider_flowruns.services"
+
+_OWN: dict[str, type[Service]] = {cls.info.name: cls for cls in (PortableApi, ActivepiecesApi, TableFlowApi)}
+_loaded = dict(_OWN)
 
 
 def get_service(name: str) -> type[Service]:
     """Return the service that is registered under a name.
 
+    Only a name that is new to this process is looked up among the installed packages.
+
     :param name: connection type of the service.
+    :raises InvalidArgumentError: no installed package registers it.
+    :raises ConfigurationError: a package registers it, but not as it should.
     """
-    return _SERVICES[name]
+    if name not in _loaded:
+        _loaded[name] = _load_service(name)
+    return _loaded[name]
 
 
 def list_service_names() -> tuple[str, ...]:
-    """Return the names of all registered services."""
-    return tuple(_SERVICES)
+    """Return the names of our own services and, after them, of those that other packages register."""
+    others = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return (*_OWN, *sorted(others - {*_OWN}))
+
+
+def _load_service(name: str) -> type[Service]:
+    points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in points:
+        raise InvalidArgumentError(
+            f"service must be one of {', '.join(list_service_names())}, got {describe_value(name)}; "
+            "the package of any other service must be installed here"
+        )
+    point = points[name]
+    service = point.load()
+    found = getattr(getattr(service, "info", None), "name", None)
+    if found != point.name:
+        raise ConfigurationError(
+            f"entry point {point.name!r} of group {ENTRY_POINT_GROUP!r} must name a service class whose info.name is "
+            f"{point.name!r}; {point.value} has {found!r}"
+        )
+    return cast("type[Service]", service)

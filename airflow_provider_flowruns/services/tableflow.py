@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
 from airflow_provider_flowruns.model.errors import (
-    AuthenticationError,
     InvalidArgumentError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
-from airflow_provider_flowruns.services.base import COMMON_HINTS, ServiceInfo, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.catalog import TABLEFLOW
+from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
     is_run_of_flow,
@@ -59,29 +56,10 @@ _STATES = {
 STATUSES = frozenset(_STATES)
 
 
-class TableFlowApi:
+class TableFlowApi(Service):
     """The TableFlow API v2 as data: every method returns a call, none of them does I/O."""
 
-    info: ClassVar[ServiceInfo] = ServiceInfo(
-        name="tableflow",
-        title="TableFlow",
-        default_url="https://api.tableflow.com",
-        url_suffixes=("/v2",),
-        hints={
-            AuthenticationError: "put an API key from TableFlow's workspace settings in the connection's password",
-            PermissionDeniedError: "the API key may not do this; check which workspace it belongs to",
-            NotFoundError: "the id must belong to the workspace of this API key",
-            RateLimitError: COMMON_HINTS["limit"],
-            UnexpectedResponseError: COMMON_HINTS["address"],
-        },
-        # Their list is of all flows' runs: for a few runs it is mostly others.
-        min_batch_size=5,
-    )
-
-    @classmethod
-    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
-        """Return the API as a connection means it; TableFlow has nothing to choose."""
-        return cls()
+    info: ClassVar[ServiceInfo] = TABLEFLOW
 
     @staticmethod
     def validate_flow_id(value: Any) -> str:
@@ -137,11 +115,6 @@ class TableFlowApi:
         """
         request = Request("POST", f"/v2/flows/{validate_flow_id(flow_id)}/run", parts=parts)
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
-
-    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
-        """Return no steps at all: TableFlow cannot cancel a run."""
-        return f"TableFlow run {run_id} goes on: TableFlow cannot cancel a run"
-        yield  # makes this a generator, as its siblings are
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""

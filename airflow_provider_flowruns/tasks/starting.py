@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowruns.hooks.base import FlowRunsHook
     from airflow_provider_flowruns.model.calls import Call
-    from airflow_provider_flowruns.services.base import ServiceInfo
+    from airflow_provider_flowruns.services.info import ServiceInfo
     from airflow_provider_flowruns.tasks.base import RunTask, WaitingTask
     from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 

@@ -138,6 +138,8 @@ class TestConnectionType:
 
     def test_its_form_shows_the_standard_fields_that_are_read_and_no_other(self, entry) -> None:
         read = {*signature(parse_settings).parameters} & STANDARD_FIELDS
+        if not get_service(entry["connection-type"]).info.auth.uses_login:
+            read -= {"login"}
         # The base URL says the scheme; a schema is read from connections that are not made in the form.
         assert STANDARD_FIELDS - {*entry["ui-field-behaviour"]["hidden-fields"]} == read - {"schema"}
 

@@ -15,7 +15,8 @@ import pytest
 import requests
 from cryptography import x509
 
-from airflow_provider_flowruns.client.network import resolve_proxy, resolve_trust
+from airflow_provider_flowruns.client.proxies import resolve_proxy
+from airflow_provider_flowruns.client.trust import resolve_trust
 from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.sandbox.tls import create_certificate, create_server_context
 from tests.unit.client.wire import (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenacity import Future, RetryCallState, Retrying
 
-from airflow_provider_flowruns.client.outgoing import build_headers, encode_json_body
+from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
 from airflow_provider_flowruns.client.responses import build_connection_error, read_result
 from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy, parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings, parse_settings

@@ -7,8 +7,9 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Settings, parse_settings
+from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT_SECONDS, Settings, parse_settings
 from airflow_provider_flowruns.model.errors import ConfigurationError
+from airflow_provider_flowruns.services.info import TIMEOUT
 
 TOKEN = "made-up-token"
 
@@ -211,9 +212,9 @@ def test_a_token_is_trimmed(password) -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        (None, DEFAULT_TIMEOUT),
-        ("", DEFAULT_TIMEOUT),
-        (" ", DEFAULT_TIMEOUT),
+        (None, TIMEOUT.default),
+        ("", TIMEOUT.default),
+        (" ", TIMEOUT.default),
         (5, 5),
         ("2.5", 2.5),
         (600, 600),
@@ -223,7 +224,7 @@ def test_a_token_is_trimmed(password) -> None:
 def test_timeout(value, seconds) -> None:
     made = settings(extra={"timeout": value})
     assert made.timeout == pytest.approx(seconds)
-    assert made.connect_timeout == pytest.approx(min(0.9 * seconds, CONNECT_TIMEOUT))
+    assert made.connect_timeout == pytest.approx(min(0.9 * seconds, CONNECT_TIMEOUT_SECONDS))
 
 
 @pytest.mark.parametrize("value", [0, -1, 601, True, "soon", "nan", float("nan"), float("inf"), [], {}])

@@ -1,4 +1,4 @@
-"""The headers and the body of a request."""
+"""Encode a request: its headers and its JSON body."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build_headers(settings: Settings, request: Request) -> dict[str, str]:
     """
     headers = {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": _USER_AGENT}
     if request.with_token:
-        headers |= {**settings.headers, "Authorization": f"Bearer {settings.token}"}
+        headers |= {**settings.headers, **settings.auth_headers}
     else:
         headers |= settings.webhook_headers
     if request.json is not None:
