@@ -170,7 +170,8 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         :param deadline: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
         """
-        self.wait_limits = {"deadline": deadline, "limited_by": limited_by} if deadline else {}
+        if deadline:
+            self.wait_limits = {"deadline": deadline, "limited_by": limited_by}
         self._require_end(WaitResult.from_dict(event))
         return self.execute(context)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -83,8 +84,6 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
         check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
         self._store: StartedRunStore | None = None
-        #: When the whole wait ends and which argument says so, as fields of a ``WaitConfig``; empty until it begins.
-        self.wait_limits: dict[str, Any] = {}
 
     @abstractmethod
     def start_run(self, starter: RunStarter) -> StartedRun:
@@ -101,11 +100,15 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         """
         return None
 
+    @cached_property
+    def wait_limits(self) -> dict[str, Any]:
+        """Fields of a ``WaitConfig``: when the whole wait, which begins with their first use, ends, and why."""
+        began = self.clock.now()
+        deadline, limited_by = self.ends_at(began, began)
+        return {"deadline": deadline, "limited_by": limited_by}
+
     def execute(self, context: Context) -> Any:
         """Start the run, or find the one that an earlier try started, and wait for it; see the class."""
-        if not self.wait_limits:
-            deadline, limited_by = self.ends_at(self.clock.now(), self.clock.now())
-            self.wait_limits = {"deadline": deadline, "limited_by": limited_by}
         store = self._store = StartedRunStore(context)
         starter = RunStarter(self, store, context)
         finder = RunFinder(self, store, interval=self.poll_interval, **self.wait_limits)
