@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
 from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.services import activepieces, portable
+from airflow_provider_flowruns.services.catalog import CATALOG
+from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.registry import get_service
-from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, known_part, require_rendered
+from airflow_provider_flowruns.tasks.arguments import check_when_known, known_part, require_rendered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-#: Services that a flow can be started on with nothing but a payload.
-_SERVICES = ("portable", "activepieces")
 
 
 class FlowRunNotifier(BaseNotifier):
@@ -53,16 +52,18 @@ class FlowRunNotifier(BaseNotifier):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        api = get_service(service)
+        _check_can_start(api.info)
+        if payload is not None and not api.info.takes_payload:
+            raise InvalidArgumentError(
+                f"payload goes with a start on {_list_titles_with_payload()} only; {api.info.title} takes none: "
+                "leave it out"
+            )
         self.service = service
         self.flow_id = flow_id
         self.payload = payload
-        self.conn_id = conn_id or f"{service}_default"
-        _check_service(service)
-        if service == "portable" and payload is not None:
-            raise InvalidArgumentError(
-                "payload goes with a start on Activepieces only; Portable takes none: leave it out"
-            )
-        check_when_known(flow_id, get_service(service).validate_flow_id)
+        self.conn_id = conn_id or api.info.default_conn_id
+        check_when_known(flow_id, api.validate_flow_id)
         parse_payload(known_part(payload))
         self._payload_given = payload is not None
 
@@ -70,44 +71,46 @@ class FlowRunNotifier(BaseNotifier):
         """Start the flow.
 
         :param context: Airflow's context of the task.
-        :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
+        :raises FlowRunsError: it was not started, or there was no response and it is not known.
         """
-        from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-        from airflow_provider_flowruns.hooks.portable import PortableHook
-
-        hook_class: Any = PortableHook if self.service == "portable" else ActivepiecesHook
+        module, _, class_name = get_service(self.service).info.hook_class.rpartition(".")
+        hook_class: Any = getattr(import_module(module), class_name)
         with hook_class(self.conn_id) as hook:
-            hook.client.send(self._start())
-        self._say()
+            hook.client.send(self._build_start())
+        self._log_start()
 
     async def async_notify(self, context: Context) -> None:
         """Start the flow from an event loop, without blocking it.
 
         :param context: Airflow's context of the task.
-        :raises FlowRunsError: it was not started, or there was no answer and nobody knows.
+        :raises FlowRunsError: it was not started, or there was no response and it is not known.
         """
         from airflow_provider_flowruns.client.aio import SharedClient
         from airflow_provider_flowruns.triggers.connection import async_settings
 
         async with SharedClient(self.service, self.conn_id, async_settings) as client:
-            await client.send(self._start())
-        self._say()
+            await client.send(self._build_start())
+        self._log_start()
 
-    def _start(self) -> Call[None]:
-        if self.service == "portable":
-            return portable.PortableApi().run_flow(self.flow_id)
+    def _build_start(self) -> Call[None]:
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
-        return activepieces.ActivepiecesApi().run_flow(str(self.flow_id), self.payload)
+        api: Any = get_service(self.service)
+        start = api.for_connection("", {}).run_flow
+        call: Call[None] = start(self.flow_id, self.payload) if api.info.takes_payload else start(self.flow_id)
+        return call
 
-    def _say(self) -> None:
-        self.log.info("Started flow %s on %s", self.flow_id, self.service)
+    def _log_start(self) -> None:
+        self.log.info("Started flow %s on %s", self.flow_id, get_service(self.service).info.title)
 
 
-def _check_service(service: str) -> None:
-    if service == "tableflow":
+def _check_can_start(info: ServiceInfo) -> None:
+    if info.takes_files:
         raise InvalidArgumentError(
-            "service must not be 'tableflow': a start there takes files, which a notifier has none of; use a "
-            'TableFlowRunFlowOperator with trigger_rule="one_failed"'
+            f"service must not be {info.name!r}: a start there takes files, which a notifier has none of; use a "
+            f'{info.title}RunFlowOperator with trigger_rule="one_failed"'
         )
-    check_choice(service, argument="service", choices=_SERVICES)
+
+
+def _list_titles_with_payload() -> str:
+    return ", ".join(info.title for info in CATALOG if info.takes_payload)

@@ -31,9 +31,10 @@ def get_service(name: str) -> type[Service]:
     :raises InvalidArgumentError: no installed package registers it.
     :raises ConfigurationError: a package registers it, but not as it should.
     """
-    if name not in _loaded:
-        _loaded[name] = _load_service(name)
-    return _loaded[name]
+    service = _loaded.get(name) if isinstance(name, str) else None
+    if service is None:
+        service = _loaded[name] = _load_service(name)
+    return service
 
 
 def list_service_names() -> tuple[str, ...]:
@@ -43,13 +44,13 @@ def list_service_names() -> tuple[str, ...]:
 
 
 def _load_service(name: str) -> type[Service]:
-    points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in points:
+    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
+    if not points:
         raise InvalidArgumentError(
             f"service must be one of {', '.join(list_service_names())}, got {describe_value(name)}; "
             "the package of any other service must be installed here"
         )
-    point = points[name]
+    point = points[0]
     service = point.load()
     found = getattr(getattr(service, "info", None), "name", None)
     if found != point.name:

@@ -20,8 +20,8 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition
 from airflow_provider_flowruns.polling import flow_watcher as following
 from airflow_provider_flowruns.polling.flow_watcher import CompletedRuns, FlowWatcher
-from airflow_provider_flowruns.services.registry import get_service, list_service_names
-from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
+from airflow_provider_flowruns.services.registry import get_service
+from airflow_provider_flowruns.tasks.arguments import parse_seconds
 from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore, TakenOver
@@ -94,10 +94,10 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         try:
-            check_choice(service, argument="service", choices=list_service_names())
+            api = get_service(service)
             self.service = service
-            self.flow_id = get_service(service).validate_flow_id(flow_id)
-            self.conn_id = _parse_conn_id(conn_id) or f"{service}_default"
+            self.flow_id = api.validate_flow_id(flow_id)
+            self.conn_id = _parse_conn_id(conn_id) or api.info.default_conn_id
             self.outcomes = _parse_outcomes(outcomes)
             self.poll_interval = _parse_poll_interval(poll_interval)
         except InvalidArgumentError as error:

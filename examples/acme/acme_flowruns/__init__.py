@@ -1,0 +1,1 @@
+"""Flow runs of Acme, an invented service."""

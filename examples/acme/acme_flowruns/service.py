@@ -1,0 +1,112 @@
+"""What Acme's API says: its calls as data, and the functions that read the responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+
+from acme_flowruns.info import ACME
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Request
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.parsing import (
+    parse_id,
+    parse_status,
+    parse_texts,
+    parse_time,
+    parse_word,
+    read_rows,
+    require_id,
+    sort_newest_first,
+    unwrap_object_with_id,
+)
+from airflow_provider_flowruns.services.validation import validate_id
+
+_ID = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
+_STATES = {
+    "QUEUED": (Lifecycle.PENDING, Disposition.NONE),
+    "RUNNING": (Lifecycle.RUNNING, Disposition.NONE),
+    "DONE": (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED),
+    "ERROR": (Lifecycle.NOT_RUNNING, Disposition.FAILED),
+    "STOPPED": (Lifecycle.NOT_RUNNING, Disposition.CANCELED),
+}
+
+
+class AcmeApi(Service):
+    """Acme's API; every method returns a call and sends nothing.
+
+    :param team: the team that owns the flows, None for all teams.
+    """
+
+    info = ACME
+
+    def __init__(self, team: str | None = None) -> None:
+        self._team = team
+
+    @classmethod
+    def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
+        """Return the API as a connection means it."""
+        return cls(options.get("team"))
+
+    @staticmethod
+    def validate_flow_id(value: Any) -> str:
+        """Return a flow's id as text."""
+        return validate_id(value, argument="flow_id", pattern=_ID, example="f7k2")
+
+    @staticmethod
+    def validate_run_id(value: Any) -> str:
+        """Return a run's id as text."""
+        return validate_id(value, argument="run_id", pattern=_ID, example="r81c")
+
+    def get_run(self, run_id: str) -> Call[FlowRun]:
+        """``GET /runs/{id}``: one run."""
+        valid = self.validate_run_id(run_id)
+        request = Request("GET", f"/runs/{valid}", self._query)
+        return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, valid)))
+
+    def list_runs(self, flow_id: str) -> Call[Page[FlowRun]]:
+        """``GET /flows/{id}/runs``: the newest runs of a flow, newest first."""
+        request = Request("GET", f"/flows/{self.validate_flow_id(flow_id)}/runs", self._query)
+        return Call(self.info.name, request, lambda body: Page(_read_runs(body)))
+
+    def check(self) -> CallSequence[str]:
+        """Return the steps that try a connection."""
+        name: str = yield Call(self.info.name, Request("GET", "/me"), lambda body: str(body["name"]))
+        return f"Acme answers; this API key belongs to {name}"
+
+    def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
+        """Return the steps that read a target."""
+        if target.kind is Kind.RUN and target.run_id:
+            return ((yield self.get_run(target.run_id)),)
+        if target.kind is Kind.FLOW_RUNS and target.flow_id:
+            call = self.list_runs(target.flow_id)
+            return read_newest_runs(self.info, call, (yield call))
+        raise InvalidArgumentError("a wait on Acme needs a run_id or a flow_id")
+
+    @property
+    def _query(self) -> tuple[tuple[str, str], ...]:
+        return (("team", self._team),) if self._team else ()
+
+
+def _read_runs(body: Any) -> tuple[FlowRun, ...]:
+    return sort_newest_first(read_rows(body, _read_run, "runs", created="created"))
+
+
+def _read_run(record: Mapping[str, Any]) -> FlowRun:
+    lifecycle, disposition = _STATES.get(parse_word(record.get("state")), (Lifecycle.UNKNOWN, Disposition.NONE))
+    return FlowRun(
+        service=ACME.name,
+        kind=Kind.RUN,
+        run_id=require_id(record, _ID),
+        flow_id=parse_id(record.get("flow")),
+        lifecycle=lifecycle,
+        disposition=disposition,
+        vendor_status=parse_status(record.get("state")),
+        created_at=parse_time(record.get("created")),
+        completed_at=parse_time(record.get("ended")),
+        errors=parse_texts(record.get("error")),
+        raw=record,
+    )
