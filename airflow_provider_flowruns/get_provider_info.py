@@ -40,7 +40,8 @@ def get_provider_info() -> dict[str, object]:
 def build_provider_info(*infos: ServiceInfo, package_name: str, name: str, description: str) -> dict[str, object]:
     """Return the metadata of a package that brings services, for its own ``get_provider_info``.
 
-    :param infos: the entries of its services.
+    The positional arguments are the entries of its services.
+
     :param package_name: name of its distribution.
     :param name: title of the package.
     :param description: what it is for, in a sentence.

@@ -54,11 +54,10 @@ def parse_string_map(where: str, name: str, extra: Mapping[str, Any]) -> dict[st
 
 
 def parse_pair(where: str, extra: Mapping[str, Any], *names: str) -> tuple[str, str]:
-    """Return two texts that must be given together, both empty when neither is.
+    """Return two named texts that must be given together, both empty when neither is.
 
     :param where: names the connection, for messages.
     :param extra: the connection's extra.
-    :param names: names of the two fields.
     :raises ConfigurationError: only one is given, or one is no text.
     """
     first, second = values = [extra.get(name) for name in names]
