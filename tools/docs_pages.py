@@ -22,7 +22,7 @@ REFERENCE = {
     "Exceptions": ["exceptions"],
     "Runs and other records": ["model.runs", "model.targets", "model.calls"],
     "Waiting": ["polling"],
-    "Services": ["services.base", "services.portable", "services.activepieces", "services.tableflow"],
+    "Services": ["services.info", "services.base", "services.portable", "services.activepieces", "services.tableflow"],
     "Sandbox": ["sandbox", "pytest_plugin"],
 }
 
