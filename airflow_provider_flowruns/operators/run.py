@@ -147,7 +147,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         if started is None:
             return
         if not self.cancel_on_kill:
-            self.log.warning("The task was killed; run %s keeps running (cancel_on_kill=False)", started.run_id or "")
+            self.log.warning("The task was killed; %s keeps running (cancel_on_kill=False)", started.label)
             return
         self._cancel(started)
 
@@ -186,7 +186,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         from airflow_provider_flowruns.client.sync import SyncClient
 
         if started.is_joined:
-            self.log.warning("Run %s keeps running: this task joined it and did not start it", started.run_id)
+            self.log.warning("This task joined %s and did not start it, so it is not cancelled", started.label)
             return
         target = started.to_target(self.hook.api.info.name)
         try:
@@ -194,7 +194,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             with SyncClient(limit_timeout(self.hook.settings, KILL_TIMEOUT_SECONDS), ONCE) as client:
                 self.log.info("%s", client.execute(cancel_run(client.settings.service, target)))
         except FlowRunsError as error:
-            self.log.warning("Run %s could not be cancelled and may keep running: %s", started.run_id or "", error)
+            self.log.warning("Could not cancel %s, which may keep running: %s", started.label, error)
 
 
 def _started_run_from(result: WaitResult) -> StartedRun | None:

@@ -52,6 +52,15 @@ class StartedRun:
         at = f" sent at {datetime.fromtimestamp(self.sent_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if self.sent_at else ""
         return f"the start of flow {self.flow_id}{at}"
 
+    @property
+    def label(self) -> str:
+        """The run in words, by its id as far as that is known."""
+        if self.run_id or len(self.candidates) == 1:
+            return f"run {self.run_id or self.candidates[0]}"
+        if self.candidates:
+            return f"one of the runs {', '.join(self.candidates)}"
+        return f"the run of {self}"
+
     def to_target(self, service: str) -> Target:
         """Return what a poll for this run asks for: the run by its id or, until that is certain, by its start.
 

@@ -199,7 +199,7 @@ def test_a_joined_run_is_not_cancelled_when_it_does_not_end_in_time(
     assert sandbox.ledger.count(method="POST", path="/cancel$") == 0
     said = "".join(capfd.readouterr())
     assert f"Joined run {other.id}" in said
-    assert f"Run {other.id} keeps running: this task joined it" in said
+    assert f"This task joined run {other.id} and did not start it, so it is not cancelled" in said
 
 
 @pytest.mark.parametrize(("if_running", "cancels"), [("join", False), ("wait", True)])
