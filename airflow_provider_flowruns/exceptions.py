@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_flowruns.model.errors import (
@@ -21,6 +19,7 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowruns.model.runs import RunSummary
 
 __all__ = [
     "ApiError",
@@ -53,7 +52,7 @@ class FlowRunFailed(AirflowException):
     :param run: the run's summary.
     """
 
-    def __init__(self, message: str, run: dict[str, Any] | None = None) -> None:
+    def __init__(self, message: str, run: RunSummary | None = None) -> None:
         super().__init__(message)
         self.run = run
 
@@ -87,6 +86,6 @@ class FlowRunUnobservable(FlowRunsError):
     :param run: summary of the run when it was last seen, None when it never was.
     """
 
-    def __init__(self, message: str, run: dict[str, Any] | None = None) -> None:
+    def __init__(self, message: str, run: RunSummary | None = None) -> None:
         super().__init__(message)
         self.run = run

@@ -67,17 +67,19 @@ def _build_text_id(number: int) -> str:
     return f"benchmarkrun{number:09d}"
 
 
-def _prepare_own(service: str, kind: str) -> Callable[[str, float], TriggerFactory]:
+def _prepare_own(service: str) -> Callable[[str, float], TriggerFactory]:
     def prepare(key: str, interval: float) -> TriggerFactory:
-        from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+        from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget
+        from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+        from airflow_provider_flowruns.polling.wait_state import WaitConfig
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
         # The first poll of a deferred task is delayed on purpose, which would make the measurement longer.
         FlowRunTrigger.first_wait = (0.0, interval)
         now = time.time()
-        target: dict[str, Any] = {"flow_id" if kind == "flow" else "run_id": key}
-        plan = WaitConfig(service=service, kind=kind, interval=interval, deadline=now + DEADLINE_SECONDS, **target)
-        return partial(FlowRunTrigger, conn_id=CONN_ID, waiter=RunWaiter(plan, now).to_json())
+        target = FlowStatusTarget(service, key) if service == "portable" else RunTarget(service, key)
+        config = WaitConfig(target=target, interval_seconds=interval, deadline_at=now + DEADLINE_SECONDS)
+        return partial(FlowRunTrigger, conn_id=CONN_ID, waiter=RunWaiter(config, now).to_json())
 
     return prepare
 
@@ -191,7 +193,7 @@ _PORTABLE = (
     "airflow-provider-flowruns",
     _build_numeric_id,
     _build_own_connection("portable"),
-    _prepare_own("portable", "flow"),
+    _prepare_own("portable"),
 )
 
 CANDIDATES: dict[str, Candidate] = {
@@ -200,7 +202,7 @@ CANDIDATES: dict[str, Candidate] = {
         "airflow-provider-flowruns",
         _build_text_id,
         _build_own_connection("activepieces", project_id=PROJECT_ID),
-        _prepare_own("activepieces", "run"),
+        _prepare_own("activepieces"),
         _has_own_succeeded,
     ),
     "portable_shared": Candidate(
@@ -212,7 +214,7 @@ CANDIDATES: dict[str, Candidate] = {
         "airflow-provider-flowruns",
         _build_text_id,
         _build_own_connection("tableflow"),
-        _prepare_own("tableflow", "run"),
+        _prepare_own("tableflow"),
         _has_own_succeeded,
     ),
     "dbt": Candidate(

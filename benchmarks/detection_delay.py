@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from statistics import mean, median
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from benchmarks.sections import Bound, Section, build_table
 
 RUN_COUNT = 2_000
@@ -89,7 +91,7 @@ def _measure_adaptive(case: Case, run_count: int) -> tuple[list[float], float]:
 
 
 def _wait_for_one_run(duration: float, durations: RunDurations, rng: random.Random) -> tuple[float, int]:
-    plan = WaitConfig(service="portable", kind="run", run_id="this", interval=INTERVAL_SECONDS, deadline=START + 1e9)
+    plan = WaitConfig(target=RunTarget("portable", "this"), interval_seconds=INTERVAL_SECONDS, deadline_at=START + 1e9)
     waiter = RunWaiter(plan, START)
     waiter.durations = durations
     age, polls = rng.uniform(*FIRST_POLL_SECONDS), 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.
 MAX_ERRORS = 20
@@ -36,13 +36,57 @@ class Disposition(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a record describes, and what a :class:`Target` asks for."""
+    """What a record describes."""
 
     FLOW = "flow"
     WORKFLOW = "workflow"
     RUN = "run"
-    FLOW_RUNS = "flow_runs"
+    #: A run that may be the one of a start, and may be another's.
     STARTED = "started"
+
+
+class RowCounts(TypedDict):
+    """Numbers of rows over all resources of a run."""
+
+    extracted: int
+    analyzed: int
+    loaded: int
+
+
+class ResourceSummary(TypedDict):
+    """One resource of a run in its :class:`RunSummary`, see :class:`ResourceCounts`."""
+
+    name: str
+    extracted: int
+    analyzed: int
+    loaded: int
+    errors: list[str]
+
+
+class RunSummary(TypedDict):
+    """A run as plain JSON: what tasks return and events carry, see :meth:`FlowRun.summary`. Times are ISO-8601 texts.
+
+    The values of ``kind``, ``lifecycle`` and ``disposition`` are those of :class:`Kind`, :class:`Lifecycle` and
+    :class:`Disposition`; ``truncated`` is True when errors or resources were cut.
+    """
+
+    service: str
+    kind: str
+    run_id: str | None
+    flow_id: str | None
+    lifecycle: str
+    disposition: str
+    vendor_status: str
+    attempt: int | None
+    trigger: str | None
+    created_at: str | None
+    started_at: str | None
+    completed_at: str | None
+    rows: RowCounts | None
+    resources: list[ResourceSummary]
+    errors: list[str]
+    url: str | None
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +156,7 @@ class FlowRun:
         """Whether the run is on its way: pending, running or paused."""
         return self.lifecycle in {Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.PAUSED}
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> RunSummary:
         """Return the run as the plain JSON that goes to XCom.
 
         ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors`` and
@@ -138,7 +182,7 @@ class FlowRun:
             "truncated": self._is_truncated(),
         }
 
-    def rows(self) -> dict[str, int] | None:
+    def rows(self) -> RowCounts | None:
         """Return the rows extracted, analyzed and loaded over all resources, None without resources."""
         if not self.resources:
             return None
@@ -170,7 +214,7 @@ def _capped(errors: tuple[str, ...]) -> list[str]:
     return [text[:MAX_ERROR_CHARS] for text in errors[:MAX_ERRORS]] if errors else []
 
 
-def _resource_summary(resource: ResourceCounts) -> dict[str, Any]:
+def _resource_summary(resource: ResourceCounts) -> ResourceSummary:
     return {
         "name": resource.name,
         "extracted": resource.extracted,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.exceptions import FlowRunNotFailed
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.calls import Pages
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.polling.run_waiter import describe
+from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.activepieces import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -60,7 +59,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
         self.activepieces_conn_id = activepieces_conn_id
         check_when_known(run_id, validate_run_id)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> RunSummary:
         """Return the run's summary."""
         with self.hook as hook:
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
@@ -191,7 +190,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
             call = self.hook.api.run_flow(flow_id, payload, query=own)
         else:
             call = self.hook.api.run_flow(flow_id, {**payload, **own})
-        return starter.start(StartedRun(flow_id, asdict(marker)), call)
+        return starter.start(StartedRun(flow_id, marker), call)
 
     def recover_run(self, failed: FlowRun, starter: RunStarter) -> StartedRun | None:
         """Run the failed run again from its failed step, if asked to."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowruns.model.calls import Pages
-    from airflow_provider_flowruns.model.runs import FlowRun
+    from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
 
 #: Bytes of JSON that go to XCom unless ``[flowruns] max_xcom_bytes`` says otherwise.
 DEFAULT_MAX_XCOM_BYTES = 1024 * 1024
@@ -106,7 +106,7 @@ class HistoryOperator(ReadOperator[HookT]):
         :param page_size: runs a page.
         """
 
-    def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
+    def execute(self, context: Context) -> list[RunSummary] | dict[str, Any]:
         """Return the runs' summaries, or what is in the file that was written."""
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
@@ -197,9 +197,9 @@ def _rare_collections() -> Generator[None]:
         gc.set_threshold(youngest, *older)
 
 
-def _fitting_summaries(runs: Iterable[FlowRun]) -> list[dict[str, Any]]:
+def _fitting_summaries(runs: Iterable[FlowRun]) -> list[RunSummary]:
     most_bytes = conf.getint("flowruns", "max_xcom_bytes", fallback=DEFAULT_MAX_XCOM_BYTES)
-    found: list[dict[str, Any]] = []
+    found: list[RunSummary] = []
     size = 2  # the brackets
     for run in runs:
         summary = run.summary()
@@ -220,7 +220,7 @@ def _owner(context: Context) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
 
 
-def _lines(records: list[dict[str, Any]]) -> bytes:
+def _lines(records: list[RunSummary]) -> bytes:
     import msgspec
 
     return msgspec.json.Encoder().encode_lines(records)

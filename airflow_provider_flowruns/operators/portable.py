@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,14 @@ from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTime
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.calls import Pages
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import FlowRun, Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.polling.run_waiter import Outcome, RunWaiter, WaitResult, describe
+from airflow_provider_flowruns.polling.messages import describe
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, validate_flow_id, validate_sort
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
@@ -152,7 +153,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
                 running = next((attempt for attempt in newest if attempt.is_active), None)
                 if running is None:
                     marker = starter.new_marker("", newest[0].run_id if newest else None)
-                    started = starter.start(StartedRun(flow_id, asdict(marker)), self.hook.api.run_flow(flow_id))
+                    started = starter.start(StartedRun(flow_id, marker), self.hook.api.run_flow(flow_id))
                     # The next holder of the lock must see it running; if that takes long, the wait goes on without.
                     self._wait_until_visible(started, starter.store)
                     return started
@@ -161,24 +162,24 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
             self._wait_for_other_run(running)
 
     def resume_after_other_run(
-        self, context: Context, event: Any = None, deadline: float | None = None, limited_by: str = "timeout"
+        self, context: Context, event: Any = None, deadline_at: float | None = None, limited_by: str = "timeout"
     ) -> Any:
         """Start the flow after the run that was in the way has ended.
 
         :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
-        :param deadline: Unix time at which the whole wait ends.
+        :param deadline_at: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
         """
-        if deadline:
-            self.wait_limits = {"deadline": deadline, "limited_by": limited_by}
+        if deadline_at:
+            self.wait_limits = {"deadline_at": deadline_at, "limited_by": limited_by}
         self._require_end(WaitResult.from_dict(event))
         return self.execute(context)
 
     @contextmanager
     def _start_lock(self, flow_id: str) -> Generator[None]:
         """Let one task of this machine at a time start the flow; starts of other machines are told apart by time."""
-        seconds_left = self.wait_limits["deadline"] - self.clock.now()
+        seconds_left = self.wait_limits["deadline_at"] - self.clock.now()
         try:
             with one_at_a_time(self.hook.settings.base_url, flow_id, timeout=seconds_left) as problem:
                 if problem:
@@ -198,9 +199,8 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
 
     def _newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
         # Read as a wait reads them: if the newest attempt cannot be read, nothing may be started.
-        return self.hook.client.execute(
-            self.hook.api.poll(Target("portable", Kind.FLOW_RUNS, flow_id, newest=_NEWEST_ATTEMPTS))
-        )
+        target = NewestRunsTarget("portable", flow_id, _NEWEST_ATTEMPTS)
+        return self.hook.client.execute(self.hook.api.poll(target))
 
     def _wait_until_visible(self, started: StartedRun, store: StartedRunStore) -> None:
         """Wait until the attempt list shows the run, for as long as the lock may be held."""
@@ -210,8 +210,8 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
             seen = self.hook.client.poll(target)
             if isinstance(seen, FlowRunsError) or self.clock.now() >= until:
                 return
-            if seen and target.marker:
-                store.record_runs(target.marker.likeliest(seen))
+            if seen and isinstance(target, StartedRunTarget):
+                store.record_runs(target.marker.most_likely(seen))
                 return
             time.sleep(min(VISIBILITY_POLL_SECONDS, self.poll_interval))
 
@@ -235,8 +235,8 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         if self.if_running == "skip":
             raise AirflowSkipException(reason)
         self.log.info("%s; waiting for it to end before starting another run", reason)
-        target = Target("portable", Kind.RUN, running.flow_id, running.run_id)
-        config = self.build_config(target, interval=self.poll_interval, on_paused="wait", **self.wait_limits)
+        target = RunTarget("portable", str(running.run_id), running.flow_id)
+        config = self.build_config(target, interval_seconds=self.poll_interval, on_paused="wait", **self.wait_limits)
         waiter = RunWaiter(config, self.clock.now())
         if self.deferrable:
             self.hand_over(waiter, "resume_after_other_run", **self.wait_limits)
@@ -283,7 +283,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         self.portable_conn_id = portable_conn_id
         check_when_known(flow_id, validate_flow_id)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> RunSummary:
         """Cancel, and return the flow's status once it is at rest."""
         clock = Clock()
         deadline = clock.now() + self.timeout

@@ -12,8 +12,9 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.exceptions import FlowRunTimeout
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
-from airflow_provider_flowruns.polling.run_waiter import Outcome, WaitResult, describe
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
+from airflow_provider_flowruns.polling.messages import describe
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
@@ -104,14 +105,14 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     def wait_limits(self) -> dict[str, Any]:
         """Fields of a ``WaitConfig``: when the whole wait, which begins with their first use, ends, and why."""
         began = self.clock.now()
-        deadline, limited_by = self.ends_at(began, began)
-        return {"deadline": deadline, "limited_by": limited_by}
+        deadline_at, limited_by = self.ends_at(began, began)
+        return {"deadline_at": deadline_at, "limited_by": limited_by}
 
     def execute(self, context: Context) -> Any:
         """Start the run, or find the one that an earlier try started, and wait for it; see the class."""
         store = self._store = StartedRunStore(context)
         starter = RunStarter(self, store, context)
-        finder = RunFinder(self, store, interval=self.poll_interval, **self.wait_limits)
+        finder = RunFinder(self, store, interval_seconds=self.poll_interval, **self.wait_limits)
         with self.hook:
             started = self._find_or_recover(finder, starter) or self.start_run(starter)
             waiter = finder.new_waiter(started)
@@ -126,7 +127,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
 
     def execute_complete(
         self, context: Context, event: Any = None, started_run: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    ) -> RunSummary:
         """Return the run's summary if the trigger reports success; anything else fails.
 
         :param context: Airflow's context of the task.
@@ -164,17 +165,17 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         self.log.info("Waiting for the run that an earlier try started: %s", states or started)
         return started
 
-    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> dict[str, Any]:
+    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> RunSummary:
         if isinstance(seen, WaitResult):
             return self._deliver_result(seen, context)
         return self._save_delivered(self.result(seen.summary(), context))
 
-    def _deliver_result(self, result: WaitResult, context: Context) -> dict[str, Any]:
+    def _deliver_result(self, result: WaitResult, context: Context) -> RunSummary:
         if result.outcome is Outcome.TIMED_OUT and self.cancel_on_timeout and self._store and self._store.current:
             self._cancel(self._store.current)
         return self._save_delivered(self.result_or_raise(result, context, timeout_error=FlowRunTimeout))
 
-    def _save_delivered(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def _save_delivered(self, summary: RunSummary) -> RunSummary:
         if self._store:
             self._store.save_delivered()
         return summary

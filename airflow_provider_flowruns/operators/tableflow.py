@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.calls import Pages, Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Flow, FlowRun
+from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.files import (
     Paths,
@@ -62,7 +61,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(run_id, validate_run_id)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> RunSummary:
         """Return the run's summary."""
         with self.hook as hook:
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
@@ -191,7 +190,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         if self.name:
             texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
-        return starter.start(StartedRun(flow_id, asdict(marker)), call)
+        return starter.start(StartedRun(flow_id, marker), call)
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}

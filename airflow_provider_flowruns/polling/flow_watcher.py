@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from airflow_provider_flowruns.model.errors import FlowRunsError, NotFoundError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
-from airflow_provider_flowruns.polling.run_waiter import HEARTBEAT, MAX_AHEAD_SECONDS, LogMessage
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
+from airflow_provider_flowruns.polling.run_waiter import MAX_AHEAD_SECONDS
 
 SCHEMA = 1
 #: So many of the newest runs are read; more when all of those are new, to find the ones in between.
@@ -41,7 +42,7 @@ class CompletedRuns:
     :param runs: summaries of the runs whose ends are to be delivered, in the order of their ends.
     """
 
-    runs: tuple[dict[str, Any], ...]
+    runs: tuple[RunSummary, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class _Cursor:
     #: Unix time on the service's clock: what had ended by then, and is not known otherwise, is no news.
     high_water_mark: float = 0.0
     #: Run id to the summary of a run whose end was not delivered yet, in the order of the ends.
-    undelivered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    undelivered: dict[str, RunSummary] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
@@ -158,8 +159,8 @@ class FlowWatcher:
     def target(self) -> Target:
         """What to look at next: the flow's newest runs, or a run that was going and is not among them any more."""
         if self._lost:
-            return Target(self._service, Kind.RUN, self._flow_id, self._lost[0])
-        return Target(self._service, Kind.FLOW_RUNS, self._flow_id, newest=PAGE_SIZES[self._depth])
+            return RunTarget(self._service, self._lost[0], self._flow_id)
+        return NewestRunsTarget(self._service, self._flow_id, PAGE_SIZES[self._depth])
 
     @property
     def sleep(self) -> float:
@@ -170,13 +171,13 @@ class FlowWatcher:
         """Return the cursor as JSON text; None before the first look."""
         return self._cursor.to_json() if self._cursor else None
 
-    def mark_delivered(self, runs: Iterable[Mapping[str, Any]]) -> None:
+    def mark_delivered(self, runs: Iterable[RunSummary]) -> None:
         """Take it that the ends of some runs have arrived; the others are part of the next verdict again.
 
         :param runs: summaries from a verdict.
         """
         for run in runs:
-            if self._cursor:
+            if self._cursor and run["run_id"]:
                 self._cursor.undelivered.pop(run["run_id"], None)
 
     def step(self, seen: Sequence[FlowRun] | FlowRunsError, now: float) -> FlowWatcherStep:
@@ -249,7 +250,7 @@ class FlowWatcher:
             self._cursor.going[run_id] = None
         wait = self._interval if error.transient else max(self._interval, PERMANENT_ERROR_INTERVAL_SECONDS)
         key = type(error).__name__
-        if key == self._told_key and now - self._told_at < HEARTBEAT:
+        if key == self._told_key and now - self._told_at < HEARTBEAT_INTERVAL_SECONDS:
             return FlowWatcherStep(wait)
         self._told_key, self._told_at = key, now
         text = f"flow {self._flow_id} cannot be looked at, trying again every {wait:.0f} s: {error}"

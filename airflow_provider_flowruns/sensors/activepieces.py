@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.activepieces import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
@@ -35,7 +34,7 @@ class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
 
     def target(self) -> Target:
         """Return the run."""
-        return Target("activepieces", Kind.RUN, run_id=validate_run_id(self.run_id))
+        return RunTarget("activepieces", validate_run_id(self.run_id))
 
 
 class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
@@ -61,4 +60,4 @@ class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
-        return Target("activepieces", Kind.FLOW_RUNS, flow_id=validate_flow_id(self.flow_id))
+        return NewestRunsTarget("activepieces", validate_flow_id(self.flow_id))

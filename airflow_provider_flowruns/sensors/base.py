@@ -12,8 +12,10 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnVa
 
 from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
 from airflow_provider_flowruns.compat.versions import get_due_time, get_first_poke_time, is_mapped
+from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import Target
-from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitResult
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitResult
 from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import validate_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
@@ -115,7 +117,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             result = self._look_for_verdict(self._watch, context)
         return self._settle(result, context) if result else self.hand_over(self._watch)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> RunSummary:
         """Settle what the trigger saw; anything but a verdict that says success fails.
 
         :param context: Airflow's context of the task.
@@ -144,17 +146,17 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         guards = saved.get("guards") or (self._guard("completed_after"), self._guard("started_after"))
         completed_after, started_after = guards
         began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began or self.clock.now()
-        deadline, limited_by = self.ends_at(began, began)
+        deadline_at, limited_by = self.ends_at(began, began)
         config = self.build_config(
             target,
-            deadline=deadline,
+            deadline_at=deadline_at,
             limited_by=limited_by,
-            interval=self.poke_interval,
-            completed_after=completed_after,
-            started_after=started_after,
-            keep_waiting=self.silent_fail,
-            backoff=self.exponential_backoff,
-            longest_interval=self.max_wait.total_seconds() if self.max_wait else None,
+            interval_seconds=self.poke_interval,
+            completed_after_at=completed_after,
+            started_after_at=started_after,
+            can_fail=not self.silent_fail,
+            is_backing_off=self.exponential_backoff,
+            max_interval_seconds=self.max_wait.total_seconds() if self.max_wait else None,
         )
         waiter = RunWaiter(config, began)
         self._keep(waiter, context)
@@ -201,7 +203,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             state = {
                 "generation": get_generation(context),
                 "try_number": context["ti"].try_number,
-                "guards": [config.completed_after, config.started_after],
+                "guards": [config.completed_after_at, config.started_after_at],
                 "waiter": waiter.to_json(),
             }
             TaskState(context, _STATE_KEY).save_if_possible(state, self.log)
@@ -221,12 +223,12 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             wait = max(wait, min(self.poke_interval, left), self.min_reschedule_seconds)
         return wait
 
-    def _settle(self, result: WaitResult, context: Context) -> dict[str, Any]:
+    def _settle(self, result: WaitResult, context: Context) -> RunSummary:
         summary = self.result_or_raise(result, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
         self._warn_if_old(summary, result.vendor_offset, context)
         return summary
 
-    def _warn_if_old(self, run: dict[str, Any], vendor_offset: float, context: Context) -> None:
+    def _warn_if_old(self, run: RunSummary, vendor_offset: float, context: Context) -> None:
         ended, due = parse_time(run["completed_at"]), get_due_time(context)
         if not self.takes_guard or self.is_guarded or ended is None or due is None:
             return

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import (
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
 from airflow_provider_flowruns.services.portable import validate_flow_id, validate_run_id, validate_workflow_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
@@ -36,8 +41,8 @@ class PortableFlowSensor(FlowSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the flow's status or, with a guard, its newest attempts."""
-        kind = Kind.FLOW_RUNS if self.is_guarded else Kind.FLOW
-        return Target("portable", kind, flow_id=validate_flow_id(self.flow_id))
+        flow_id = validate_flow_id(self.flow_id)
+        return NewestRunsTarget("portable", flow_id) if self.is_guarded else FlowStatusTarget("portable", flow_id)
 
 
 class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
@@ -70,7 +75,7 @@ class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the run attempt."""
-        return Target("portable", Kind.RUN, validate_flow_id(self.flow_id), validate_run_id(self.run_id))
+        return RunTarget("portable", validate_run_id(self.run_id), validate_flow_id(self.flow_id))
 
 
 class PortableWorkflowSensor(FreshSensor[PortableHook]):
@@ -96,4 +101,4 @@ class PortableWorkflowSensor(FreshSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the workflow's status."""
-        return Target("portable", Kind.WORKFLOW, flow_id=validate_workflow_id(self.workflow_id))
+        return WorkflowStatusTarget("portable", validate_workflow_id(self.workflow_id))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.tableflow import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
@@ -33,7 +32,7 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
 
     def target(self) -> Target:
         """Return the run."""
-        return Target("tableflow", Kind.RUN, run_id=validate_run_id(self.run_id))
+        return RunTarget("tableflow", validate_run_id(self.run_id))
 
 
 class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
@@ -59,4 +58,4 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
-        return Target("tableflow", Kind.FLOW_RUNS, flow_id=validate_flow_id(self.flow_id))
+        return NewestRunsTarget("tableflow", validate_flow_id(self.flow_id))

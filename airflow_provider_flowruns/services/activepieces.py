@@ -15,7 +15,7 @@ from airflow_provider_flowruns.model.errors import (
     InvalidArgumentError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
@@ -289,37 +289,41 @@ class ActivepiecesApi(Service):
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
-        if target.kind is Kind.RUN and target.run_id:
-            return ((yield self.get_flow_run(target.run_id)),)
-        if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            call = self.list_flow_runs(flow_id=target.flow_id, limit=target.newest or _NEWEST).first
-            page: Page[FlowRun] = yield call
-            if not page.items:
-                # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
-                yield self.get_flow(target.flow_id)
-            return read_newest_runs(self.info, call, page)
-        if target.kind is Kind.STARTED and target.flow_id and target.marker:
-            found, _ = yield from self._starts.find(target.flow_id, (target.marker,))
-            return found[target.marker]
-        raise InvalidArgumentError("a wait on Activepieces needs a run_id or a flow_id")
+        match target:
+            case RunTarget():
+                return ((yield self.get_flow_run(target.run_id)),)
+            case NewestRunsTarget():
+                call = self.list_flow_runs(flow_id=target.flow_id, limit=target.max_runs or _NEWEST).first
+                page: Page[FlowRun] = yield call
+                if not page.items:
+                    # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
+                    yield self.get_flow(target.flow_id)
+                return read_newest_runs(self.info, call, page)
+            case StartedRunTarget():
+                found, _ = yield from self._starts.find(target.flow_id, (target.marker,))
+                return found[target.marker]
+        raise InvalidArgumentError(f"Activepieces has no {target} to wait for: it shows runs, and the runs of a flow")
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
         """Return the same for all targets that are one run, and for all starts of one flow."""
-        if target.kind is Kind.STARTED:
-            return Kind.STARTED, target.flow_id
-        return Kind.RUN if target.kind is Kind.RUN else None
+        match target:
+            case StartedRunTarget():
+                return StartedRunTarget, target.flow_id
+            case RunTarget():
+                return RunTarget
+        return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read runs by their ids, in one request, or find the runs of one flow's starts."""
-        if targets[0].kind is Kind.STARTED:
-            markers = {target: target.marker for target in targets if target.marker}
-            runs_by_mark, listed = yield from self._starts.find(str(targets[0].flow_id), tuple(markers.values()))
-            return BatchResult({target: runs_by_mark[marker] for target, marker in markers.items()}, listed)
-        seen: BatchResult = yield self.get_flow_runs([str(target.run_id) for target in targets])
-        by_id: dict[str | None, FlowRun] = {run.run_id: run for run in seen.runs}
-        found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
-        return replace(seen, found=found)
+        if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
+            markers = tuple(start.marker for start in starts)
+            runs_by_marker, listed = yield from self._starts.find(starts[0].flow_id, markers)
+            return BatchResult({start: runs_by_marker[start.marker] for start in starts}, listed)
+        wanted = [target for target in targets if isinstance(target, RunTarget)]
+        result: BatchResult = yield self.get_flow_runs([target.run_id for target in wanted])
+        by_id = {run.run_id: run for run in result.runs}
+        return replace(result, found={target: (by_id[target.run_id],) for target in wanted if target.run_id in by_id})
 
     def _list_newest(
         self, flow_id: str, after: datetime | None, before: datetime | None, limit: int

@@ -74,7 +74,7 @@ class StartFinder:
         self, flow_id: str, markers: Sequence[StartMarker], runs: dict[str, FlowRun]
     ) -> CallSequence[dict[StartMarker, tuple[FlowRun, ...]]]:
         spans = AT_ONCE_SECONDS, QUEUED_SECONDS
-        if any(marker.by_interval for marker in markers):
+        if any(marker.can_match_by_time for marker in markers):
             spans = QUEUED_SECONDS, QUEUED_LONG_SECONDS
         found: dict[StartMarker, tuple[FlowRun, ...]] = {}
         for late_by in spans if _interval(markers) else spans[:1]:
@@ -172,7 +172,7 @@ class _Listed:
         if self._may_be_among(self._queued, marker):
             is_one_of_few = len(self._queued) <= FEW_RUNS
             return (_possible_run(flow_id, Lifecycle.PENDING if is_one_of_few else Lifecycle.UNKNOWN),)
-        if not marker.by_interval:
+        if not marker.can_match_by_time:
             return ()
         possible = self._newer_than(marker, self._without_call)
         return tuple(replace(run, kind=Kind.STARTED) for run in possible if marker.allows(run, QUEUED_SECONDS))
@@ -198,9 +198,9 @@ def _value_of(marker: StartMarker) -> str:
 
 def _close_together(markers: Sequence[StartMarker]) -> list[list[StartMarker]]:
     groups: list[list[StartMarker]] = []
-    for marker in sorted(markers, key=lambda marker: marker.since or 0.0):
-        previous = groups[-1][-1].since if groups else None
-        if not groups or (marker.since or 0.0) - (previous or 0.0) > FAR_APART_SECONDS:
+    for marker in sorted(markers, key=lambda marker: marker.not_before_at or 0.0):
+        previous = groups[-1][-1].not_before_at if groups else None
+        if not groups or (marker.not_before_at or 0.0) - (previous or 0.0) > FAR_APART_SECONDS:
             groups.append([])
         groups[-1].append(marker)
     return groups

@@ -6,9 +6,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response, Rows
-from airflow_provider_flowruns.model.errors import UnexpectedResponseError
+from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
-from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import parse_text
 
@@ -92,20 +92,21 @@ def cancel_run(service: Service, target: Target) -> CallSequence[str]:
     :param service: the service.
     :param target: what the wait is for.
     """
-    run_id = target.run_id
-    if run_id is None:
-        found = yield from service.poll(target)
-        possible = [run for run in (target.marker.likeliest(found) if target.marker else found) if run.run_id]
-        if len(possible) > 1 or any(run.kind is Kind.STARTED for run in possible):
-            ids = ", ".join(str(run.run_id) for run in possible)
-            return (
-                f"nothing was cancelled: it is not certain that this task started run {ids} of flow {target.flow_id}, "
-                "and it may be somebody else's; cancel the right one in the service"
-            )
-        run_id = possible[0].run_id if possible else None
-    if run_id is None:
+    if isinstance(target, RunTarget):
+        return (yield from service.cancel(target.flow_id or "", target.run_id))
+    if not isinstance(target, StartedRunTarget):
+        raise InvalidArgumentError(f"{target} is no single run, so it cannot be cancelled")
+    found = yield from service.poll(target)
+    possible = [run for run in target.marker.most_likely(found) if run.run_id]
+    if len(possible) > 1 or any(run.kind is Kind.STARTED for run in possible):
+        ids = ", ".join(str(run.run_id) for run in possible)
+        return (
+            f"nothing was cancelled: it is not certain that this task started run {ids} of flow {target.flow_id}, "
+            "and it may be somebody else's; cancel the right one in the service"
+        )
+    if not possible:
         return "the run that was started has no id yet, so it cannot be cancelled; it may go on"
-    return (yield from service.cancel(target.flow_id or "", run_id))
+    return (yield from service.cancel(target.flow_id, str(possible[0].run_id)))
 
 
 def read_newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:

@@ -16,7 +16,16 @@ from airflow_provider_flowruns.model.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, ResourceCounts
-from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.model.targets import (
+    BatchResult,
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -142,32 +151,37 @@ class PortableApi(Service):
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
-        if target.kind is Kind.FLOW:
-            return ((yield self.get_flow_status(_required(target.flow_id))),)
-        if target.kind is Kind.WORKFLOW:
-            return ((yield self.get_workflow_status(_required(target.flow_id))),)
-        if target.kind is Kind.FLOW_RUNS:
-            limit = target.newest or _NEWEST
-            call = self.get_run_attempts(_required(target.flow_id), limit=limit).first
-            return read_newest_runs(self.info, call, (yield call))
-        if target.kind is Kind.STARTED and target.marker:
-            return (yield from self._find_started(target))
-        return (yield from self._find_attempt(_required(target.flow_id), _required(target.run_id)))
+        match target:
+            case FlowStatusTarget():
+                return ((yield self.get_flow_status(target.flow_id)),)
+            case WorkflowStatusTarget():
+                return ((yield self.get_workflow_status(target.workflow_id)),)
+            case NewestRunsTarget():
+                call = self.get_run_attempts(target.flow_id, limit=target.max_runs or _NEWEST).first
+                return read_newest_runs(self.info, call, (yield call))
+            case StartedRunTarget():
+                return (yield from self._find_started(target))
+            case RunTarget() if target.flow_id is not None:
+                return (yield from self._find_attempt(target.flow_id, target.run_id))
+        raise InvalidArgumentError("a wait for a run of Portable needs the run's flow_id")
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
         """Return the flow whose attempts the target is looked for among."""
-        among_attempts = target.kind in {Kind.RUN, Kind.FLOW_RUNS, Kind.STARTED} and target.newest is None
-        return target.flow_id if among_attempts else None
+        match target:
+            case RunTarget() | StartedRunTarget() | NewestRunsTarget(max_runs=None):
+                return target.flow_id
+        return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read one flow's attempts until all runs and starts that are due are found."""
-        missing = {target.run_id: target for target in targets if target.kind is Kind.RUN}
-        starts = {target: target.marker for target in targets if target.kind is Kind.STARTED and target.marker}
-        due_ids = {target.run_id for target in targets[:required_count]}
-        due_marks = [starts[target] for target in targets[:required_count] if target in starts]
+        missing: dict[str | None, RunTarget] = {one.run_id: one for one in targets if isinstance(one, RunTarget)}
+        starts = {one: one.marker for one in targets if isinstance(one, StartedRunTarget)}
+        required = targets[:required_count]
+        required_ids = {one.run_id for one in required if isinstance(one, RunTarget)}
+        required_markers = [one.marker for one in required if isinstance(one, StartedRunTarget)]
         size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _NEWEST
-        call: Call[Page[FlowRun]] | None = self.get_run_attempts(_required(targets[0].flow_id), limit=size).first
+        call: Call[Page[FlowRun]] | None = self.get_run_attempts(str(self.batch_key(targets[0])), limit=size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
         read: dict[str | None, FlowRun] = {}
         pages = 0
@@ -180,8 +194,8 @@ class PortableApi(Service):
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
             moved = len(read) > known  # a server that ignores the offset has no last page
-            is_short = pages < _MAX_PAGES_OF_START and any(marker.after_run_id not in read for marker in due_marks)
-            call = page.next if moved and (is_short or not due_ids.isdisjoint(missing)) else None
+            is_short = pages < _MAX_PAGES_OF_START and any(one.after_run_id not in read for one in required_markers)
+            call = page.next if moved and (is_short or not required_ids.isdisjoint(missing)) else None
         attempts = tuple(read.values())
         found |= {target: _runs_of_start(attempts, marker) for target, marker in starts.items()}
         return BatchResult(found, attempts)
@@ -193,9 +207,9 @@ class PortableApi(Service):
             newest = read_newest_runs(self.info, call, page)[:_NEWEST]
         except UnexpectedResponseError:  # those who wait for the newest one hear of it when they are looked at alone
             return {}
-        return {target: newest for target in targets if target.kind is Kind.FLOW_RUNS}
+        return {target: newest for target in targets if isinstance(target, NewestRunsTarget)}
 
-    def _find_started(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
+    def _find_started(self, target: StartedRunTarget) -> CallSequence[tuple[FlowRun, ...]]:
         sighting = yield from self.poll_batch((target,), 1, MAX_LIMIT)
         return sighting.found[target]
 
@@ -300,12 +314,6 @@ def _runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[Fl
     """
     newer = takewhile(lambda run: run.run_id != marker.after_run_id, attempts)
     return tuple(run for run in newer if run.trigger == "API" and marker.allows(run))
-
-
-def _required(value: str | None) -> str:
-    if value is None:
-        raise InvalidArgumentError("this wait on Portable needs a flow_id (and a run_id for a single run)")
-    return value
 
 
 def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:

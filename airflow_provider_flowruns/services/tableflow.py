@@ -12,7 +12,14 @@ from airflow_provider_flowruns.model.errors import (
     InvalidArgumentError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.model.targets import (
+    BatchResult,
+    NewestRunsTarget,
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+)
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -118,37 +125,42 @@ class TableFlowApi(Service):
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
-        if target.kind is Kind.RUN and target.run_id:
-            return ((yield self.get_flow_run(target.run_id)),)
-        if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            limit = target.newest or _NEWEST
-            call = self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
-            page: Page[FlowRun] = yield call
-            if page.items:
-                return read_newest_runs(self.info, call, page)
-            # The flow has no runs, or does not exist, or this server does not know the filter: here it must say which.
-            whole = self.list_runs_of_flow(target.flow_id)
-            return read_newest_runs(self.info, whole, Page((yield whole)))[:limit]
-        if target.kind is Kind.STARTED and target.flow_id and target.marker:
-            found, _ = yield from self._find_started(target.flow_id, (target.marker,))
-            return found[target.marker]
-        raise InvalidArgumentError("a wait on TableFlow needs a run_id or a flow_id")
+        match target:
+            case RunTarget():
+                return ((yield self.get_flow_run(target.run_id)),)
+            case NewestRunsTarget():
+                limit = target.max_runs or _NEWEST
+                call = self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
+                page: Page[FlowRun] = yield call
+                if page.items:
+                    return read_newest_runs(self.info, call, page)
+                # The flow has no runs, or does not exist, or this server ignores the filter: here it must say which.
+                whole = self.list_runs_of_flow(target.flow_id)
+                return read_newest_runs(self.info, whole, Page((yield whole)))[:limit]
+            case StartedRunTarget():
+                found, _ = yield from self._find_started(target.flow_id, (target.marker,))
+                return found[target.marker]
+        raise InvalidArgumentError(f"TableFlow has no {target} to wait for: it shows runs, and the runs of a flow")
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
         """Return the same for all targets that are one run, and for all starts of one flow."""
-        if target.kind is Kind.STARTED:
-            return Kind.STARTED, target.flow_id
-        return Kind.RUN if target.kind is Kind.RUN else None
+        match target:
+            case StartedRunTarget():
+                return StartedRunTarget, target.flow_id
+            case RunTarget():
+                return RunTarget
+        return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
-        if targets[0].kind is Kind.STARTED:
-            markers = {target: target.marker for target in targets if target.marker}
-            runs_by_mark, runs = yield from self._find_started(str(targets[0].flow_id), tuple(markers.values()))
-            return BatchResult({target: runs_by_mark[marker] for target, marker in markers.items()}, runs)
-        missing = {target.run_id for target in targets[:required_count]}
-        wanted = {target.run_id for target in targets}
+        if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
+            markers = tuple(start.marker for start in starts)
+            runs_by_marker, runs = yield from self._find_started(starts[0].flow_id, markers)
+            return BatchResult({start: runs_by_marker[start.marker] for start in starts}, runs)
+        run_targets = [target for target in targets if isinstance(target, RunTarget)]
+        missing: set[str | None] = {target.run_id for target in run_targets[:required_count]}
+        wanted = {target.run_id for target in run_targets}
         by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
         call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(max_runs, DEFAULT_LIMIT)).first
@@ -157,9 +169,11 @@ class TableFlowApi(Service):
             read += page.items
             here = {run.run_id: run for run in page.items if run.run_id in wanted}
             missing -= here.keys()
-            by_id |= here
+            by_id.update(here)
             call = page.next if len(missing) > 1 and len(here) > 1 else None
-        found = {target: (by_id[target.run_id],) for target in targets if target.run_id in by_id}
+        found: dict[Target, tuple[FlowRun, ...]] = {
+            target: (by_id[target.run_id],) for target in run_targets if target.run_id in by_id
+        }
         return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0)
 
     def _find_started(
@@ -251,9 +265,9 @@ def _is_started_by(marker: StartMarker, run: FlowRun) -> bool:
 
 
 def _runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
-    """Return the runs that hold the start's value; with ``by_interval`` else those without metadata, by their time."""
+    """Return the runs that hold the start's value; else, if the marker says so, those created in time without any."""
     own = tuple(run for run in runs if _is_started_by(marker, run))
-    if own or not marker.by_interval:
+    if own or not marker.can_match_by_time:
         return own
     return tuple(
         replace(run, kind=Kind.STARTED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
@@ -12,9 +11,10 @@ from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.model.errors import AuthenticationError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
-from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitConfig, WaitResult
+from airflow_provider_flowruns.model.runs import RunSummary
+from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
 from airflow_provider_flowruns.tasks.outlets import emit_asset_events
 
@@ -54,7 +54,7 @@ class RunTask(ServiceTask[HookT]):
     outlets: list[Any]
     log: Any
 
-    _run: dict[str, Any] | None = None
+    _run: RunSummary | None = None
     _shown: str | None = None
     #: Whether this try had a process before this one.
     _is_resumed = False
@@ -69,7 +69,7 @@ class RunTask(ServiceTask[HookT]):
         self._is_resumed = True
         return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
-    def record_run(self, run: dict[str, Any], context: Context) -> None:
+    def record_run(self, run: RunSummary, context: Context) -> None:
         """Remember how the run stands, and show its address as soon as it is known.
 
         :param run: the run's summary.
@@ -84,7 +84,7 @@ class RunTask(ServiceTask[HookT]):
             except Exception as error:  # a button is not worth a task; Airflow pushes it when this process ends
                 self.log.warning("Could not push the run's address yet: %s", error)
 
-    def result(self, run: dict[str, Any], context: Context) -> dict[str, Any]:
+    def result(self, run: RunSummary, context: Context) -> RunSummary:
         """Return a run's summary as the task's result, after telling it to the task's outlets.
 
         :param run: the run's summary.
@@ -130,32 +130,29 @@ class WaitingTask(RunTask[HookT]):
         by_execution = task_began + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
         return min((by_timeout, "timeout"), (by_execution, "execution_timeout"))
 
-    def build_config(self, target: Target, *, deadline: float, interval: float, **more: Any) -> WaitConfig:
-        """Return the plan of a wait for a target with this task's arguments.
+    def build_config(self, target: Target, *, deadline_at: float, interval_seconds: float, **more: Any) -> WaitConfig:
+        """Return the config of a wait for a target, with this task's arguments.
 
-        Further keyword arguments replace fields of the plan.
+        Further keyword arguments replace fields of the config.
 
-        :param target: what to look at.
-        :param deadline: Unix time at which the wait ends.
-        :param interval: seconds between two looks.
+        :param target: what to poll.
+        :param deadline_at: Unix time at which the wait ends.
+        :param interval_seconds: maximum time between two polls.
         """
         info = self.hook.api.info
+        is_run = isinstance(target, RunTarget | StartedRunTarget)
         arguments: dict[str, Any] = {
-            "service": target.service,
-            "kind": str(target.kind),
-            "flow_id": target.flow_id,
-            "run_id": target.run_id,
-            "marker": asdict(target.marker) if target.marker else None,
-            "appear_within": info.appear_within if target.marker else None,
-            "error_budget": self.error_budget,
+            "error_budget_seconds": self.error_budget,
             "on_paused": self.on_paused,
             "on_canceled": self.on_canceled,
-            "recovery_grace": self.recovery_grace,
-            "gone_grace": self.gone_grace,
+            "recovery_grace_seconds": self.recovery_grace,
+            "gone_grace_seconds": self.gone_grace,
             # Only a run can be too new to be known; a flow's or a project's id is right or wrong.
-            "not_found_grace": info.not_found_grace if target.kind in {Kind.RUN, Kind.STARTED} else 0.0,
+            "not_found_grace_seconds": info.not_found_grace if is_run else 0.0,
         }
-        return WaitConfig(deadline=deadline, interval=interval, **{**arguments, **more})
+        return WaitConfig(
+            target=target, deadline_at=deadline_at, interval_seconds=interval_seconds, **{**arguments, **more}
+        )
 
     def poll(self, waiter: RunWaiter) -> NextAction:
         """Look at a wait's target once, and tell what is new.
@@ -186,16 +183,16 @@ class WaitingTask(RunTask[HookT]):
         """
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
-        left = max(0.0, waiter.config.deadline - self.clock.now())
+        left = max(0.0, waiter.config.deadline_at - self.clock.now())
         self.defer(
             trigger=FlowRunTrigger(conn_id=self.conn_id, waiter=waiter.to_json(), cancel_on_kill=cancel_on_kill),
             method_name=method_name,
             kwargs=kwargs,
             # Only a net: the trigger knows the deadline, and this one would skip its last look and the cancel.
-            timeout=timedelta(seconds=left + 2 * waiter.config.interval + 60),
+            timeout=timedelta(seconds=left + 2 * waiter.config.interval_seconds + 60),
         )
 
-    def result_or_raise(self, wait_result: WaitResult, context: Context, **meaning: Any) -> dict[str, Any]:
+    def result_or_raise(self, wait_result: WaitResult, context: Context, **meaning: Any) -> RunSummary:
         """Return the run's summary if the wait succeeded, else raise; see :func:`tasks.outcomes.result_or_raise`.
 
         :param wait_result: how the wait ended.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_flowruns.model.runs import RunSummary
+
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 RUN_FACET = "flowruns_run"
 
 
-def build_lineage(run: dict[str, Any]) -> OperatorLineage[Any, Any]:
+def build_lineage(run: RunSummary) -> OperatorLineage[Any, Any]:
     """Return a run's lineage.
 
     Run facets: ``externalQuery`` (which run, of which service), ``flowruns_run`` (how it stands) and, with errors,
@@ -48,7 +50,7 @@ def build_lineage(run: dict[str, Any]) -> OperatorLineage[Any, Any]:
     return OperatorLineage(outputs=outputs, run_facets=facets)
 
 
-def _source(run: dict[str, Any]) -> str:
+def _source(run: RunSummary) -> str:
     """Return the service and, as far as it is known, its address: what run and flow ids are unique in."""
     host = urlsplit(run["url"] or "").netloc
     return f"{run['service']}://{host}" if host else str(run["service"])

@@ -8,6 +8,7 @@ import attr
 from airflow.providers.common.compat.openlineage.facet import RunFacet
 
 from airflow_provider_flowruns import __version__
+from airflow_provider_flowruns.model.runs import RunSummary
 
 #: The facet's JSON schema, a file next to this one.
 SCHEMA_FILE = "FlowRunRunFacet.json"
@@ -35,13 +36,15 @@ class FlowRunRunFacet(RunFacet):
     url: str | None
 
     @classmethod
-    def of(cls, run: dict[str, Any]) -> FlowRunRunFacet:
+    def of(cls, run: RunSummary) -> FlowRunRunFacet:
         """Return a run's facet.
 
         :param run: the run's summary.
         """
         inherited = {field.name for field in attr.fields(RunFacet)}
-        return cls(**{field.name: run[field.name] for field in attr.fields(cls) if field.name not in inherited})
+        names = {field.name for field in attr.fields(cls)} - inherited
+        values: dict[str, Any] = {name: value for name, value in run.items() if name in names}
+        return cls(**values)
 
     @staticmethod
     def _get_schema() -> str:

@@ -10,7 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSki
 
 from airflow_provider_flowruns.exceptions import FlowRunCanceled, FlowRunFailed, FlowRunUnobservable
 from airflow_provider_flowruns.model.errors import from_record
-from airflow_provider_flowruns.polling.run_waiter import LogMessage, Outcome, WaitResult
+from airflow_provider_flowruns.model.runs import RunSummary
+from airflow_provider_flowruns.polling.messages import LogMessage
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 
 #: What a run came to, as opposed to not being able to look: only this is softened by ``soft_fail``.
 _SOFT = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
@@ -52,7 +54,7 @@ def result_or_raise(
     soft_fail: bool = False,
     never_fail: bool = False,
     timeout_error: type[Exception] = AirflowSensorTimeout,
-) -> dict[str, Any]:
+) -> RunSummary:
     """Return the run's summary if the wait succeeded, and only then.
 
     :param result: the end of the wait.

@@ -8,12 +8,13 @@ from typing import Any
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_flowruns.compat.versions import ASSET_REFERENCES, build_alias_extra
+from airflow_provider_flowruns.model.runs import RunSummary
 
 #: What an event's ``extra`` takes from a run's summary; every key is always there.
 FACTS = ("service", "flow_id", "run_id", "url", "disposition", "rows", "started_at", "completed_at")
 
 
-def emit_asset_events(outlets: Iterable[Any], run: dict[str, Any], context: Any) -> None:
+def emit_asset_events(outlets: Iterable[Any], run: RunSummary, context: Any) -> None:
     """Put the run into the ``extra`` of the events that Airflow emits for a task's outlets when the task succeeds.
 
     An alias stands for whatever is found out at run time: it gets an event of the flow's own asset,
@@ -27,7 +28,7 @@ def emit_asset_events(outlets: Iterable[Any], run: dict[str, Any], context: Any)
     events = context.get("outlet_events")
     if events is None:
         return
-    facts = {name: run[name] for name in FACTS}
+    facts = {name: value for name, value in run.items() if name in FACTS}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
             if run["flow_id"]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowruns.model.targets import StartedRunTarget
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowruns.model.runs import FlowRun
-    from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitResult
+    from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
+    from airflow_provider_flowruns.polling.wait_state import WaitResult
     from airflow_provider_flowruns.tasks.base import WaitingTask
     from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 
@@ -75,14 +78,14 @@ class WorkerWait:
             time.sleep(min(action.wait, left) if started.is_accepted else action.wait)
 
     def _delay_first_poll(self) -> None:
-        marker = self._waiter.target.marker
-        if marker and marker.correlation_key:
-            time.sleep(min(FIRST_POLL_DELAY_SECONDS, self._waiter.config.interval))
+        target = self._waiter.target
+        if isinstance(target, StartedRunTarget) and target.marker.correlation_key:
+            time.sleep(min(FIRST_POLL_DELAY_SECONDS, self._waiter.config.interval_seconds))
 
     def _poll(self) -> NextAction:
         waiter = self._waiter
         action = self._task.poll(waiter)
         if waiter.last_runs and waiter.last_seen:
             self._task.record_run(waiter.last_seen.summary(), self._context)
-            self._store.record_runs(waiter.last_runs, waiter.target.run_id)
+            self._store.record_runs(waiter.last_runs, waiter.run_id)
         return action

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import msgspec
 
 from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
+from airflow_provider_flowruns.exceptions import FlowRunUnobservable
+from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import StartMarker, Target
+from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.polling.run_waiter import slowest
 
 if TYPE_CHECKING:
@@ -19,8 +22,7 @@ if TYPE_CHECKING:
 STATE_KEY = "flowruns_run"
 
 
-@dataclass
-class StartedRun:
+class StartedRun(msgspec.Struct):
     """The run that a task started or is about to start.
 
     :param flow_id: the flow's id.
@@ -36,10 +38,12 @@ class StartedRun:
     :param delivered: generation of the task that has returned this run's result.
     """
 
+    schema: ClassVar[int] = 1
+
     flow_id: str | None
-    marker: dict[str, Any] | None = None
+    marker: StartMarker | None = None
     run_id: str | None = None
-    candidates: list[str] = field(default_factory=list)
+    candidates: list[str] = msgspec.field(default_factory=list)
     ended_before: float | None = None
     sent_at: float | None = None
     is_accepted: bool = False
@@ -67,8 +71,10 @@ class StartedRun:
         :param service: registry name of the service.
         """
         if self.run_id:
-            return Target(service, Kind.RUN, self.flow_id, self.run_id)
-        return Target(service, Kind.STARTED, self.flow_id, marker=StartMarker(**self.marker) if self.marker else None)
+            return RunTarget(service, self.run_id, self.flow_id)
+        if self.flow_id and self.marker:
+            return StartedRunTarget(service, self.flow_id, self.marker)
+        raise FlowRunUnobservable(f"neither the id of the run nor the marker of its start is known: {self}")
 
     def to_pending_run(self, service: str) -> FlowRun:
         """Return the run as far as it is known before the service shows it.
@@ -87,17 +93,16 @@ class StartedRun:
 
     def to_record(self) -> dict[str, Any]:
         """Return it as plain JSON; :meth:`from_record` reads it."""
-        return asdict(self)
+        return saved.to_record(self)
 
     @classmethod
     def from_record(cls, record: Any) -> Self | None:
         """Rebuild it from :meth:`to_record`; None when nothing was saved.
 
         :param record: what was saved.
+        :raises ValueError: it was saved under a schema that this release does not know.
         """
-        if not isinstance(record, dict) or not record:
-            return None
-        return cls(**{name: value for name, value in record.items() if name in cls.__dataclass_fields__})
+        return saved.from_record(record, cls) if record else None
 
 
 class StartedRunStore:

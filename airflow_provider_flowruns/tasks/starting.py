@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from airflow_provider_flowruns.exceptions import FlowRunTimeout
 from airflow_provider_flowruns.model.errors import FlowRunsError, is_rejected
-from airflow_provider_flowruns.model.runs import FlowRun, Kind
+from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import StartMarker, start_value
-from airflow_provider_flowruns.polling.run_waiter import Outcome, RunWaiter
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome
 from airflow_provider_flowruns.tasks.outcomes import error_for
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ class RunStarter:
             log.warning("%s: %s", self._task.hook.api.info.title, warning)
         sent_at = time.time()
         started.sent_at, started.generation = service_time(self._task.hook), self.store.generation
-        self._set_creation_range(started, since=sent_at, until=sent_at + MAX_SENDING_SECONDS)
+        self._set_creation_range(started, sent_at=sent_at, arrived_at=sent_at + MAX_SENDING_SECONDS)
         self.store.save(started)
         run: Any = None
         try:
@@ -75,7 +78,7 @@ class RunStarter:
             log.warning("%s; looking for the run, which may have been started", error)
         else:
             started.is_accepted = True
-        self._set_creation_range(started, until=time.time())
+        self._set_creation_range(started, arrived_at=time.time())
         if isinstance(run, FlowRun):
             started.run_id = run.run_id
             self._task.record_run(run.summary(), self._context)
@@ -83,15 +86,15 @@ class RunStarter:
         self.store.record_run_id(started.run_id)
         return started
 
-    def _set_creation_range(self, started: StartedRun, *, since: float | None = None, until: float) -> None:
+    def _set_creation_range(self, started: StartedRun, *, sent_at: float | None = None, arrived_at: float) -> None:
         """Set when the run can have been created, on the service's clock, from times on this machine's clock."""
         if started.marker is None:
             return
         clock = self._task.hook.client.vendor_clock
-        if since is not None and (earliest := clock.range_at(since)):
-            started.marker["since"] = earliest[0]
-        if latest := clock.range_at(until):
-            started.marker["until"] = latest[1]
+        if sent_at is not None and (earliest := clock.range_at(sent_at)):
+            started.marker = replace(started.marker, not_before_at=earliest[0])
+        if latest := clock.range_at(arrived_at):
+            started.marker = replace(started.marker, not_after_at=latest[1])
 
 
 class RunFinder:
@@ -99,18 +102,24 @@ class RunFinder:
 
     :param task: the task that the run is for.
     :param store: where the run is saved.
-    :param interval: seconds between two polls at most.
-    :param deadline: Unix time at which the wait ends.
+    :param interval_seconds: maximum time between two polls.
+    :param deadline_at: Unix time at which the wait ends.
     :param limited_by: the task's argument that sets the deadline.
     """
 
     def __init__(
-        self, task: WaitingTask[Any], store: StartedRunStore, *, interval: float, deadline: float, limited_by: str
+        self,
+        task: WaitingTask[Any],
+        store: StartedRunStore,
+        *,
+        interval_seconds: float,
+        deadline_at: float,
+        limited_by: str,
     ) -> None:
         self._task = task
         self._store = store
-        self._interval = interval
-        self._limits: dict[str, Any] = {"deadline": deadline, "limited_by": limited_by}
+        self._interval_seconds = interval_seconds
+        self._limits: dict[str, Any] = {"deadline_at": deadline_at, "limited_by": limited_by}
 
     def find_earlier_runs(self) -> tuple[FlowRun, ...] | None:
         """Return the run that an earlier try started, or all that may be it; None when there is none to go on with.
@@ -136,16 +145,15 @@ class RunFinder:
         """
         info = self._task.hook.api.info
         fields: dict[str, Any] = {
-            "kind": str(Kind.STARTED),
-            "run_id": started.run_id,
-            "marker": started.marker,
-            "appear_within": info.appear_within,
+            "is_own_run": True,
+            "appear_within_seconds": info.appear_within,
             "absent_hint": explain_absence(info, started),
             "decide_at": self._decide_at(started),
-            "ignore_ends_until": started.ended_before,
+            "ignore_ends_until_at": started.ended_before,
             **self._limits,
         }
-        config = self._task.build_config(started.to_target(info.name), interval=self._interval, **{**fields, **more})
+        target = started.to_target(info.name)
+        config = self._task.build_config(target, interval_seconds=self._interval_seconds, **{**fields, **more})
         return RunWaiter(config, self._task.clock.now(), started.candidates)
 
     def _may_start_again(self, started: StartedRun) -> bool:
@@ -163,13 +171,13 @@ class RunFinder:
             left -= service_time(self._task.hook) - started.sent_at  # the service's clock has been measured by now
         return self._poll_until_known(started, left) if left > 0.0 else waiter
 
-    def _poll_until_known(self, started: StartedRun, appear_within: float) -> RunWaiter:
+    def _poll_until_known(self, started: StartedRun, appear_within_seconds: float) -> RunWaiter:
         """Return a waiter after the poll that showed the run, or may have, or after the last one that did not."""
-        waiter = self.new_waiter(started, appear_within=appear_within)
+        waiter = self.new_waiter(started, appear_within_seconds=appear_within_seconds)
         while True:
             action = self._task.poll(waiter)
             if waiter.last_runs:
-                self._store.record_runs(waiter.last_runs, waiter.target.run_id)
+                self._store.record_runs(waiter.last_runs, waiter.run_id)
             if waiter.last_runs or waiter.may_be_shown:
                 return waiter
             if action.result:
@@ -181,10 +189,10 @@ class RunFinder:
     def _decide_at(self, started: StartedRun) -> float | None:
         """Return when a run that only its time identifies may be taken for the task's, None for any other."""
         marker = started.marker
-        if started.run_id or marker is None or marker["correlation_key"] or started.sent_at is None:
+        if started.run_id or marker is None or marker.correlation_key or started.sent_at is None:
             return None
         age = max(0.0, service_time(self._task.hook) - started.sent_at)
-        return self._task.clock.now() + min(AMBIGUITY_SECONDS, self._interval) - age
+        return self._task.clock.now() + min(AMBIGUITY_SECONDS, self._interval_seconds) - age
 
 
 def service_time(hook: FlowRunsHook[Any]) -> float:

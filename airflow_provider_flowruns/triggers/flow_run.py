@@ -15,7 +15,9 @@ from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.compat.versions import get_task_state
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.polling.run_waiter import LogMessage, Outcome, RunWaiter, WaitResult
+from airflow_provider_flowruns.polling.messages import LogMessage
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.faults import describe_fault
@@ -85,7 +87,7 @@ class FlowRunTrigger(BaseTrigger):
 
     async def _until_over(self) -> WaitResult:
         waiter = self._wait_so_far
-        service = waiter.config.service
+        service = waiter.config.target.service
         # Only a trigger that may cancel has to know whether its loop stood still.
         with standstill_detector() if self.cancel_on_kill else nullcontext():
             async with SharedClient(service, self.conn_id, async_settings) as client:
@@ -114,33 +116,33 @@ class FlowRunTrigger(BaseTrigger):
             self.log.info("The task is not over (%s); its run is left to whoever goes on with it", state or "cleared")
             return
         try:
-            service, target = self._wait_so_far.config.service, self._wait_so_far.target
+            target = self._wait_so_far.target
         except Exception as error:
             self.log.warning("The task's run is not cancelled and may go on: %s", self._describe_failure(error))
             return
         if doubt := self._why_it_may_have_ended_elsewhere():
             self.log.warning(
-                "The task is over (%s), but its run %s is left alone: %s. If nobody needs the run, cancel it by hand",
+                "The task is over (%s), but its %s is left alone: %s. If nobody needs the run, cancel it by hand",
                 state,
-                target.run_id or "",
+                target,
                 doubt,
             )
             return
         try:
             async with (
                 asyncio.timeout(_KILL_SECONDS),
-                SharedClient(service, self.conn_id, async_settings) as client,
+                SharedClient(target.service, self.conn_id, async_settings) as client,
             ):
                 self.log.info("%s", await client.cancel(target))
         except (FlowRunsError, TimeoutError) as error:
-            self.log.warning("Run %s could not be cancelled and may go on: %s", target.run_id or "", error)
+            self.log.warning("%s could not be cancelled and may go on: %s", target, error)
 
     def _why_it_may_have_ended_elsewhere(self) -> str | None:
         """Return why a task that is over need not have been killed; None when it must have been.
 
         Whoever took the trigger over from a triggerer that stood still may have ended the wait, and with it the task.
         """
-        if Clock().now() >= self._wait_so_far.config.deadline:
+        if Clock().now() >= self._wait_so_far.config.deadline_at:
             return "its wait's time was over, so that it may have ended by itself"
         if (seconds := standstill_detector().recent_seconds()) is not None:
             return f"this triggerer stood still for {seconds:.0f} s, so that another one may have ended the wait"

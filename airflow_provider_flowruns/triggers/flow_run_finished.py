@@ -17,7 +17,7 @@ from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.compat.state_stores import get_asset_stores
 from airflow_provider_flowruns.compat.versions import get_base_event_trigger
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Disposition
+from airflow_provider_flowruns.model.runs import Disposition, RunSummary
 from airflow_provider_flowruns.polling import flow_watcher as following
 from airflow_provider_flowruns.polling.flow_watcher import CompletedRuns, FlowWatcher
 from airflow_provider_flowruns.services.registry import get_service
@@ -191,7 +191,7 @@ async def _pause(seconds: float) -> None:
             return
 
 
-def _in_groups(runs: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+def _in_groups(runs: Sequence[RunSummary]) -> Iterator[Sequence[RunSummary]]:
     """Divide the ends of one poll into those that are told at a time: one by one, unless they are too many.
 
     The last one is always alone: the DAG run that it starts gets whatever no other has been handed.

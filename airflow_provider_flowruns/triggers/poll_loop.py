@@ -14,11 +14,10 @@ from weakref import WeakValueDictionary
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.polled_targets import BatchRule, PolledTarget
-from airflow_provider_flowruns.polling.run_waiter import LogMessage
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
 from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.triggers.waiter import PendingWait, Waiter
@@ -167,7 +166,7 @@ class PollLoop:
 def _get_batch_rule(target: Target) -> BatchRule:
     service = get_service(target.service)
     # The runs of starts have no ids yet, so they are always found in a list.
-    by_id = service.info.batches_by_id and target.kind is Kind.RUN
+    by_id = service.info.batches_by_id and isinstance(target, RunTarget)
     return BatchRule(service.batch_key(target), service.info.min_batch_size, by_id)
 
 

@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar, cast
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.polled_targets import ScheduledWait
-from airflow_provider_flowruns.polling.run_waiter import LogMessage
 
 R_co = TypeVar("R_co", covariant=True)
 

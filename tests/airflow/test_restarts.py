@@ -24,7 +24,7 @@ def load_wait_configs(airflow: RealAirflow) -> list[dict[str, Any]]:
         rows = database.execute("select kwargs from trigger where classpath like '%FlowRunTrigger'").fetchall()
     texts = [row[0] for row in rows]
     configs = [json.loads(_find_waiter(json.loads(text)))["config"] for text in texts]
-    return sorted(configs, key=lambda config: (config["service"], config["kind"], config["flow_id"]))
+    return sorted(configs, key=lambda config: json.dumps(config["target"]))
 
 
 def _find_waiter(kwargs: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_flowruns import exceptions
 from airflow_provider_flowruns.model import errors
-from airflow_provider_flowruns.polling.run_waiter import Outcome
+from airflow_provider_flowruns.polling.wait_state import Outcome
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "errors.md").read_text()
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.polling import backoff
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget, Target
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow, SandboxRun
+from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 #: Seconds in which the runs end, and far more than the waits for them take on a slow machine.
@@ -34,52 +36,49 @@ class Waiting:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.5, 2.0))
-    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.5)
     with Sandbox() as running:
         for name, value in running.connections().items():
             monkeypatch.setenv(name, value)
         yield running
 
 
-def trigger_on(service: str, kind: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
+def trigger_on(target: Target) -> FlowRunTrigger:
     now = Clock().now()
     config = WaitConfig(
-        service=service,
-        kind=kind,
-        flow_id=None if flow_id is None else str(flow_id),
-        run_id=None if run_id is None else str(run_id),
-        interval=3.0,
-        deadline=now + PERMANENT_ERROR_INTERVAL_SECONDS,
-        error_budget=PERMANENT_ERROR_INTERVAL_SECONDS,
+        target=target,
+        interval_seconds=3.0,
+        deadline_at=now + PERMANENT_ERROR_INTERVAL_SECONDS,
+        error_budget_seconds=PERMANENT_ERROR_INTERVAL_SECONDS,
     )
-    return FlowRunTrigger(conn_id=f"{service}_default", waiter=RunWaiter(config, now).to_json())
+    return FlowRunTrigger(conn_id=f"{target.service}_default", waiter=RunWaiter(config, now).to_json())
 
 
 def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
     dice = Random(5)
-    flow: SandboxFlow[Any]
 
     def add_run(flow: Any, *outcomes: str) -> tuple[SandboxRun, str]:
         outcome = dice.choice(outcomes)
         run = flow.add_run(outcome=outcome, waiting=0.5, running=dice.uniform(SHORTEST, LONGEST))
         return run, outcome.lower()
 
+    flow: SandboxFlow[Any]
     for flow in [sandbox.activepieces.add_flow() for _ in range(4)]:
         for _ in range(900):
             run, outcome = add_run(flow, "SUCCEEDED", "FAILED", "CANCELED")
-            yield Waiting(trigger_on("activepieces", "run", None, run.id), run, outcome)
+            yield Waiting(trigger_on(RunTarget("activepieces", run.id)), run, outcome)
     for flow in [sandbox.portable.add_flow() for _ in range(10)]:
         for _ in range(50):
             run, outcome = add_run(flow, "SUCCEEDED", "FAILED", "CANCELED")
-            yield Waiting(trigger_on("portable", "run", flow.id, run.id), run, outcome)
+            yield Waiting(trigger_on(RunTarget("portable", str(run.id), str(flow.id))), run, outcome)
     for flow in [sandbox.portable.add_flow() for _ in range(30)]:
         run, outcome = add_run(flow, "SUCCEEDED", "FAILED")
         for _ in range(10):
-            yield Waiting(trigger_on("portable", "flow", flow.id, None), run, outcome)
+            yield Waiting(trigger_on(FlowStatusTarget("portable", str(flow.id))), run, outcome)
     for flow in [sandbox.tableflow.add_flow() for _ in range(2)]:
         for _ in range(300):
             run, outcome = add_run(flow, "SUCCEEDED", "FAILED")
-            yield Waiting(trigger_on("tableflow", "run", None, run.id), run, outcome)
+            yield Waiting(trigger_on(RunTarget("tableflow", run.id)), run, outcome)
 
 
 def add_trouble(sandbox: Sandbox) -> None:

@@ -15,7 +15,9 @@ from blockbuster import blockbuster_ctx
 
 from airflow_provider_flowruns.client.aio_transport import MAX_CONNECTIONS
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import RunTarget
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import connection
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
@@ -56,12 +58,9 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def trigger_on(service: str, flow_id: Any, run_id: Any) -> FlowRunTrigger:
     now = Clock().now()
     config = WaitConfig(
-        service=service,
-        kind="run",
-        flow_id=str(flow_id) if service == "portable" else None,
-        run_id=str(run_id),
-        interval=0.5,
-        deadline=now + 60,
+        target=RunTarget(service, str(run_id), str(flow_id) if service == "portable" else None),
+        interval_seconds=0.5,
+        deadline_at=now + 60,
     )
     return FlowRunTrigger(conn_id=f"{service}_default", waiter=RunWaiter(config, now).to_json())
 

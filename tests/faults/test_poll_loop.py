@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.polling import backoff
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import RecordedRequest, Sandbox
+from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 LATENCY = 0.05
@@ -31,16 +33,16 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield running
 
 
-def trigger_on(service: str, kind: str, flow_id: Any = None, run_id: Any = None, **changes: Any) -> FlowRunTrigger:
+def trigger_on(target: Target, **changes: Any) -> FlowRunTrigger:
     now = Clock().now()
-    flow, run = (None if value is None else str(value) for value in (flow_id, run_id))
-    config = {"interval": INTERVAL, "deadline": now + 120, "error_budget": 60.0, **changes}
-    waiter = RunWaiter(WaitConfig(service=service, kind=kind, flow_id=flow, run_id=run, **config), now)
-    return FlowRunTrigger(conn_id=f"{service}_default", waiter=waiter.to_json())
+    config = {"interval_seconds": INTERVAL, "deadline_at": now + 120, "error_budget_seconds": 60.0, **changes}
+    waiter = RunWaiter(WaitConfig(target=target, **config), now)
+    return FlowRunTrigger(conn_id=f"{target.service}_default", waiter=waiter.to_json())
 
 
 def trigger_on_run(run: Any, service: str = "activepieces", **changes: Any) -> FlowRunTrigger:
-    return trigger_on(service, "run", run.flow_id if service == "portable" else None, run.id, **changes)
+    flow_id = str(run.flow_id) if service == "portable" else None
+    return trigger_on(RunTarget(service, str(run.id), flow_id), **changes)
 
 
 async def outcome_of(trigger: FlowRunTrigger) -> str:
@@ -163,7 +165,7 @@ def test_waits_on_one_flow_share_one_request_at_a_time(sandbox: Sandbox) -> None
     flow = sandbox.portable.add_flow()
     flow.add_run(outcome="FAILED", waiting=0.1, running=1.5)
 
-    assert outcomes_of([trigger_on("portable", "flow", flow.id) for _ in range(100)]) == ["failed"] * 100
+    assert outcomes_of([trigger_on(FlowStatusTarget("portable", str(flow.id))) for _ in range(100)]) == ["failed"] * 100
 
     arrivals = [request.time for request in sandbox.ledger.requests]
     assert len(arrivals) < 100
@@ -208,7 +210,9 @@ def test_a_wait_on_a_flow_goes_on_with_the_run_it_has_seen_going(sandbox: Sandbo
     going = flow.add_run(outcome="FAILED", waiting=0.1, running=2.0)
 
     async def play() -> list[str]:
-        waits = [asyncio.create_task(outcome_of(trigger_on("activepieces", "flow_runs", flow.id))) for _ in range(5)]
+        waits = [
+            asyncio.create_task(outcome_of(trigger_on(NewestRunsTarget("activepieces", flow.id)))) for _ in range(5)
+        ]
         await until(lambda: sandbox.ledger.count(path=going.id))
         newer = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=0.0)
         alone = asyncio.create_task(outcome_of(trigger_on_run(newer)))
@@ -235,7 +239,7 @@ def test_an_error_counts_for_all_who_waited_on_it(name: str, sandbox: Sandbox) -
 
     async def play() -> list[str]:
         patient = [asyncio.create_task(outcome_of(trigger_on_run(run))) for run in runs]
-        impatient = [asyncio.create_task(outcome_of(trigger_on_run(run, error_budget=0.5))) for run in runs]
+        impatient = [asyncio.create_task(outcome_of(trigger_on_run(run, error_budget_seconds=0.5))) for run in runs]
         ends = await asyncio.gather(*impatient)
         assert not any(waiting.done() for waiting in patient)
         fault.remove()
@@ -263,7 +267,7 @@ def test_retry_after_silences_the_whole_connection_and_no_other(sandbox: Sandbox
         await until(lambda: [request for request in requests_to(sandbox, "activepieces") if request.status])
         await asyncio.sleep(LATENCY)
         rest = [asyncio.create_task(outcome_of(trigger_on_run(run))) for run in runs[1:]]
-        assert await outcome_of(trigger_on("portable", "flow", other.id)) == "succeeded"
+        assert await outcome_of(trigger_on(FlowStatusTarget("portable", str(other.id)))) == "succeeded"
         assert len(requests_to(sandbox, "activepieces")) == 1
         return [await scout, *await asyncio.gather(*rest)]
 
@@ -273,7 +277,7 @@ def test_retry_after_silences_the_whole_connection_and_no_other(sandbox: Sandbox
 
 
 def test_refusals_without_a_time_are_answered_with_patience(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.8)
+    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.8)
     run = sandbox.portable.add_flow().add_run(outcome="SUCCEEDED", waiting=0.1, running=0.1)
     sandbox.faults.add("status", status=429, times=2)
 
@@ -290,10 +294,10 @@ def test_a_deadline_is_kept_though_the_service_wants_a_day_of_silence(sandbox: S
     deadline = Clock().now() + 3
 
     async def play() -> list[str]:
-        scout = asyncio.create_task(outcome_of(trigger_on_run(runs[0], deadline=deadline)))
+        scout = asyncio.create_task(outcome_of(trigger_on_run(runs[0], deadline_at=deadline)))
         await until(lambda: [request for request in sandbox.ledger.requests if request.status])
         await asyncio.sleep(LATENCY)
-        rest = await asyncio.gather(*(outcome_of(trigger_on_run(run, deadline=deadline)) for run in runs[1:]))
+        rest = await asyncio.gather(*(outcome_of(trigger_on_run(run, deadline_at=deadline)) for run in runs[1:]))
         return [await scout, *rest]
 
     assert asyncio.run(play()) == ["timed_out"] * 10

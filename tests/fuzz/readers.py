@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -15,7 +15,16 @@ from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Page, Pages, Response
 from airflow_provider_flowruns.model.errors import ApiError, FlowRunsError
 from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, Flow, FlowRun, Kind
-from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.model.targets import (
+    BatchResult,
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.services.base import cancel_run
 from tests.fuzz.answers import TOKEN, TOKEN_FORMS, answer, texts_in
 from tests.fuzz.documented import (
@@ -41,8 +50,8 @@ MAX_INTEGER = 2**63 - 1
 MARK = StartMarker(
     "dag/run/task/-1/0123456789ab",
     "correlation",
-    since=1_682_366_228.0,
-    until=1_682_366_229.0,
+    not_before_at=1_682_366_228.0,
+    not_after_at=1_682_366_229.0,
     after_run_id=str(ATTEMPT_NUMBER - 1),
 )
 #: Where the list of runs stands in a body, and the fields with their time of creation and their flow.
@@ -64,26 +73,26 @@ def _settings(service: str) -> Settings:
 
 SETTINGS = {service: _settings(service) for service in LISTS}
 APIS: dict[str, Any] = {service: settings.service for service, settings in SETTINGS.items()}
-TARGETS = {
+TARGETS: dict[str, list[Target]] = {
     "portable": [
-        Target("portable", Kind.FLOW, str(FLOW_NUMBER)),
-        Target("portable", Kind.WORKFLOW, str(FLOW_NUMBER)),
-        Target("portable", Kind.RUN, str(FLOW_NUMBER), str(ATTEMPT_NUMBER)),
-        Target("portable", Kind.FLOW_RUNS, str(FLOW_NUMBER)),
-        Target("portable", Kind.FLOW_RUNS, str(FLOW_NUMBER), newest=3),
-        Target("portable", Kind.STARTED, str(FLOW_NUMBER), marker=MARK),
+        FlowStatusTarget("portable", str(FLOW_NUMBER)),
+        WorkflowStatusTarget("portable", str(FLOW_NUMBER)),
+        RunTarget("portable", str(ATTEMPT_NUMBER), str(FLOW_NUMBER)),
+        NewestRunsTarget("portable", str(FLOW_NUMBER)),
+        NewestRunsTarget("portable", str(FLOW_NUMBER), 3),
+        StartedRunTarget("portable", str(FLOW_NUMBER), MARK),
     ],
     "activepieces": [
-        Target("activepieces", Kind.RUN, FLOW_ID, RUN_ID),
-        Target("activepieces", Kind.FLOW_RUNS, FLOW_ID),
-        Target("activepieces", Kind.FLOW_RUNS, FLOW_ID, newest=3),
-        Target("activepieces", Kind.STARTED, FLOW_ID, marker=MARK),
+        RunTarget("activepieces", RUN_ID, FLOW_ID),
+        NewestRunsTarget("activepieces", FLOW_ID),
+        NewestRunsTarget("activepieces", FLOW_ID, 3),
+        StartedRunTarget("activepieces", FLOW_ID, MARK),
     ],
     "tableflow": [
-        Target("tableflow", Kind.RUN, DOCUMENT_FLOW_ID, DOCUMENT_ID),
-        Target("tableflow", Kind.FLOW_RUNS, DOCUMENT_FLOW_ID),
-        Target("tableflow", Kind.FLOW_RUNS, DOCUMENT_FLOW_ID, newest=3),
-        Target("tableflow", Kind.STARTED, DOCUMENT_FLOW_ID, marker=MARK),
+        RunTarget("tableflow", DOCUMENT_ID, DOCUMENT_FLOW_ID),
+        NewestRunsTarget("tableflow", DOCUMENT_FLOW_ID),
+        NewestRunsTarget("tableflow", DOCUMENT_FLOW_ID, 3),
+        StartedRunTarget("tableflow", DOCUMENT_FLOW_ID, MARK),
     ],
 }
 PORTABLE, ACTIVEPIECES, TABLEFLOW = APIS["portable"], APIS["activepieces"], APIS["tableflow"]
@@ -203,23 +212,26 @@ class _Question:
     def _look(self, target: Target) -> None:
         runs = self._drive(APIS[self._service].poll(target))
         self._check_result(runs)
-        if target.kind is Kind.FLOW_RUNS and runs:
+        if isinstance(target, NewestRunsTarget) and runs:
             self._check_newest(runs[0])
 
     def _look_at_all(self) -> None:
         api = APIS[self._service]
         key = self._random.choice([key for key in map(api.batch_key, TARGETS[self._service]) if key is not None])
         targets = [one for one in TARGETS[self._service] if api.batch_key(one) == key]
-        targets += [replace(one, run_id=_earlier(one.run_id)) for one in targets if one.kind is Kind.RUN]
+        targets += [
+            RunTarget(one.service, _earlier(one.run_id), one.flow_id) for one in targets if isinstance(one, RunTarget)
+        ]
         sighting: BatchResult = self._drive(api.poll_batch(targets, len(targets), 3))
         self._check_result(sighting)
         for target, runs in sighting.found.items():
-            if target.kind is Kind.RUN and [one.run_id for one in runs] != [target.run_id]:
+            if isinstance(target, RunTarget) and [one.run_id for one in runs] != [target.run_id]:
                 raise Wrong(f"{target} was shown as {runs}")
 
     def _tell(self) -> None:
         api = APIS[self._service]
-        target = self._random.choice(TARGETS[self._service])
+        runs = [one for one in TARGETS[self._service] if isinstance(one, RunTarget | StartedRunTarget)]
+        target = self._random.choice(runs)
         said = self._drive(api.check() if self._random.random() < 0.5 else cancel_run(api, target))
         _check_texts([said])
         self._keep("told")
@@ -313,7 +325,7 @@ def _items_of(result: Any) -> Iterator[Any]:
     yield from result if isinstance(result, tuple) else (result,)
 
 
-def _check_summary(summary: dict[str, Any]) -> None:
+def _check_summary(summary: Any) -> None:
     text = json.dumps(summary, allow_nan=False)
     if json.loads(text) != summary:
         raise Wrong(f"{summary} is no plain JSON")

@@ -8,8 +8,7 @@ from typing import Any
 from acme_flowruns.hooks import AcmeHook
 from acme_flowruns.info import ACME
 from acme_flowruns.service import AcmeApi
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
@@ -32,7 +31,7 @@ class AcmeFlowRunSensor(FlowRunSensor[AcmeHook]):
 
     def target(self) -> Target:
         """Return the run."""
-        return Target(ACME.name, Kind.RUN, run_id=AcmeApi.validate_run_id(self.run_id))
+        return RunTarget(ACME.name, AcmeApi.validate_run_id(self.run_id))
 
 
 class AcmeFlowSensor(FlowSensor[AcmeHook]):
@@ -53,4 +52,4 @@ class AcmeFlowSensor(FlowSensor[AcmeHook]):
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
-        return Target(ACME.name, Kind.FLOW_RUNS, flow_id=AcmeApi.validate_flow_id(self.flow_id))
+        return NewestRunsTarget(ACME.name, AcmeApi.validate_flow_id(self.flow_id))

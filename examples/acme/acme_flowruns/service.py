@@ -10,7 +10,7 @@ from acme_flowruns.info import ACME
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Request
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
     parse_id,
@@ -79,12 +79,13 @@ class AcmeApi(Service):
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target."""
-        if target.kind is Kind.RUN and target.run_id:
-            return ((yield self.get_run(target.run_id)),)
-        if target.kind is Kind.FLOW_RUNS and target.flow_id:
-            call = self.list_runs(target.flow_id)
-            return read_newest_runs(self.info, call, (yield call))
-        raise InvalidArgumentError("a wait on Acme needs a run_id or a flow_id")
+        match target:
+            case RunTarget():
+                return ((yield self.get_run(target.run_id)),)
+            case NewestRunsTarget():
+                call = self.list_runs(target.flow_id)
+                return read_newest_runs(self.info, call, (yield call))
+        raise InvalidArgumentError(f"Acme has no {target} to wait for: it shows runs, and the runs of a flow")
 
     @property
     def _query(self) -> tuple[tuple[str, str], ...]:

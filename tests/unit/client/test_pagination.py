@@ -11,8 +11,7 @@ import pytest
 from airflow_provider_flowruns.client.pagination import Paginator
 from airflow_provider_flowruns.model.calls import CallSequence, Pages, Request
 from airflow_provider_flowruns.model.errors import InvalidRequestError, NotFoundError, UnexpectedResponseError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
@@ -166,7 +165,7 @@ def test_looking_for_an_attempt_that_is_not_there_ends(ignores_offset) -> None:
         return attempts(250)(replace(request, query=(("limit", "100"), ("offset", "0"))) if ignores_offset else request)
 
     with pytest.raises(NotFoundError, match="flow 5 has no run attempt 999"):
-        driven(PortableApi().poll(Target("portable", Kind.RUN, "5", "999")), serve)
+        driven(PortableApi().poll(RunTarget("portable", "999", "5")), serve)
     assert offsets == (["0", "100"] if ignores_offset else ["0", "100", "200"])
 
 
@@ -177,7 +176,7 @@ def test_looking_for_an_attempt_stops_at_the_page_that_holds_it() -> None:
         offsets.append(query(request)["offset"])
         return attempts(950)(request)
 
-    (run,) = driven(PortableApi().poll(Target("portable", Kind.RUN, "5", "120")), serve)
+    (run,) = driven(PortableApi().poll(RunTarget("portable", "120", "5")), serve)
     assert (run.run_id, offsets) == ("120", ["0", "100"])
 
 

@@ -28,8 +28,7 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import FlowStatusTarget
 from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up-token-0123456789"
@@ -192,7 +191,7 @@ class TestTroubleThatMayPass:
 
     def test_a_look_is_not_repeated_and_returns_the_error(self, wire, client, sleeps, answer, kind) -> None:
         wire.get(STATUS_URL, [answer])
-        assert type(client.poll(Target("portable", Kind.FLOW, "5"))) is kind
+        assert type(client.poll(FlowStatusTarget("portable", "5"))) is kind
         assert (wire.call_count, sleeps) == (1, [])
 
     def test_a_call_may_have_a_policy_of_its_own(self, wire, client, sleeps, answer, kind) -> None:
@@ -379,7 +378,7 @@ def test_a_list_that_refuses_one_spelling_is_asked_in_the_other(wire, client) ->
 
 def test_a_look_returns_what_was_seen(wire, client) -> None:
     wire.get(STATUS_URL, json=DONE)
-    (run,) = client.poll(Target("portable", Kind.FLOW, "5"))
+    (run,) = client.poll(FlowStatusTarget("portable", "5"))
     assert run.disposition == "SUCCEEDED"
 
 

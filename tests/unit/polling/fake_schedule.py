@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_flowruns.model.errors import RateLimitError, ServerError
-from airflow_provider_flowruns.model.runs import FlowRun, Kind
-from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.model.runs import FlowRun
+from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, Target
 from airflow_provider_flowruns.polling.polled_targets import BatchRule, ScheduledWait
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
 
@@ -19,7 +19,7 @@ BY_ID, FROM_LIST, SINGLE = "activepieces", "tableflow", "portable"
 
 
 def create_target(number: int, service: str = SINGLE) -> Target:
-    return Target(service, Kind.RUN, None, str(number))
+    return RunTarget(service, str(number))
 
 
 def get_batch_rule(target: Target) -> BatchRule:

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError, NotFoundError, ServerError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget
 from airflow_provider_flowruns.polling.flow_watcher import (
     LOST_A_ROUND,
     MAX_REMEMBERED,
@@ -20,7 +21,7 @@ from airflow_provider_flowruns.polling.flow_watcher import (
     FlowWatcher,
     FlowWatcherStep,
 )
-from airflow_provider_flowruns.polling.run_waiter import HEARTBEAT
+from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS
 
 NOW = 1_800_000_000.0
 AIRFLOWS_LIMIT = 64 * 1024
@@ -51,7 +52,7 @@ def following(*seen: FlowRun, outcomes: tuple[str, ...] = ("SUCCEEDED",)) -> Flo
 
 
 def told(step: FlowWatcherStep) -> list[str]:
-    return [one["run_id"] for one in step.result.runs] if step.result else []
+    return [str(one["run_id"]) for one in step.result.runs] if step.result else []
 
 
 def deliver(watcher: FlowWatcher, step: FlowWatcherStep) -> list[str]:
@@ -64,8 +65,8 @@ def deliver(watcher: FlowWatcher, step: FlowWatcherStep) -> list[str]:
 def poll(watcher: FlowWatcher, *listed: FlowRun) -> list[str]:
     """Have the flow's runs looked at, as far back as is asked for, and let what is told of arrive."""
     while True:
-        step = watcher.step(listed[: watcher.target.newest or 20], NOW)
-        if step.result or watcher.sleep or watcher.target.kind is Kind.RUN:
+        step = watcher.step(listed[: watcher.target.max_runs or 20], NOW)
+        if step.result or watcher.sleep or isinstance(watcher.target, RunTarget):
             return deliver(watcher, step)
 
 
@@ -122,18 +123,18 @@ def test_a_failure_that_may_mend_itself_but_has_no_time_is_told_at_once() -> Non
 def test_when_all_of_the_newest_are_new_more_are_read_step_by_step() -> None:
     watcher = following(run(0))
     for depth in PAGE_SIZES:
-        assert watcher.target.newest == depth
+        assert watcher.target.max_runs == depth
         newest = tuple(run(number) for number in range(2_000, 2_000 - (depth or 20), -1))
         step = watcher.step(newest, NOW)
     assert told(step) == [str(number) for number in range(1_001, 2_001)]
-    assert watcher.target.newest is None
+    assert watcher.target.max_runs is None
     assert watcher.sleep
 
 
 def test_a_list_that_ends_early_has_nothing_further_back() -> None:
     watcher = following()
     assert watcher.step((run(2), run(1)), NOW) == FlowWatcherStep(0.0)
-    assert watcher.target.newest == PAGE_SIZES[1]
+    assert watcher.target.max_runs == PAGE_SIZES[1]
     assert told(watcher.step((run(2), run(1)), NOW)) == ["1", "2"]
 
 
@@ -161,7 +162,7 @@ def test_runs_that_have_left_the_list_are_looked_at_in_turn() -> None:
     asked: list[str | None] = []
     for _ in range(2):
         poll(watcher, run(100, "NONE"))
-        while watcher.target.kind is Kind.RUN:
+        while isinstance(watcher.target, RunTarget):
             asked.append(watcher.target.run_id)
             watcher.step((run(int(str(watcher.target.run_id)), "NONE"),), NOW)
     assert len(asked) == 2 * LOST_A_ROUND
@@ -173,11 +174,11 @@ def test_a_lost_run_that_cannot_be_read_does_not_stand_in_the_way() -> None:
     watcher = following(run(2, "NONE"), run(1, "NONE"))
     newest = (run(9), run(2, "NONE"))
     assert poll(watcher, *newest) == ["9"]
-    assert watcher.target.run_id == "1"
+    assert watcher.target == RunTarget("activepieces", "1", "f")
     assert watcher.step(error(ServerError), NOW).wait
-    assert watcher.target.kind is Kind.FLOW_RUNS
+    assert isinstance(watcher.target, NewestRunsTarget)
     assert poll(watcher, run(10), *newest) == ["10"]
-    assert watcher.target.run_id == "1"
+    assert watcher.target == RunTarget("activepieces", "1", "f")
     assert told(watcher.step((run(1),), NOW)) == ["1"]
 
 
@@ -208,9 +209,14 @@ def test_trouble_is_told_once_in_a_while_and_again_after_it_was_over(kind: type[
         assert all(line.is_warning and "flow f cannot be looked at" in line.text for line in step.messages)
         return bool(step.messages)
 
-    assert [tells(NOW), tells(NOW + 1), tells(NOW + HEARTBEAT - 1), tells(NOW + HEARTBEAT)] == [1, 0, 0, 1]
-    watcher.step((), NOW + HEARTBEAT)
-    assert tells(NOW + HEARTBEAT + 1)
+    assert [
+        tells(NOW),
+        tells(NOW + 1),
+        tells(NOW + HEARTBEAT_INTERVAL_SECONDS - 1),
+        tells(NOW + HEARTBEAT_INTERVAL_SECONDS),
+    ] == [1, 0, 0, 1]
+    watcher.step((), NOW + HEARTBEAT_INTERVAL_SECONDS)
+    assert tells(NOW + HEARTBEAT_INTERVAL_SECONDS + 1)
 
 
 def test_trouble_before_the_first_look_leaves_it_the_first() -> None:
@@ -229,7 +235,7 @@ def test_the_cursor_stays_small_with_more_runs_going_than_it_can_hold() -> None:
             for number, run_id in enumerate(ids, start)
         ]
         poll(watcher, *newest[::-1])
-        while watcher.target.kind is Kind.RUN:
+        while isinstance(watcher.target, RunTarget):
             watcher.step(error(ServerError), NOW)
         assert len(watcher.to_json() or "") < AIRFLOWS_LIMIT
     assert watcher.step(newest[::-1][:20], NOW).result is None, "the newest ones are still known"
@@ -323,10 +329,10 @@ def test_the_end_of_a_run_that_went_once_more_is_not_lost_either() -> None:
 def test_whoever_goes_on_reads_as_far_back_as_runs_are_missing(count: int, newest: int | None) -> None:
     watcher = following(*[run(number, "NONE") for number in range(count, 0, -1)])
     other = FlowWatcher("activepieces", "f", 60.0, [Disposition.SUCCEEDED], watcher.to_json())
-    assert other.target.newest == newest
+    assert other.target.max_runs == newest
     ended = [run(number) for number in range(count, 0, -1)]
     assert poll(other, *ended) == [str(number) for number in range(1, count + 1)]
-    assert other.target.newest is None
+    assert other.target.max_runs is None
 
 
 def test_a_look_that_breaks_says_nothing_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

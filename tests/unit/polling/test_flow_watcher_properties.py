@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError, NotFoundError, ServerError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, RunSummary
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, Target
 from airflow_provider_flowruns.polling import flow_watcher as watcher
 from airflow_provider_flowruns.polling.flow_watcher import FlowWatcher
 
@@ -70,8 +70,8 @@ class Service:
         return self.runs[::-1]
 
     def answer(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
-        if target.kind is Kind.FLOW_RUNS:
-            return tuple(map(self.shown, self.newest_first()[: target.newest or PAGE]))
+        if isinstance(target, NewestRunsTarget):
+            return tuple(map(self.shown, self.newest_first()[: target.max_runs or PAGE]))
         for run in self.runs:
             if run.run_id == target.run_id:
                 return (self.shown(run),)
@@ -218,23 +218,24 @@ class Histories(RuleBasedStateMachine):
         assert saved is not None
         self.follower = self.made(saved)
 
-    def step(self) -> tuple[dict[str, Any], ...]:
+    def step(self) -> tuple[RunSummary, ...]:
         step = self.follower.step(self.service.answer(self.follower.target), self.service.now + self.ahead)
         return step.result.runs if step.result else ()
 
     def poll(self) -> int:
         runs = self.step()
-        ended_at = [run["completed_at"] for run in runs if not run["completed_at"].startswith("9999")]
+        ended_at = [at for run in runs if (at := str(run["completed_at"])) and not at.startswith("9999")]
         assert self.is_owed or ended_at == sorted(ended_at), "those of one look come in order"
         self.is_owed = self.is_owed and not runs
         self.log_messages(runs)
         return len(runs)
 
-    def log_messages(self, runs: tuple[dict[str, Any], ...]) -> None:
+    def log_messages(self, runs: tuple[RunSummary, ...]) -> None:
         for told in runs:
             assert Disposition(told["disposition"]) in self.wanted
-            started = datetime.fromisoformat(told["started_at"]).timestamp()
-            end = (told["run_id"], self.end_of_start[told["run_id"], started])
+            started = datetime.fromisoformat(str(told["started_at"])).timestamp()
+            run_id = str(told["run_id"])
+            end = (run_id, self.end_of_start[run_id, started])
             assert end not in self.told, "told twice"
             assert end not in getattr(self, "passed", set()), "told of what had ended before"
             self.told.add(end)

@@ -15,20 +15,23 @@ from airflow_provider_flowruns.model.errors import (
     ServerError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.run_waiter import HEARTBEAT, Outcome, RunWaiter, WaitConfig, WaitResult
+from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig, WaitResult
 
 START = 1_800_000_000.0
+NEWEST_RUNS = NewestRunsTarget("activepieces", "f1")
+FLOW_STATUS = FlowStatusTarget("activepieces", "f1")
 
 
 def config(**changes: Any) -> WaitConfig:
     arguments: dict[str, Any] = {
-        "service": "activepieces",
-        "kind": "run",
-        "run_id": "r1",
-        "interval": 10.0,
-        "deadline": START + 1_000,
-        "error_budget": 100.0,
+        "target": RunTarget("activepieces", "r1"),
+        "interval_seconds": 10.0,
+        "deadline_at": START + 1_000,
+        "error_budget_seconds": 100.0,
     }
     return WaitConfig(**{**arguments, **changes})
 
@@ -88,11 +91,11 @@ def test_state_decides(state: str, expected: Outcome | None) -> None:
 
 
 def test_nothing_has_run_yet_waits() -> None:
-    assert outcome(RunWaiter(config(kind="flow_runs", run_id=None, flow_id="f1"), START), []) is None
+    assert outcome(RunWaiter(config(target=NEWEST_RUNS), START), []) is None
 
 
 def test_no_outcome_after_activity_is_a_cancel() -> None:
-    waiter = RunWaiter(config(kind="flow", flow_id="f1", run_id=None), START)
+    waiter = RunWaiter(config(target=FLOW_STATUS), START)
     assert outcome(waiter, run("RUNNING", None)) is None
     assert outcome(waiter, run("NOT_RUNNING", None), 10) is Outcome.CANCELED
 
@@ -121,21 +124,21 @@ def test_unknown_status_is_told_once_and_bounded_by_the_deadline() -> None:
 
 
 def test_internal_error_is_given_time_to_recover() -> None:
-    waiter = RunWaiter(config(recovery_grace=60.0), START)
+    waiter = RunWaiter(config(recovery_grace_seconds=60.0), START)
     assert outcome(waiter, run("FAILED", may_recover=True)) is None
     assert outcome(waiter, run("RUNNING"), 30) is None
     assert outcome(waiter, run("SUCCEEDED"), 40) is Outcome.SUCCEEDED
 
 
 def test_internal_error_that_stays_is_a_failure_after_the_grace() -> None:
-    waiter = RunWaiter(config(recovery_grace=60.0, interval=45.0), START)
+    waiter = RunWaiter(config(recovery_grace_seconds=60.0, interval_seconds=45.0), START)
     assert step(waiter, run("FAILED", may_recover=True), 100).wait == 45
     assert step(waiter, run("FAILED", may_recover=True), 145).wait == pytest.approx(15)
     assert outcome(waiter, run("FAILED", may_recover=True), 160) is Outcome.FAILED
 
 
 def test_each_internal_error_has_a_grace_of_its_own() -> None:
-    waiter = RunWaiter(config(recovery_grace=60.0), START)
+    waiter = RunWaiter(config(recovery_grace_seconds=60.0), START)
     assert outcome(waiter, run("FAILED", may_recover=True), 0) is None
     assert outcome(waiter, run("RUNNING"), 50) is None
     assert outcome(waiter, run("FAILED", may_recover=True), 100) is None
@@ -146,33 +149,33 @@ def test_each_internal_error_has_a_grace_of_its_own() -> None:
 
 def guarded(**guards: float) -> RunWaiter:
     absolute = {name: START + seconds for name, seconds in guards.items()}
-    return RunWaiter(config(kind="flow_runs", run_id=None, flow_id="f1", **absolute), START)
+    return RunWaiter(config(target=NEWEST_RUNS, **absolute), START)
 
 
 @pytest.mark.parametrize(("ended", "expected"), [(99.9, None), (100.0, Outcome.SUCCEEDED), (100.1, Outcome.SUCCEEDED)])
 def test_completed_after_accepts_nothing_older(ended: float, expected: Outcome | None) -> None:
-    assert outcome(guarded(completed_after=100), run("SUCCEEDED", ended=ended), 200) is expected
+    assert outcome(guarded(completed_after_at=100), run("SUCCEEDED", ended=ended), 200) is expected
 
 
 @pytest.mark.parametrize(("created", "expected"), [(99.9, None), (100.0, Outcome.SUCCEEDED)])
 def test_started_after_accepts_nothing_older(created: float, expected: Outcome | None) -> None:
-    assert outcome(guarded(started_after=100), run("SUCCEEDED", created=created, ended=500), 600) is expected
+    assert outcome(guarded(started_after_at=100), run("SUCCEEDED", created=created, ended=500), 600) is expected
 
 
 def test_started_after_prefers_the_start_to_the_creation() -> None:
     seen = run("SUCCEEDED", created=90, started_at=at(110), ended=120)
-    assert outcome(guarded(started_after=100), seen, 200) is Outcome.SUCCEEDED
+    assert outcome(guarded(started_after_at=100), seen, 200) is Outcome.SUCCEEDED
 
 
 def test_both_guards_must_hold() -> None:
-    waiter = guarded(started_after=100, completed_after=300)
+    waiter = guarded(started_after_at=100, completed_after_at=300)
     assert outcome(waiter, run("SUCCEEDED", created=150, ended=200), 400) is None
     assert outcome(waiter, run("SUCCEEDED", created=50, ended=350), 400) is None
     assert outcome(waiter, run("SUCCEEDED", created=150, ended=350), 400) is Outcome.SUCCEEDED
 
 
 def test_stale_success_then_fresh_one() -> None:
-    waiter = guarded(completed_after=0)
+    waiter = guarded(completed_after_at=0)
     old = run("SUCCEEDED", "old", created=-60, ended=-1)
     assert outcome(waiter, [old], 1) is None
     assert outcome(waiter, [run("RUNNING", "new", created=2), old], 3) is None
@@ -181,32 +184,32 @@ def test_stale_success_then_fresh_one() -> None:
 
 def test_fresh_success_counts_while_a_newer_run_is_going() -> None:
     runs = [run("RUNNING", "b", created=20), run("SUCCEEDED", "a", created=1, ended=10)]
-    result = step(guarded(completed_after=0), runs, 30).result
+    result = step(guarded(completed_after_at=0), runs, 30).result
     assert result
     assert result.run
     assert result.run["run_id"] == "a"
 
 
 def test_fresh_failure_waits_for_a_newer_run_that_is_going() -> None:
-    waiter = guarded(completed_after=0)
+    waiter = guarded(completed_after_at=0)
     failed = run("FAILED", "a", created=1, ended=10)
     assert outcome(waiter, [run("RUNNING", "b", created=20), failed], 30) is None
     assert outcome(waiter, [run("SUCCEEDED", "b", created=20, ended=39), failed], 40) is Outcome.SUCCEEDED
 
 
 def test_fresh_failure_alone_fails() -> None:
-    assert outcome(guarded(completed_after=0), run("FAILED", created=1, ended=10), 30) is Outcome.FAILED
+    assert outcome(guarded(completed_after_at=0), run("FAILED", created=1, ended=10), 30) is Outcome.FAILED
 
 
 def test_failed_run_without_an_end_time_counts_once_it_was_seen_active_after_the_guard() -> None:
-    waiter = guarded(completed_after=10)
+    waiter = guarded(completed_after_at=10)
     assert outcome(waiter, run("FAILED", created=0, ended=None), 20) is None
     assert outcome(waiter, run("RUNNING", created=0), 30) is None
     assert outcome(waiter, run("FAILED", created=0, ended=None), 40) is Outcome.FAILED
 
 
 def test_end_cut_to_seconds_counts_once_the_run_was_seen_active_after_the_guard() -> None:
-    waiter = guarded(completed_after=10.6)
+    waiter = guarded(completed_after_at=10.6)
     assert outcome(waiter, run("RUNNING", created=10.0), 10.7) is None
     assert outcome(waiter, run("SUCCEEDED", created=10.0, ended=10.0), 11.5) is Outcome.SUCCEEDED
 
@@ -215,7 +218,7 @@ DAY = 24 * 60 * 60.0
 OFFSETS = [-6 * DAY, -600.0, 3600.0, 6 * DAY]
 
 
-@pytest.mark.parametrize("guard", ["completed_after", "started_after"])
+@pytest.mark.parametrize("guard", ["completed_after_at", "started_after_at"])
 @pytest.mark.parametrize("offset", OFFSETS)
 @pytest.mark.parametrize(("seconds", "expected"), [(-0.1, None), (0.0, Outcome.SUCCEEDED)])
 def test_guards_on_airflow_s_clock_are_compared_with_times_on_the_service_s(
@@ -224,14 +227,14 @@ def test_guards_on_airflow_s_clock_are_compared_with_times_on_the_service_s(
     waiter = guarded(**{guard: 100})
     waiter.vendor_offset = offset
     moment = 100 + offset + seconds
-    created = moment - 5 if guard == "completed_after" else moment
+    created = moment - 5 if guard == "completed_after_at" else moment
     times: dict[str, Any] = {"created": created, "ended": moment}
     assert outcome(waiter, run("SUCCEEDED", **times), 200) is expected
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_what_a_wait_has_seen_itself_is_compared_on_airflow_s_clock(offset: float) -> None:
-    waiter = guarded(completed_after=10)
+    waiter = guarded(completed_after_at=10)
     waiter.vendor_offset = offset
     seen: dict[str, Any] = {"created": offset, "ended": None}
     assert outcome(waiter, run("RUNNING", **seen), 9) is None
@@ -242,7 +245,7 @@ def test_what_a_wait_has_seen_itself_is_compared_on_airflow_s_clock(offset: floa
 
 def test_a_guard_is_compared_by_the_newest_offset() -> None:
     """A clock that is set right during the wait."""
-    waiter = guarded(completed_after=100)
+    waiter = guarded(completed_after_at=100)
     waiter.vendor_offset = -600.0
     assert outcome(waiter, run("SUCCEEDED", created=-560, ended=-550), 150) is None
     waiter.vendor_offset = 0.0
@@ -251,7 +254,7 @@ def test_a_guard_is_compared_by_the_newest_offset() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, *OFFSETS])
-@pytest.mark.parametrize("guard", ["completed_after", "started_after"])
+@pytest.mark.parametrize("guard", ["completed_after_at", "started_after_at"])
 def test_a_time_beyond_tomorrow_does_not_pass_a_guard(guard: str, offset: float) -> None:
     waiter = guarded(**{guard: 100})
     waiter.vendor_offset = offset
@@ -265,31 +268,31 @@ def test_a_time_beyond_tomorrow_does_not_pass_a_guard(guard: str, offset: float)
 
 def test_a_run_whose_end_lies_beyond_tomorrow_counts_by_what_else_is_known() -> None:
     never = datetime(9999, 1, 1, tzinfo=UTC)
-    assert outcome(guarded(completed_after=100), run("SUCCEEDED", created=101, completed_at=never), 200) is (
+    assert outcome(guarded(completed_after_at=100), run("SUCCEEDED", created=101, completed_at=never), 200) is (
         Outcome.SUCCEEDED
     )
-    waiter = guarded(completed_after=100)
+    waiter = guarded(completed_after_at=100)
     assert outcome(waiter, run("RUNNING", created=0), 150) is None
     assert outcome(waiter, run("SUCCEEDED", created=0, completed_at=never), 200) is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("offset", [0.0, *OFFSETS])
 def test_an_end_of_an_earlier_attempt_is_told_on_the_service_s_clock_alone(offset: float) -> None:
-    waiter = RunWaiter(config(ignore_ends_until=START + offset + 50), START)
+    waiter = RunWaiter(config(ignore_ends_until_at=START + offset + 50), START)
     waiter.vendor_offset = offset
     assert outcome(waiter, run("FAILED", ended=offset + 50), 100) is None
     assert outcome(waiter, run("SUCCEEDED", ended=offset + 50.001), 100) is Outcome.SUCCEEDED
 
 
 def test_an_end_without_a_time_counts_when_the_new_attempt_was_seen() -> None:
-    waiter = RunWaiter(config(ignore_ends_until=START + 50), START)
+    waiter = RunWaiter(config(ignore_ends_until_at=START + 50), START)
     assert outcome(waiter, run("FAILED", ended=None), 100) is None
     assert outcome(waiter, run("RUNNING"), 110) is None
     assert outcome(waiter, run("FAILED", ended=None), 120) is Outcome.FAILED
 
 
 def test_paused_success_waits_until_the_guard_has_passed() -> None:
-    waiter = RunWaiter(config(kind="flow_runs", run_id=None, on_paused="succeed", completed_after=START + 50), START)
+    waiter = RunWaiter(config(target=NEWEST_RUNS, on_paused="succeed", completed_after_at=START + 50), START)
     assert outcome(waiter, run("PAUSED"), 40) is None
     assert outcome(waiter, run("PAUSED"), 50) is Outcome.SUCCEEDED
 
@@ -298,14 +301,14 @@ def test_paused_success_waits_until_the_guard_has_passed() -> None:
 
 
 def test_newest_run_decides_without_a_guard() -> None:
-    waiter = RunWaiter(config(kind="flow_runs", run_id=None, flow_id="f1"), START)
+    waiter = RunWaiter(config(target=NEWEST_RUNS), START)
     assert outcome(waiter, [run("SUCCEEDED", "b"), run("FAILED", "a")]) is Outcome.SUCCEEDED
 
 
 def test_active_newest_run_is_followed_by_its_id() -> None:
-    waiter = RunWaiter(config(kind="flow_runs", run_id=None, flow_id="f1"), START)
+    waiter = RunWaiter(config(target=NEWEST_RUNS), START)
     step(waiter, [run("RUNNING", "b"), run("SUCCEEDED", "a")])
-    assert (waiter.target.kind, waiter.target.run_id) == (Kind.RUN, "b")
+    assert waiter.run_id == "b"
 
 
 # -- trouble
@@ -325,7 +328,7 @@ def test_beyond_the_budget_the_run_is_unobservable_not_failed() -> None:
     result = step(waiter, error(), 100).result
     assert result
     assert result.outcome is Outcome.UNOBSERVABLE
-    assert "may still be going" in result.reason
+    assert "may still be in progress" in result.reason
 
 
 def test_one_good_answer_refills_the_budget() -> None:
@@ -343,7 +346,7 @@ def test_budget_starts_with_the_first_failure_after_nobody_looked() -> None:
 
 
 def test_wait_ends_where_the_budget_does() -> None:
-    waiter = RunWaiter(config(interval=500.0), START)
+    waiter = RunWaiter(config(interval_seconds=500.0), START)
     step(waiter, error(), 0)
     assert step(waiter, error(), 90).wait == pytest.approx(10)
 
@@ -354,7 +357,7 @@ def test_retry_after_is_waited_for() -> None:
 
 @pytest.mark.parametrize("asked", [86_400.0, 2.5e11, float("inf")])
 def test_a_long_retry_after_is_waited_for_five_minutes_at_a_time(asked: float) -> None:
-    waiter = RunWaiter(config(deadline=START + 100_000, error_budget=10_000.0), START)
+    waiter = RunWaiter(config(deadline_at=START + 100_000, error_budget_seconds=10_000.0), START)
     assert step(waiter, error(RateLimitError, retry_after=asked)).wait == 300
     assert step(waiter, error(ServerError, retry_after=asked, status=503), 300).wait == 300
 
@@ -367,7 +370,7 @@ def test_a_long_retry_after_ends_where_the_error_budget_does() -> None:
 
 @pytest.mark.parametrize(("kind", "status"), [(NotFoundError, 404), (ServerError, 500), (ServerError, 502)])
 def test_retry_after_counts_on_429_and_503_alone(kind: type[Any], status: int) -> None:
-    waiter = RunWaiter(config(not_found_grace=100.0), START)
+    waiter = RunWaiter(config(not_found_grace_seconds=100.0), START)
     assert step(waiter, error(kind, retry_after=60, status=status)).wait == 5
 
 
@@ -409,18 +412,20 @@ def _after(seen: Any, **changes: Any) -> RunWaiter:
 
 
 def test_not_found_is_given_a_grace_then_refused() -> None:
-    waiter = RunWaiter(config(not_found_grace=30.0), START)
+    waiter = RunWaiter(config(not_found_grace_seconds=30.0), START)
     assert outcome(waiter, error(NotFoundError), 0) is None
     assert outcome(waiter, error(NotFoundError), 20) is None
     assert outcome(waiter, error(NotFoundError), 30) is Outcome.REFUSED
 
 
-FLOW: dict[str, Any] = {"kind": "flow_runs", "run_id": None, "flow_id": "f1"}
-
-
 @pytest.mark.parametrize(
     ("seen", "changes"),
-    [(run("RUNNING"), {}), (run("RUNNING", "b"), FLOW), ([], FLOW), (run("RUNNING", None), {**FLOW, "kind": "flow"})],
+    [
+        (run("RUNNING"), {}),
+        (run("RUNNING", "b"), {"target": NEWEST_RUNS}),
+        ([], {"target": NEWEST_RUNS}),
+        (run("RUNNING", None), {"target": FLOW_STATUS}),
+    ],
     ids=["a run", "a flow with a run", "a flow without runs", "a flow's status"],
 )
 def test_what_was_there_before_is_not_gone_because_of_one_404(seen: Any, changes: dict[str, Any]) -> None:
@@ -431,13 +436,13 @@ def test_what_was_there_before_is_not_gone_because_of_one_404(seen: Any, changes
 
 @pytest.mark.parametrize("missing", [error(NotFoundError, status=404), []], ids=["404", "nothing in the response"])
 def test_a_run_that_was_seen_and_stays_away_is_unobservable(missing: Any) -> None:
-    waiter = RunWaiter.from_json(_after(run("RUNNING"), interval=500.0).to_json())
+    waiter = RunWaiter.from_json(_after(run("RUNNING"), interval_seconds=500.0).to_json())
     assert outcome(waiter, missing, 10) is None
     assert step(waiter, missing, 100).wait == pytest.approx(30)
     result = step(waiter, missing, 130).result
     assert result
     assert result.outcome is Outcome.UNOBSERVABLE
-    assert "run r1 was there before and has not been found for 120 s" in result.reason
+    assert "run r1 was found before and has not been found for 120 s" in result.reason
 
 
 def test_each_gap_has_a_grace_of_its_own() -> None:
@@ -450,14 +455,14 @@ def test_each_gap_has_a_grace_of_its_own() -> None:
 
 
 def test_a_longer_grace_of_the_service_counts() -> None:
-    waiter = _after(run("RUNNING"), not_found_grace=300.0)
+    waiter = _after(run("RUNNING"), not_found_grace_seconds=300.0)
     assert outcome(waiter, error(NotFoundError), 10) is None
     assert outcome(waiter, error(NotFoundError), 300) is None
     assert outcome(waiter, error(NotFoundError), 310) is Outcome.UNOBSERVABLE
 
 
 def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
-    waiter = RunWaiter(config(keep_waiting=True), START)
+    waiter = RunWaiter(config(can_fail=False), START)
     for seconds, seen in enumerate([run("FAILED"), error(AuthenticationError), run("CANCELED")]):
         assert outcome(waiter, seen, seconds) is None
     assert outcome(waiter, run("SUCCEEDED"), 10) is Outcome.SUCCEEDED
@@ -465,10 +470,10 @@ def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
 
 @pytest.mark.parametrize("seen", [error(), error(NotFoundError, status=404)], ids=["no answer", "gone"])
 def test_waiting_on_in_silence_is_told_once_and_not_with_every_poll(seen: Any) -> None:
-    waiter = RunWaiter(config(keep_waiting=True, deadline=START + 5_000), START)
+    waiter = RunWaiter(config(can_fail=False, deadline_at=START + 5_000), START)
     step(waiter, run("RUNNING"))
     told = [messages.text for seconds in range(10, 500, 10) for messages in step(waiter, seen, seconds).messages]
-    assert len([text for text in told if "silent_fail: waiting on" in text]) == 1
+    assert len([text for text in told if "still waiting (silent_fail)" in text]) == 1
 
 
 # -- time
@@ -485,21 +490,21 @@ def test_deadline_times_out_with_the_last_state() -> None:
     assert result
     assert result.outcome is Outcome.TIMED_OUT
     assert "run r1 is RUNNING" in result.reason
-    assert "the last look failed" in result.reason
+    assert "the last poll failed" in result.reason
 
 
 def test_wait_never_passes_the_deadline() -> None:
-    assert step(RunWaiter(config(interval=60.0), START), run("RUNNING"), 990).wait == pytest.approx(10)
+    assert step(RunWaiter(config(interval_seconds=60.0), START), run("RUNNING"), 990).wait == pytest.approx(10)
 
 
 def test_first_looks_are_quick_and_the_interval_is_the_longest() -> None:
-    waiter = RunWaiter(config(interval=30.0), START)
+    waiter = RunWaiter(config(interval_seconds=30.0), START)
     waits = [step(waiter, run("RUNNING"), age).wait for age in (0, 8, 20, 40, 60, 200)]
     assert waits == pytest.approx([5, 5, 10, 20, 30, 30])
 
 
 def test_looks_come_closer_where_the_flow_s_runs_usually_end() -> None:
-    waiter = RunWaiter(config(interval=30.0), START)
+    waiter = RunWaiter(config(interval_seconds=30.0), START)
     waiter.durations = RunDurations()
     begun = datetime.fromtimestamp(START, UTC)
     for number, seconds in enumerate((190, 200, 210)):
@@ -518,7 +523,7 @@ def test_what_is_kept_of_a_run_between_looks_holds_none_of_its_raw_data() -> Non
 
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_the_pace_goes_by_a_run_s_age_on_its_own_clock(offset: float) -> None:
-    waiter = RunWaiter(config(interval=30.0), START)
+    waiter = RunWaiter(config(interval_seconds=30.0), START)
     waiter.durations, waiter.vendor_offset = RunDurations(), offset
     begun = datetime.fromtimestamp(START + offset, UTC)
     for number, seconds in enumerate((190, 200, 210)):
@@ -536,7 +541,7 @@ def test_a_deadline_names_the_argument_that_set_it() -> None:
 
 
 def test_backoff_doubles_up_to_the_longest() -> None:
-    waiter = RunWaiter(config(backoff=True, longest_interval=50.0), START)
+    waiter = RunWaiter(config(is_backing_off=True, max_interval_seconds=50.0), START)
     waits = [step(waiter, run("RUNNING"), seconds).wait for seconds in (0, 10, 30, 70)]
     assert waits == pytest.approx([10, 20, 40, 50])
 
@@ -545,11 +550,11 @@ def test_backoff_doubles_up_to_the_longest() -> None:
 
 
 def test_only_changes_and_heartbeats_are_told() -> None:
-    waiter = RunWaiter(config(deadline=START + 5_000), START)
+    waiter = RunWaiter(config(deadline_at=START + 5_000), START)
     rows = [ResourceCounts("orders", extracted=n) for n in (1, 2, 3)]
     told = [
         [messages.text for messages in step(waiter, run("RUNNING", resources=(row,)), seconds).messages]
-        for row, seconds in zip(rows, (0, 10, HEARTBEAT), strict=True)
+        for row, seconds in zip(rows, (0, 10, HEARTBEAT_INTERVAL_SECONDS), strict=True)
     ]
     assert told[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
     assert told[1] == []
@@ -576,7 +581,7 @@ def test_failure_reason_holds_the_service_s_own_words() -> None:
 
 
 def test_json_round_trip_keeps_every_field() -> None:
-    waiter = RunWaiter(config(kind="flow_runs", run_id=None, flow_id="f1", not_found_grace=5.0), START)
+    waiter = RunWaiter(config(target=NEWEST_RUNS, not_found_grace_seconds=5.0), START)
     step(waiter, [run("RUNNING", "b")], 1)
     step(waiter, error(RateLimitError, retry_after=9), 2)
     again = RunWaiter.from_json(waiter.to_json())
@@ -585,13 +590,14 @@ def test_json_round_trip_keeps_every_field() -> None:
 
 
 def test_fields_this_version_does_not_know_are_left_out() -> None:
-    text = RunWaiter(config(), START).to_json().replace('"looks": 0', '"looks": 0, "later": 1')
+    text = RunWaiter(config(), START).to_json().replace('"poll_count":0', '"poll_count":0,"later":1')
+    assert '"later":1' in text
     assert RunWaiter.from_json(text).config == config()
 
 
 @pytest.mark.parametrize("text", ["{}", '{"schema": 99}', "[]"])
 def test_other_json_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not a wait"):
+    with pytest.raises(ValueError, match="saved SavedWait has schema"):
         RunWaiter.from_json(text)
 
 
@@ -599,10 +605,12 @@ def test_other_json_is_refused(text: str) -> None:
     "event", [None, {}, {"status": "success"}, {"schema": 99, "outcome": "succeeded"}, {"schema": 1, "outcome": "fine"}]
 )
 def test_only_a_known_verdict_is_read(event: Any) -> None:
-    with pytest.raises(ValueError, match=r"not the end of a wait|is not a valid Outcome"):
+    with pytest.raises(ValueError, match=r"saved WaitResult (has schema|cannot be read)"):
         WaitResult.from_dict(event)
 
 
 def test_verdict_round_trip() -> None:
-    result = WaitResult(Outcome.REFUSED, "no", {"run_id": "r1"}, error().to_record(), "execution_timeout", -600.0)
+    result = WaitResult(
+        Outcome.REFUSED, "no", run("RUNNING").summary(), error().to_record(), "execution_timeout", -600.0
+    )
     assert WaitResult.from_dict(result.to_dict()) == result

@@ -19,15 +19,10 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, WorkflowStatusTarget
 from airflow_provider_flowruns.polling.intervals import INITIAL_INTERVAL_SECONDS
-from airflow_provider_flowruns.polling.run_waiter import (
-    SHORTEST_WAIT,
-    NextAction,
-    Outcome,
-    RunWaiter,
-    WaitConfig,
-    WaitResult,
-)
+from airflow_provider_flowruns.polling.run_waiter import MIN_WAIT_SECONDS, NextAction, RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig, WaitResult
 
 START = 1_800_000_000.0
 
@@ -81,23 +76,27 @@ polls = st.lists(runs(), max_size=3) | errors
 
 plans = st.builds(
     WaitConfig,
-    service=st.just("activepieces"),
-    kind=st.sampled_from(["run", "flow", "flow_runs", "workflow"]),
-    flow_id=st.just("f"),
-    run_id=st.just("a"),
-    interval=st.floats(1, 60),
-    deadline=st.floats(0, 400).map(lambda span: START + span),
-    error_budget=st.floats(1, 300),
-    completed_after=st.none() | seconds,
-    started_after=st.none() | seconds,
+    target=st.sampled_from(
+        [
+            RunTarget("activepieces", "a", "f"),
+            FlowStatusTarget("activepieces", "f"),
+            NewestRunsTarget("activepieces", "f"),
+            WorkflowStatusTarget("activepieces", "f"),
+        ]
+    ),
+    interval_seconds=st.floats(1, 60),
+    deadline_at=st.floats(0, 400).map(lambda span: START + span),
+    error_budget_seconds=st.floats(1, 300),
+    completed_after_at=st.none() | seconds,
+    started_after_at=st.none() | seconds,
     on_paused=st.sampled_from(["wait", "succeed", "fail", "skip"]),
     on_canceled=st.sampled_from(["fail", "skip"]),
-    keep_waiting=st.booleans(),
-    recovery_grace=st.floats(0, 100),
-    not_found_grace=st.floats(0, 100),
-    gone_grace=st.floats(0, 100),
-    backoff=st.booleans(),
-    longest_interval=st.none() | st.floats(1, 100),
+    can_fail=st.booleans(),
+    recovery_grace_seconds=st.floats(0, 100),
+    not_found_grace_seconds=st.floats(0, 100),
+    gone_grace_seconds=st.floats(0, 100),
+    is_backing_off=st.booleans(),
+    max_interval_seconds=st.none() | st.floats(1, 100),
 )
 
 
@@ -156,14 +155,14 @@ def is_success(run: FlowRun, config: WaitConfig) -> bool:
 def is_fresh(run: FlowRun, config: WaitConfig, now: float, story: Story) -> bool:
     started = [ours(time, now, story) for time in (run.started_at, run.created_at)]
     begun = next((time for time in started if time is not None), None)
-    if config.started_after is not None and (begun is None or begun < config.started_after):
+    if config.started_after_at is not None and (begun is None or begun < config.started_after_at):
         return False
-    if config.completed_after is None:
+    if config.completed_after_at is None:
         return True
     if run.lifecycle is Lifecycle.PAUSED:
-        return now >= config.completed_after
+        return now >= config.completed_after_at
     known = [ours(time, now, story) for time in (run.completed_at, run.created_at)]
-    return any(when is not None and when >= config.completed_after for when in [*known, *seen_active(run, story)])
+    return any(when is not None and when >= config.completed_after_at for when in [*known, *seen_active(run, story)])
 
 
 def ours(time: datetime | None, now: float, story: Story) -> float | None:
@@ -186,7 +185,7 @@ def seen_active(run: FlowRun, story: Story) -> list[float]:
 @given(stories())
 def test_every_wait_ends_with_the_first_look_at_or_after_its_deadline(case: tuple[WaitConfig, Story]) -> None:
     config, story = case
-    assert all(when < config.deadline for when, _, _ in story.decisions[:-1])
+    assert all(when < config.deadline_at for when, _, _ in story.decisions[:-1])
 
 
 @settings(max_examples=200, deadline=None)
@@ -194,15 +193,16 @@ def test_every_wait_ends_with_the_first_look_at_or_after_its_deadline(case: tupl
 def test_no_wait_is_a_spin_and_none_passes_the_deadline(case: tuple[WaitConfig, Story]) -> None:
     config, story = case
     for when, _, action in story.decisions[:-1]:
-        assert action.wait >= SHORTEST_WAIT
-        assert when + action.wait <= max(config.deadline, when + SHORTEST_WAIT) + 1e-6
+        assert action.wait >= MIN_WAIT_SECONDS
+        assert when + action.wait <= max(config.deadline_at, when + MIN_WAIT_SECONDS) + 1e-6
     # Besides the interval only four ends cut a wait short, each once: the deadline, the error budget of a row of
     # errors, the grace of what is not found, and the grace of a row of failures that may recover.
     blind = [isinstance(seen, FlowRunsError) for _, seen, _ in story.decisions]
     missing = [is_missing(seen) for _, seen, _ in story.decisions]
     failing = [may_recover(seen) for _, seen, _ in story.decisions]
     shortest = min(
-        config.interval, config.longest_interval or config.interval if config.backoff else INITIAL_INTERVAL_SECONDS
+        config.interval_seconds,
+        config.max_interval_seconds or config.interval_seconds if config.is_backing_off else INITIAL_INTERVAL_SECONDS,
     )
     cut = sum(action.wait < shortest for _, _, action in story.decisions[:-1])
     assert cut <= 1 + changes(blind) + changes(missing) + changes(failing)
@@ -230,7 +230,7 @@ def test_unobservable_only_after_a_while_without_a_good_answer(case: tuple[WaitC
     end = story.decisions[-1][0]
     bad = [(when, isinstance(seen, FlowRunsError) or is_missing(seen)) for when, seen, _ in story.decisions]
     good = [when for when, is_bad in bad if not is_bad]
-    patience = min(config.error_budget, max(config.not_found_grace, config.gone_grace))
+    patience = min(config.error_budget_seconds, max(config.not_found_grace_seconds, config.gone_grace_seconds))
     assert end - min(when for when, _ in bad if not good or when > good[-1]) >= patience
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,24 +10,28 @@ import pytest
 
 from airflow_provider_flowruns.model.errors import NotFoundError, ServerError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import StartMarker
-from airflow_provider_flowruns.polling.run_waiter import NextAction, Outcome, RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, StartMarker
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig
 
 START = 1_800_000_000.0
 WITH_VALUE = StartMarker("dag/run/task/-1/0123456789ab", "airflow_run", START, START + 1)
 WITHOUT_VALUE = StartMarker("dag/run/task/-1/0123456789ab", "", START, START + 1, "99")
 
 
-def waiter(marker: StartMarker = WITHOUT_VALUE, candidates: tuple[str, ...] = (), **changes: Any) -> RunWaiter:
+def waiter(
+    marker: StartMarker = WITHOUT_VALUE,
+    candidates: tuple[str, ...] = (),
+    run_id: str | None = None,
+    **changes: Any,
+) -> RunWaiter:
     arguments: dict[str, Any] = {
-        "service": "portable",
-        "kind": "started",
-        "flow_id": "7",
-        "marker": asdict(marker),
-        "appear_within": 180.0,
-        "interval": 10.0,
-        "deadline": START + 10_000,
-        "error_budget": 100.0,
+        "target": RunTarget("portable", run_id, "7") if run_id else StartedRunTarget("portable", "7", marker),
+        "is_own_run": True,
+        "appear_within_seconds": 180.0,
+        "interval_seconds": 10.0,
+        "deadline_at": START + 10_000,
+        "error_budget_seconds": 100.0,
     }
     return RunWaiter(WaitConfig(**{**arguments, **changes}), START, candidates)
 
@@ -74,13 +77,13 @@ def warnings(action: NextAction) -> list[str]:
 def test_the_run_with_the_start_s_value_is_followed_from_then_on() -> None:
     waiting = waiter(WITH_VALUE)
     step(waiting, run("RUNNING", "5"))
-    assert (waiting.target.kind, waiting.target.run_id) == (Kind.RUN, "5")
+    assert waiting.run_id == "5"
 
 
 def test_without_a_value_every_look_is_for_all_that_may_be_the_one() -> None:
     waiting = waiter()
     action = step(waiting, run("RUNNING", "5"))
-    assert (waiting.target.kind, waiting.target.run_id) == (Kind.STARTED, None)
+    assert isinstance(waiting.target, StartedRunTarget)
     assert [one.run_id for one in waiting.last_runs] == ["5"]
     assert not warnings(action)
 
@@ -93,13 +96,13 @@ def test_a_lone_run_decides_only_when_others_would_have_shown() -> None:
 
 
 def test_the_deadline_is_the_last_chance_to_decide() -> None:
-    waiting = waiter(decide_at=START + 5, deadline=START + 2)
+    waiting = waiter(decide_at=START + 5, deadline_at=START + 2)
     assert outcome(step(waiting, run("SUCCEEDED"), at=2.0)) is Outcome.SUCCEEDED
 
 
 def test_a_run_that_is_known_already_is_looked_at_by_its_id() -> None:
     waiting = waiter(run_id="5")
-    assert (waiting.target.kind, waiting.target.run_id) == (Kind.RUN, "5")
+    assert waiting.run_id == "5"
     assert outcome(step(waiting, run("SUCCEEDED", "5"))) is Outcome.SUCCEEDED
 
 
@@ -132,7 +135,7 @@ def test_all_that_may_be_the_one_decide_together(states: tuple[str, str], expect
 
 
 def test_one_that_may_recover_is_given_its_time_whatever_the_others_do() -> None:
-    waiting = waiter(recovery_grace=60.0)
+    waiting = waiter(recovery_grace_seconds=60.0)
     pair = run("FAILED", "1", may_recover=True), run("SUCCEEDED", "2")
     assert outcome(step(waiting, *pair)) is None
     assert outcome(step(waiting, *pair, at=30.0)) is None
@@ -179,10 +182,10 @@ def test_a_start_that_does_not_show_is_unobservable_after_its_time() -> None:
 def test_with_a_value_those_that_show_none_are_looked_for_last() -> None:
     waiting = waiter(WITH_VALUE)
     assert waiting.target.marker is not None
-    assert not waiting.target.marker.by_interval
+    assert not waiting.target.marker.can_match_by_time
     assert outcome(step(waiting, at=180.0)) is None
     assert waiting.target.marker is not None
-    assert waiting.target.marker.by_interval
+    assert waiting.target.marker.can_match_by_time
     assert outcome(step(waiting, at=190.0)) is Outcome.UNOBSERVABLE
 
 
@@ -191,7 +194,7 @@ def test_a_run_taken_by_its_time_is_warned_about_and_not_followed_alone() -> Non
     step(waiting, at=180.0)
     action = step(waiting, run("RUNNING", "5", kind=Kind.STARTED), at=190.0)
     assert any("does not show what it was called with" in text for text in warnings(action))
-    assert waiting.target.kind is Kind.STARTED
+    assert isinstance(waiting.target, StartedRunTarget)
     end = step(waiting, run("SUCCEEDED", "5", kind=Kind.STARTED), at=200.0)
     assert outcome(end) is Outcome.SUCCEEDED
     assert end.result is not None
@@ -238,7 +241,7 @@ def test_a_404_is_no_end_before_its_time(run_id: str | None) -> None:
 
 
 def test_a_404_after_a_long_sleep_is_no_end_either() -> None:
-    waiting = waiter(run_id="5", interval=600.0)
+    waiting = waiter(run_id="5", interval_seconds=600.0)
     step(waiting, run("RUNNING", "5"))
     action = waiting.step(not_found(), START + 600)
     assert (outcome(action), action.wait) == (None, pytest.approx(180.0))
@@ -263,7 +266,7 @@ def test_an_error_says_nothing_about_whether_there_is_a_run() -> None:
 
 
 def test_a_run_that_still_shows_its_earlier_end_is_not_there_yet() -> None:
-    waiting = waiter(run_id="5", completed_after=START)
+    waiting = waiter(run_id="5", completed_after_at=START)
     earlier = run("FAILED", "5", created=-60.0, completed_at=datetime.fromtimestamp(START - 1, UTC))
     assert outcome(step(waiting, earlier)) is None
     assert outcome(step(waiting, earlier, at=181.0)) is Outcome.UNOBSERVABLE

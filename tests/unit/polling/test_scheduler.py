@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.model.errors import AuthenticationError, InvalidRequestError, NotFoundError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import BatchResult, Target
+from airflow_provider_flowruns.model.targets import BatchResult, FlowStatusTarget, RunTarget, Target
 from airflow_provider_flowruns.polling import scheduler as scheduler_module
 from airflow_provider_flowruns.polling.backoff import INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS
 from airflow_provider_flowruns.polling.intervals import MAX_SHARED_ALIGNMENT_SECONDS
@@ -280,8 +279,8 @@ def test_waits_that_are_due_soon_come_to_poll_together() -> None:
     ("targets", "most"),
     # Waits join in the last fifth of their interval, so waits that share requests make five groups at most.
     [
-        ([Target("portable", Kind.FLOW, None, str(number % 10)) for number in range(1_000)], 10),
-        ([Target("portable", Kind.RUN, str(number % 10), str(number)) for number in range(1_000)], 50),
+        ([FlowStatusTarget("portable", str(number % 10)) for number in range(1_000)], 10),
+        ([RunTarget("portable", str(number), str(number % 10)) for number in range(1_000)], 50),
         ([create_target(number, BY_ID) for number in range(1_000)], 20),
     ],
     ids=["10 flows", "100 attempts of each of 10 flows", "1,000 runs by id"],
@@ -514,7 +513,7 @@ def test_a_wait_whose_first_poll_is_not_due_is_no_reason() -> None:
     driver = Driver()
     reasons: list[int] = []
     driver.respond = lambda poll, now: reasons.append(poll.count_reasons().total())
-    driver.add(Target("portable", Kind.FLOW, "1"), first=1.0)
-    driver.add(Target("portable", Kind.FLOW, "1"), first=50.0)
+    driver.add(FlowStatusTarget("portable", "1"), first=1.0)
+    driver.add(FlowStatusTarget("portable", "1"), first=50.0)
     driver.run(5)
     assert reasons == [1]

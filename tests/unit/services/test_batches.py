@@ -9,8 +9,16 @@ import pytest
 
 from airflow_provider_flowruns.model.calls import Request
 from airflow_provider_flowruns.model.errors import ConfigurationError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import BatchResult, StartMarker, Target
+from airflow_provider_flowruns.model.targets import (
+    BatchResult,
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service
 from airflow_provider_flowruns.services.portable import PortableApi
@@ -37,7 +45,7 @@ def drive(
 
 
 def ids(sighting: BatchResult) -> dict[str | None, list[str | None]]:
-    return {target.run_id: [run.run_id for run in runs] for target, runs in sighting.found.items()}
+    return {getattr(target, "run_id", None): [run.run_id for run in runs] for target, runs in sighting.found.items()}
 
 
 # -- Activepieces
@@ -48,7 +56,7 @@ def piece(number: int) -> str:
 
 
 def pieces(*numbers: int) -> list[Target]:
-    return [Target("activepieces", Kind.RUN, None, piece(number)) for number in numbers]
+    return [RunTarget("activepieces", piece(number)) for number in numbers]
 
 
 def piece_record(number: int, **fields: Any) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def test_activepieces_tells_how_large_a_row_is_and_does_not_keep_it() -> None:
 
 
 def test_activepieces_shows_one_run_to_everyone_who_names_it() -> None:
-    targets = [*pieces(1), Target("activepieces", Kind.RUN, "f" * 21, piece(1))]
+    targets = [*pieces(1), RunTarget("activepieces", piece(1), "f" * 21)]
     sighting, sent = drive(ActivepiecesApi(PROJECT), targets, lambda request: {"data": [piece_record(1)]})
     assert set(sighting.found) == set(targets)
     assert sent[0]["limit"] == "1"
@@ -97,10 +105,10 @@ def test_activepieces_without_a_project_sends_nothing() -> None:
 
 
 def attempts(*numbers: int) -> list[Target]:
-    return [Target("portable", Kind.RUN, "7", str(number)) for number in numbers]
+    return [RunTarget("portable", str(number), "7") for number in numbers]
 
 
-NEWEST = Target("portable", Kind.FLOW_RUNS, "7")
+NEWEST = NewestRunsTarget("portable", "7")
 
 
 def portable_server(total: int, *, ignores_offset: bool = False) -> Callable[..., Any]:
@@ -166,7 +174,7 @@ def test_portable_with_an_empty_list() -> None:
 
 
 def documents(*numbers: int) -> list[Target]:
-    return [Target("tableflow", Kind.RUN, None, f"run-{number}") for number in numbers]
+    return [RunTarget("tableflow", f"run-{number}") for number in numbers]
 
 
 def tableflow_server(total: int) -> Callable[..., Any]:
@@ -214,7 +222,7 @@ def test_tableflow_reads_smaller_pages_when_rows_are_large() -> None:
 
 
 def test_tableflow_shows_one_run_to_everyone_who_names_it() -> None:
-    targets = [*documents(5), Target("tableflow", Kind.RUN, "f", "run-5")]
+    targets = [*documents(5), RunTarget("tableflow", "run-5", "f")]
     sighting, _ = drive(TableFlowApi(), targets, tableflow_server(5))
     assert set(sighting.found) == set(targets)
 
@@ -231,19 +239,26 @@ def test_tableflow_with_an_empty_list() -> None:
 @pytest.mark.parametrize(
     ("api", "together"),
     [
-        (ActivepiecesApi, {Kind.RUN, Kind.STARTED}),
-        (TableFlowApi, {Kind.RUN, Kind.STARTED}),
-        (PortableApi, {Kind.RUN, Kind.FLOW_RUNS, Kind.STARTED}),
+        (ActivepiecesApi, {RunTarget, StartedRunTarget}),
+        (TableFlowApi, {RunTarget, StartedRunTarget}),
+        (PortableApi, {RunTarget, NewestRunsTarget, StartedRunTarget}),
     ],
 )
-def test_what_can_be_looked_at_together(api: type[Service], together: set[Kind]) -> None:
+def test_what_can_be_looked_at_together(api: type[Service], together: set[type[Target]]) -> None:
     name = api.info.name
-    shared = {kind for kind in Kind if api.batch_key(Target(name, kind, "7", "1", MARK)) is not None}
+    targets: list[Target] = [
+        FlowStatusTarget(name, "7"),
+        WorkflowStatusTarget(name, "7"),
+        NewestRunsTarget(name, "7"),
+        RunTarget(name, "1", "7"),
+        StartedRunTarget(name, "7", MARK),
+    ]
+    shared = {type(target) for target in targets if api.batch_key(target) is not None}
     assert shared == together
-    one, other = (api.batch_key(Target(name, Kind.RUN, "7", run_id)) for run_id in ("1", "2"))
+    one, other = (api.batch_key(RunTarget(name, run_id, "7")) for run_id in ("1", "2"))
     assert one == other
 
 
 def test_portable_looks_together_only_within_a_flow() -> None:
     assert PortableApi.batch_key(NEWEST) == PortableApi.batch_key(attempts(1)[0])
-    assert PortableApi.batch_key(NEWEST) != PortableApi.batch_key(Target("portable", Kind.FLOW_RUNS, "8"))
+    assert PortableApi.batch_key(NEWEST) != PortableApi.batch_key(NewestRunsTarget("portable", "8"))

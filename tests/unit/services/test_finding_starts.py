@@ -12,7 +12,14 @@ import pytest
 from airflow_provider_flowruns.model.calls import CallSequence, Request
 from airflow_provider_flowruns.model.errors import ApiError, NotFoundError
 from airflow_provider_flowruns.model.runs import FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import StartMarker, Target, sent_time, start_value
+from airflow_provider_flowruns.model.targets import (
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+    sent_time,
+    start_value,
+)
 from airflow_provider_flowruns.services import activepieces_starts
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service, cancel_run
@@ -29,7 +36,7 @@ def value(number: int) -> str:
 
 
 def marker(number: int = 1, **changes: Any) -> StartMarker:
-    arguments: dict[str, Any] = {"since": NOW, "until": NOW + 1.0, "after_run_id": "99"}
+    arguments: dict[str, Any] = {"not_before_at": NOW, "not_after_at": NOW + 1.0, "after_run_id": "99"}
     return StartMarker(value(number), "airflow_run", **{**arguments, **changes})
 
 
@@ -64,7 +71,7 @@ def ids(runs: tuple[FlowRun, ...]) -> list[str | None]:
 def test_a_mark_allows_what_was_created_in_its_time(created: float | None, is_allowed: bool) -> None:
     (run,) = attempts_of([{"id": 1, "trigger": "API", **({"createdAt": iso(created)} if created is not None else {})}])
     assert marker().allows(run) is is_allowed
-    assert marker(since=None, until=None).allows(run)
+    assert marker(not_before_at=None, not_after_at=None).allows(run)
 
 
 def attempts_of(records: list[dict[str, Any]]) -> tuple[FlowRun, ...]:
@@ -83,8 +90,8 @@ def test_a_start_s_value_is_its_own_and_tells_its_time() -> None:
 
 
 def portable_target(**changes: Any) -> Target:
-    arguments: dict[str, Any] = {"since": NOW, "until": NOW + 1.0, "after_run_id": "10"}
-    return Target("portable", Kind.STARTED, "7", marker=StartMarker(value(1), "", **{**arguments, **changes}))
+    arguments: dict[str, Any] = {"not_before_at": NOW, "not_after_at": NOW + 1.0, "after_run_id": "10"}
+    return StartedRunTarget("portable", "7", StartMarker(value(1), "", **{**arguments, **changes}))
 
 
 def portable_server(records: list[dict[str, Any]]) -> Answer:
@@ -102,7 +109,9 @@ def attempt(number: int, created: float, trigger: str = "API") -> dict[str, Any]
 
 def test_portable_goes_by_order_even_if_times_are_not_known() -> None:
     records = [attempt(12, 900.0, "SCHEDULED"), attempt(11, -7_000.0), attempt(10, -8_000.0), attempt(9, -9_000.0)]
-    found, sent = take(PortableApi().poll(portable_target(since=None, until=None)), portable_server(records))
+    found, sent = take(
+        PortableApi().poll(portable_target(not_before_at=None, not_after_at=None)), portable_server(records)
+    )
     assert ids(found) == ["11"]
     assert len(sent) == 1
 
@@ -135,7 +144,7 @@ def test_portable_reads_no_endless_history_when_that_attempt_is_gone() -> None:
 
 def test_portable_serves_starts_and_runs_of_one_flow_from_one_list() -> None:
     records = [attempt(12, 0.9), attempt(11, 0.1), attempt(10, -1.0), attempt(9, -9.0)]
-    targets = [portable_target(), portable_target(after_run_id="11"), Target("portable", Kind.RUN, "7", "9")]
+    targets = [portable_target(), portable_target(after_run_id="11"), RunTarget("portable", "9", "7")]
     sighting, sent = take(PortableApi().poll_batch(targets, 3, 100), portable_server(records))
     assert [ids(sighting.found[target]) for target in targets] == [["12", "11"], ["12"], ["9"]]
     assert len(sent) == 1
@@ -145,7 +154,7 @@ def test_portable_serves_starts_and_runs_of_one_flow_from_one_list() -> None:
 
 
 def tableflow_target(number: int = 1, **changes: Any) -> Target:
-    return Target("tableflow", Kind.STARTED, "f", marker=marker(number, **changes))
+    return StartedRunTarget("tableflow", "f", marker(number, **changes))
 
 
 def document(number: int, created: float, **fields: Any) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def test_tableflow_reads_back_to_the_start_and_no_further() -> None:
 
 def test_tableflow_without_times_reads_a_bounded_number_of_pages() -> None:
     records = [document(number, 0.0, metadata={}) for number in range(5_000, 0, -1)]
-    target = tableflow_target(since=None, until=None)
+    target = tableflow_target(not_before_at=None, not_after_at=None)
     assert len(take(TableFlowApi().poll(target), tableflow_server(records))[1]) == 10
 
 
@@ -190,7 +199,7 @@ def test_tableflow_takes_by_time_only_api_runs_without_metadata() -> None:
         document(1, -60.0),
     ]
     assert take(TableFlowApi().poll(tableflow_target()), tableflow_server(records))[0] == ()
-    found, _ = take(TableFlowApi().poll(tableflow_target(by_interval=True)), tableflow_server(records))
+    found, _ = take(TableFlowApi().poll(tableflow_target(can_match_by_time=True)), tableflow_server(records))
     assert [(run.run_id, run.kind) for run in found] == [("run-2", Kind.STARTED)]
 
 
@@ -242,7 +251,7 @@ def called(number: int) -> dict[str, Any]:
 
 
 def piece_target(number: int = 1, **changes: Any) -> Target:
-    return Target("activepieces", Kind.STARTED, FLOW, marker=marker(number, **changes))
+    return StartedRunTarget("activepieces", FLOW, marker(number, **changes))
 
 
 OTHERS = {"body": {"somebody": "else"}}
@@ -317,11 +326,10 @@ def test_activepieces_learns_from_runs_it_reads_how_long_starts_are_in_the_queue
     )
     for number, one in enumerate(values):
         sent_at = NOW + 0.02 * number
-        target = Target(
+        target = StartedRunTarget(
             "activepieces",
-            Kind.STARTED,
             FLOW,
-            marker=StartMarker(one, "airflow_run", sent_at - 0.5, sent_at + 0.6, "99"),
+            StartMarker(one, "airflow_run", sent_at - 0.5, sent_at + 0.6, "99"),
         )
         api = ActivepiecesApi(PROJECT)
         for _ in range(50):
@@ -359,7 +367,7 @@ def test_activepieces_takes_by_time_only_runs_that_show_no_call() -> None:
     )
     api = ActivepiecesApi(PROJECT)
     assert take(api.poll(piece_target()), server)[0] == ()
-    found, _ = take(api.poll(piece_target(by_interval=True)), server)
+    found, _ = take(api.poll(piece_target(can_match_by_time=True)), server)
     assert sorted(int(str(run.run_id)) for run in found) == [2, 3]
     assert {run.kind for run in found} == {Kind.STARTED}
 
@@ -367,7 +375,7 @@ def test_activepieces_takes_by_time_only_runs_that_show_no_call() -> None:
 def test_activepieces_without_times_looks_back_to_the_newest_run_before() -> None:
     before, other = piece(5, -60.0, {"data": 1}), piece(4, -90.0, {"data": 1})
     server = Pieces(piece(6, 0.5, {"data": 1}), before, other)
-    target = piece_target(since=None, until=None, after_run_id=before["id"], by_interval=True)
+    target = piece_target(not_before_at=None, not_after_at=None, after_run_id=before["id"], can_match_by_time=True)
     found, sent = take(ActivepiecesApi(PROJECT).poll(target), server)
     assert [int(str(run.run_id)) for run in found] == [6]
     assert not {"createdAfter", "createdBefore"} & dict(sent[0].query).keys()
@@ -375,7 +383,7 @@ def test_activepieces_without_times_looks_back_to_the_newest_run_before() -> Non
 
 def test_activepieces_searches_in_the_server_s_own_time() -> None:
     _, first = take(ActivepiecesApi(PROJECT).poll(piece_target()), Pieces())
-    _, last = take(ActivepiecesApi(PROJECT).poll(piece_target(by_interval=True)), Pieces())
+    _, last = take(ActivepiecesApi(PROJECT).poll(piece_target(can_match_by_time=True)), Pieces())
     windows = [(query["createdAfter"], query["createdBefore"]) for query in (dict(one.query) for one in first + last)]
     after = iso(-5.0).replace("+00:00", "Z")
     befores = [iso(6.0 + late).replace("+00:00", "Z") for late in (10.0, 180.0, 180.0, 3_600.0)]
@@ -386,7 +394,7 @@ def test_activepieces_searches_for_starts_of_different_days_one_after_the_other(
     """What was created in between would hide the older one."""
     between = [piece(number, 600.0 + number, OTHERS) for number in range(300)]
     server = Pieces(piece(901, 0.5, called(1)), *between, piece(902, 90_000.5, called(2)))
-    targets = [piece_target(1), piece_target(2, since=NOW + 90_000.0, until=NOW + 90_001.0)]
+    targets = [piece_target(1), piece_target(2, not_before_at=NOW + 90_000.0, not_after_at=NOW + 90_001.0)]
     sighting, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 2, 100), server)
     assert [ids(sighting.found[target]) for target in targets] == [[f"{901:021d}"], [f"{902:021d}"]]
     assert len(sent) == 4
@@ -426,6 +434,6 @@ def test_of_several_runs_that_may_be_the_one_none_is_cancelled() -> None:
 
 def test_a_run_taken_by_its_time_alone_is_not_cancelled() -> None:
     server = Pieces(piece(2, 0.5, {"data": 1}, status="PAUSED"))
-    said, posts = cancel(ActivepiecesApi(PROJECT), piece_target(by_interval=True), server)
+    said, posts = cancel(ActivepiecesApi(PROJECT), piece_target(can_match_by_time=True), server)
     assert posts == []
     assert "nothing was cancelled" in said

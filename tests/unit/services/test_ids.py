@@ -5,14 +5,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.calls import Call, Pages, Request
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import (
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
@@ -84,21 +90,21 @@ TAKERS = [
     ),
 ]
 WAITS = [
-    Taker(lambda id: looked_at(portable, Kind.FLOW, flow_id=id), "flow_id", STATUS),
-    Taker(lambda id: looked_at(portable, Kind.WORKFLOW, flow_id=id), "workflow_id", WORKFLOW_STATUS),
-    Taker(lambda id: looked_at(portable, Kind.FLOW_RUNS, flow_id=id), "flow_id", ATTEMPTS),
-    Taker(lambda id: looked_at(portable, Kind.RUN, flow_id=id, run_id="7"), "flow_id", ATTEMPTS),
-    Taker(lambda id: looked_at(activepieces, Kind.RUN, run_id=id), "run_id", RUN, good="A" * 21),
+    Taker(lambda id: first_call(portable, FlowStatusTarget("portable", id)), "flow_id", STATUS),
+    Taker(lambda id: first_call(portable, WorkflowStatusTarget("portable", id)), "workflow_id", WORKFLOW_STATUS),
+    Taker(lambda id: first_call(portable, NewestRunsTarget("portable", id)), "flow_id", ATTEMPTS),
+    Taker(lambda id: first_call(portable, RunTarget("portable", "7", id)), "flow_id", ATTEMPTS),
+    Taker(lambda id: first_call(activepieces, RunTarget("activepieces", id)), "run_id", RUN, good="A" * 21),
     Taker(
-        lambda id: looked_at(activepieces, Kind.FLOW_RUNS, flow_id=id),
+        lambda id: first_call(activepieces, NewestRunsTarget("activepieces", id)),
         "flow_id",
         RUNS,
         FLOW_FILTER,
         good="A" * 21,
     ),
-    Taker(lambda id: looked_at(tableflow, Kind.RUN, run_id=id), "run_id", TABLE_RUN, good="Wp7kRnT2mX4vQ9bL"),
+    Taker(lambda id: first_call(tableflow, RunTarget("tableflow", id)), "run_id", TABLE_RUN, good="Wp7kRnT2mX4vQ9bL"),
     Taker(
-        lambda id: looked_at(tableflow, Kind.FLOW_RUNS, flow_id=id),
+        lambda id: first_call(tableflow, NewestRunsTarget("tableflow", id)),
         "flow_id",
         TABLE_RUNS,
         TABLE_FILTER,
@@ -156,8 +162,8 @@ ODD_IDS = [
 ]
 
 
-def looked_at(api: Any, kind: Kind, **ids: Any) -> Call[Any]:
-    return next(api.poll(Target(api.info.name, kind, **ids)))
+def first_call(api: Any, target: Target) -> Call[Any]:
+    return next(api.poll(target))
 
 
 def requests_of(made: Any) -> Iterator[Request]:
@@ -212,10 +218,16 @@ def test_a_missing_id_is_refused_where_it_is_needed(taker) -> None:
         taker.method(None)
 
 
-@pytest.mark.parametrize("taker", WAITS, ids=str)
-def test_a_wait_without_its_id_is_refused(taker) -> None:
-    with pytest.raises(InvalidArgumentError, match="needs a"):
-        taker.method(None)
+@pytest.mark.parametrize("target", [RunTarget, FlowStatusTarget, WorkflowStatusTarget, NewestRunsTarget])
+def test_a_saved_target_without_its_id_is_refused(target: Callable[[str, str], Target]) -> None:
+    record = {**msgspec.to_builtins(target("portable", "5")), "run_id": None, "flow_id": None, "workflow_id": None}
+    with pytest.raises(msgspec.ValidationError, match="Expected `str`, got `null`"):
+        msgspec.convert(record, Target)
+
+
+def test_a_run_of_portable_is_not_looked_for_without_its_flow() -> None:
+    with pytest.raises(InvalidArgumentError, match="needs the run's flow_id"):
+        first_call(portable, RunTarget("portable", "5"))
 
 
 @pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter], ids=str)
@@ -253,7 +265,7 @@ def test_an_empty_list_of_runs_to_cancel_which_would_mean_all_of_them_is_refused
 
 def test_an_odd_run_id_of_portable_never_reaches_a_request() -> None:
     for value in ODD_IDS:
-        call = looked_at(portable, Kind.RUN, flow_id="5", run_id=value)
+        call = first_call(portable, RunTarget("portable", cast("str", value), "5"))
         assert call.request == portable.get_run_attempts(5).first.request
 
 

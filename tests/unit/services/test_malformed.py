@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_flowruns.model.calls import Call, Page, Rows
 from airflow_provider_flowruns.model.errors import UnexpectedResponseError
-from airflow_provider_flowruns.model.runs import Disposition, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service
 from airflow_provider_flowruns.services.portable import PortableApi
@@ -195,17 +195,17 @@ def test_paging_counts_the_rows_that_cannot_be_read() -> None:
     [
         (
             PORTABLE,
-            [Target("portable", Kind.RUN, "7", str(number)) for number in (1, 2, 3)],
+            [RunTarget("portable", str(number), "7") for number in (1, 2, 3)],
             [attempt(3), attempt(2, id=[]), attempt(2, id={}), 7, attempt(1)],
         ),
         (
             ACTIVEPIECES,
-            [Target("activepieces", Kind.RUN, None, f"{number:021d}") for number in (1, 2, 3)],
+            [RunTarget("activepieces", f"{number:021d}") for number in (1, 2, 3)],
             {"data": [piece(3), piece(2, id=[]), piece(2, id={}), 7, piece(1)]},
         ),
         (
             TABLEFLOW,
-            [Target("tableflow", Kind.RUN, None, f"run-{number}") for number in (1, 2, 3)],
+            [RunTarget("tableflow", f"run-{number}") for number in (1, 2, 3)],
             {"flow_runs": [document(3), document(2, id=[]), document(2, id={}), 7, document(1)]},
         ),
     ],
@@ -220,10 +220,10 @@ def test_a_look_at_several_sees_all_but_the_one_that_cannot_be_read(service: Ser
 
 
 LOOKS: list[tuple[Service, Target, Callable[..., dict[str, Any]], Callable[[list[Any]], list[Any]]]] = [
-    (PORTABLE, Target("portable", Kind.FLOW_RUNS, "7"), attempt, lambda rows: [{"data": rows}]),
-    (ACTIVEPIECES, Target("activepieces", Kind.FLOW_RUNS, FLOW), piece, lambda rows: [{"data": rows}]),
-    (TABLEFLOW, Target("tableflow", Kind.FLOW_RUNS, "f"), document, lambda rows: [{"flow_runs": rows}]),
-    (TABLEFLOW, Target("tableflow", Kind.FLOW_RUNS, "f"), document, lambda rows: [{"flow_runs": []}, rows]),
+    (PORTABLE, NewestRunsTarget("portable", "7"), attempt, lambda rows: [{"data": rows}]),
+    (ACTIVEPIECES, NewestRunsTarget("activepieces", FLOW), piece, lambda rows: [{"data": rows}]),
+    (TABLEFLOW, NewestRunsTarget("tableflow", "f"), document, lambda rows: [{"flow_runs": rows}]),
+    (TABLEFLOW, NewestRunsTarget("tableflow", "f"), document, lambda rows: [{"flow_runs": []}, rows]),
 ]
 LOOK_IDS = ["portable", "activepieces", "tableflow", "tableflow bare"]
 
@@ -249,9 +249,9 @@ def test_an_older_run_does_not_pass_for_the_newest_one_that_cannot_be_read(servi
 
 @pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS[:3], ids=LOOK_IDS[:3])
 def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_first(
-    service: Service, target: Target, row: Any, bodies: Any
+    service: Service, target: NewestRunsTarget, row: Any, bodies: Any
 ) -> None:
-    target = Target(target.service, target.kind, target.flow_id, newest=3)
+    target = NewestRunsTarget(target.service, target.flow_id, 3)
     answers = bodies([row(number) for number in (1, 2, 3)])
     answers[0]["total"] = 9  # TableFlow's way to say that there are more
     with pytest.raises(UnexpectedResponseError, match="the list comes oldest first and has further pages"):
@@ -259,7 +259,7 @@ def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_fir
 
 
 def test_who_waits_for_the_newest_of_several_is_not_shown_an_older_one() -> None:
-    newest, run = Target("portable", Kind.FLOW_RUNS, "7"), Target("portable", Kind.RUN, "7", "1")
+    newest, run = NewestRunsTarget("portable", "7"), RunTarget("portable", "1", "7")
     sighting = drive(PORTABLE.poll_batch([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
     assert set(sighting.found) == {run}
 
@@ -370,7 +370,7 @@ def test_a_page_says_how_many_of_its_rows_could_not_be_read() -> None:
 @pytest.mark.parametrize("flow_id", [None, "", {}, [], True])
 def test_a_run_of_no_flow_may_be_of_the_flow_that_was_asked_for(flow_id) -> None:
     """The service may ignore the filter, and this run may be the newest one."""
-    target = Target("tableflow", Kind.FLOW_RUNS, "f")
+    target = NewestRunsTarget("tableflow", "f")
     others = [document(9, flow_id="g"), document(8, flow_id="g")]
     with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read"):
         drive(TABLEFLOW.poll(target), {"flow_runs": [*others, document(7, flow_id=flow_id), document(6)]})
@@ -379,7 +379,7 @@ def test_a_run_of_no_flow_may_be_of_the_flow_that_was_asked_for(flow_id) -> None
 
 
 def test_a_flows_newest_run_is_found_behind_others_that_the_filter_should_have_left_out() -> None:
-    target = Target("tableflow", Kind.FLOW_RUNS, "f")
+    target = NewestRunsTarget("tableflow", "f")
     others = [document(9, flow_id="g"), document(8, id={}, flow_id="g")]
     for rows in ([*others, document(6)], [others[0], document(6), others[1]]):
         with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read"):

@@ -7,7 +7,12 @@ import pytest
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.targets import (
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.services.portable import PortableApi
 
 PENDING, RUNNING, NOT_RUNNING = Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.NOT_RUNNING
@@ -284,10 +289,10 @@ def test_p14_status_has_no_run_id_and_an_attempt_has() -> None:
 @pytest.mark.parametrize(
     ("target", "path"),
     [
-        (Target("portable", Kind.FLOW, "568971"), "/v2/flows/568971/status"),
-        (Target("portable", Kind.FLOW_RUNS, "568971"), "/v2/flows/568971/run"),
-        (Target("portable", Kind.RUN, "568971", "637628"), "/v2/flows/568971/run"),
-        (Target("portable", Kind.WORKFLOW, "12"), "/v2/workflows/12/status"),
+        (FlowStatusTarget("portable", "568971"), "/v2/flows/568971/status"),
+        (NewestRunsTarget("portable", "568971"), "/v2/flows/568971/run"),
+        (RunTarget("portable", "637628", "568971"), "/v2/flows/568971/run"),
+        (WorkflowStatusTarget("portable", "12"), "/v2/workflows/12/status"),
     ],
 )
 def test_p14_a_wait_reads_attempts_where_ids_matter_and_status_elsewhere(target, path) -> None:

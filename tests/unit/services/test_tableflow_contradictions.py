@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
+from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.services.tableflow import APP_URL, TableFlowApi
 
 MISSING = object()
@@ -128,7 +128,7 @@ def test_t5_the_end_in_either_form_of_paging(body) -> None:
 @pytest.mark.parametrize("metadata", [{"order_number": "PO-2024-001"}, None])
 def test_t6_a_wait_polls_the_run_whether_or_not_it_carries_metadata_for_webhooks(metadata) -> None:
     """Rule: there is no event about a flow run, whatever the flow page says; poll."""
-    steps = TableFlowApi().poll(Target("tableflow", Kind.RUN, run_id=RUN["id"]))
+    steps = TableFlowApi().poll(RunTarget("tableflow", RUN["id"]))
     call = next(steps)
     assert (call.request.method, call.request.path) == ("GET", f"/v2/flows/runs/{RUN['id']}")
     assert call.read({**RUN, "metadata": metadata}) == read()

@@ -254,8 +254,8 @@ def test_a_wait_lasts_as_long_as_its_timedeltas_say(cls, sandbox: Sandbox) -> No
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(task_context())
     config = json.loads(deferred.value.trigger.serialize()[1]["waiter"])["config"]
-    assert (config["interval"], config["error_budget"]) == (45, 120)
-    assert before + 3600 <= config["deadline"] <= time.time() + 3600
+    assert (config["interval_seconds"], config["error_budget_seconds"]) == (45, 120)
+    assert before + 3600 <= config["deadline_at"] <= time.time() + 3600
 
 
 def test_seconds_are_returned_as_a_float() -> None:

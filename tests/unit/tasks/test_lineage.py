@@ -15,14 +15,14 @@ from airflow.providers.openlineage.utils.utils import OpenLineageRedactor
 from openlineage.client.serde import Serde
 
 from airflow_provider_flowruns import __version__
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts, RunSummary
 from airflow_provider_flowruns.tasks.lineage import RUN_FACET, build_lineage
 from airflow_provider_flowruns.tasks.lineage_facet import SCHEMA_FILE
 
 SCHEMA = json.loads((files("airflow_provider_flowruns") / SCHEMA_FILE).read_text())
 
 
-def run(**fields: Any) -> dict[str, Any]:
+def run(**fields: Any) -> RunSummary:
     return FlowRun(
         **{
             "service": "portable",

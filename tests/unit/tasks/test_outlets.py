@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts, RunSummary
 from airflow_provider_flowruns.tasks.outlets import FACTS, emit_asset_events
 from tests.asset_events import OutletEventAccessors, alias_events
 
 TABLE, FLOWS = Asset("s3://bucket/table"), AssetAlias("flows")
 
 
-def run(**fields: Any) -> dict[str, Any]:
+def run(**fields: Any) -> RunSummary:
     return FlowRun(
         **{
             "service": "portable",
@@ -56,7 +56,7 @@ def test_an_alias_gets_an_event_of_the_flow(events) -> None:
     [(uri, extra)] = alias_events(events[FLOWS])
     assert uri == "flowruns://portable/5"
     rows = json.loads(extra["rows"]) if isinstance(extra["rows"], str) else extra["rows"]
-    assert {**extra, "rows": rows} == {name: run()[name] for name in FACTS}
+    assert {**extra, "rows": rows} == {name: value for name, value in run().items() if name in FACTS}
 
 
 def test_an_alias_gets_none_of_a_run_whose_flow_is_unknown(events) -> None:

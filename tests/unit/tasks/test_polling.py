@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.model.runs import FlowRun
-from airflow_provider_flowruns.polling.run_waiter import Outcome, WaitResult
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.polling import (
     FIND_BEFORE_DEFERRING_SECONDS,
@@ -31,7 +31,7 @@ def begin(timed_sandbox: Sandbox, make_starter_task: Callable[..., Any]) -> Begi
         task, context = make_starter_task(service, flow, **arguments), task_context()
         store = StartedRunStore(context)
         started_run = task.start_run(RunStarter(task, store, context))
-        finder = RunFinder(task, store, interval=10.0, **task.wait_limits)
+        finder = RunFinder(task, store, interval_seconds=10.0, **task.wait_limits)
         return WorkerWait(task, finder.new_waiter(started_run), store, context), started_run
 
     return start

@@ -36,7 +36,7 @@ class Try:
         self.context: Any = task_context(self.state, self.try_number, max_tries=self.max_tries)
         self.store = StartedRunStore(self.context)
         self.starter = RunStarter(self.task, self.store, self.context)
-        self.finder = RunFinder(self.task, self.store, interval=10.0, **self.task.wait_limits)
+        self.finder = RunFinder(self.task, self.store, interval_seconds=10.0, **self.task.wait_limits)
 
     def start(self) -> StartedRun:
         with self.task.hook:

@@ -10,8 +10,9 @@ from typing import Any
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.model.errors import FlowRunsError, RateLimitError, ServerError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import BatchResult, Target
-from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, Target
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
 from tests.virtual_time import VirtualClock
 
@@ -30,7 +31,7 @@ def build_run(target: Target, disposition: Disposition = Disposition.NONE, run_i
     return FlowRun(
         service=target.service,
         kind=Kind.RUN,
-        run_id=run_id or target.run_id,
+        run_id=run_id or getattr(target, "run_id", None),
         flow_id=target.flow_id,
         lifecycle=Lifecycle.RUNNING if disposition is Disposition.NONE else Lifecycle.NOT_RUNNING,
         disposition=disposition,
@@ -109,14 +110,26 @@ class RecordingWaiter(RunWaiter):
         return step
 
 
-def create_waiter(target: Target, now: float, **config: Any) -> RecordingWaiter:
-    given = {"interval": 10.0, "deadline": now + 3_600, **config}
-    kind, flow_id, run_id = str(target.kind), target.flow_id, target.run_id
-    return RecordingWaiter(WaitConfig(service=target.service, kind=kind, flow_id=flow_id, run_id=run_id, **given), now)
+def create_waiter(
+    target: Target,
+    now: float,
+    *,
+    interval: float = 10.0,
+    deadline: float | None = None,
+    error_budget: float = 900.0,
+    **config: Any,
+) -> RecordingWaiter:
+    arguments = {
+        "interval_seconds": interval,
+        "deadline_at": now + 3_600 if deadline is None else deadline,
+        "error_budget_seconds": error_budget,
+        **config,
+    }
+    return RecordingWaiter(WaitConfig(target=target, **arguments), now)
 
 
 def build_target(number: int, service: str = "activepieces") -> Target:
-    return Target(service, Kind.RUN, "1" if service == "portable" else None, str(number))
+    return RunTarget(service, str(number), "1" if service == "portable" else None)
 
 
 def assert_empty(poll_loop: PollLoop) -> None:

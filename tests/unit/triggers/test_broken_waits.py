@@ -10,7 +10,9 @@ import pytest
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.exceptions import FlowRunUnobservable
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig, WaitResult
+from airflow_provider_flowruns.model.targets import FlowStatusTarget
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
@@ -51,7 +53,7 @@ def test_a_fault_of_this_package_ends_the_task_as_unobservable_without_the_fault
 
     monkeypatch.setattr(AsyncClient, "poll", broken)
     flow, now = sandbox.portable.add_flow(), time.time()
-    config = WaitConfig(service="portable", kind="flow", flow_id=str(flow.id), interval=1.0, deadline=now + 60)
+    config = WaitConfig(target=FlowStatusTarget("portable", str(flow.id)), interval_seconds=1.0, deadline_at=now + 60)
     said = str(raised_by(FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())))
     assert "RuntimeError in " in said
     assert sandbox.portable.token not in said

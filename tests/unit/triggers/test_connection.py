@@ -14,7 +14,9 @@ from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.errors import ConfigurationError, RequestNotSentError
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import FlowStatusTarget
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import connection
 from airflow_provider_flowruns.triggers.connection import async_settings
@@ -122,7 +124,7 @@ def test_an_airflow_that_cannot_be_asked_is_trouble_that_may_pass(monkeypatch, e
 def test_a_wait_ends_with_what_the_triggerers_machine_lacks(monkeypatch, extra: Any, named: str) -> None:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.0, 0.1))
     now = Clock().now()
-    config = WaitConfig(service="portable", kind="flow", flow_id="5", interval=0.1, deadline=now + 60)
+    config = WaitConfig(target=FlowStatusTarget("portable", "5"), interval_seconds=0.1, deadline_at=now + 60)
     trigger = FlowRunTrigger(conn_id="my_conn", waiter=RunWaiter(config, now).to_json())
 
     async def fired() -> list[Any]:

@@ -424,7 +424,7 @@ def test_killed_between_two_events_it_repeats_the_last_one_at_most(sandbox: Sand
 def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_always_alone(
     count: int, sizes: list[int]
 ) -> None:
-    runs = [{"run_id": str(number)} for number in range(count)]
+    runs: list[Any] = [{"run_id": str(number)} for number in range(count)]
     groups = list(finished._in_groups(runs))
     assert [run for group in groups for run in group] == runs
     assert [len(group) for group in groups] == sizes
@@ -433,7 +433,8 @@ def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_alway
 
 @pytest.mark.parametrize("count", range(1, 400, 7))
 def test_no_number_of_ends_takes_longer_than_twenty_events_of_their_own(count: int) -> None:
-    groups = list(finished._in_groups([{}] * count))
+    runs: list[Any] = [{}] * count
+    groups = list(finished._in_groups(runs))
     assert len(groups) <= finished._MAX_GROUPS
     assert len(groups[-1]) == 1
 
@@ -628,7 +629,7 @@ def test_a_connection_that_cannot_be_used_is_waited_for(
         await watchers.until_told(flow.add_run(**RUNNING))
 
     monkeypatch.delenv(name)
-    monkeypatch.setattr(watcher, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(watcher, "HEARTBEAT_INTERVAL_SECONDS", 0.1)
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
     assert sandbox.portable.token not in caplog.text

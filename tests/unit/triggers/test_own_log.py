@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import RunTarget
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger, FlowRunTrigger
 
@@ -31,7 +33,7 @@ class ByContext(logging.Handler):
 
 def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
     now = Clock().now()
-    config = WaitConfig(service="portable", kind="run", flow_id=flow_id, run_id=run_id, interval=0.2, deadline=now + 60)
+    config = WaitConfig(target=RunTarget("portable", run_id, flow_id), interval_seconds=0.2, deadline_at=now + 60)
     trigger = FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())
     trigger.first_wait = (0.1, 0.3)  # type: ignore[misc]
     return trigger

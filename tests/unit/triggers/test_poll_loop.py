@@ -16,11 +16,13 @@ import pytest
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.run_waiter import LogMessage, NextAction, Outcome, RunWaiter, WaitResult
+from airflow_provider_flowruns.polling.messages import LogMessage
+from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
 from airflow_provider_flowruns.polling.scheduler import MAX_CONCURRENT_REQUESTS
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.triggers import poll_loop as poll_loop_module
 from airflow_provider_flowruns.triggers.poll_loop import MAX_STEPS_IN_A_ROW, PollLoop, get_poll_loop
 from tests.unit.triggers.fake_service import (
@@ -123,13 +125,13 @@ def test_an_error_counts_for_each_wait_against_its_own_error_budget() -> None:
 
 def test_a_bug_in_the_client_ends_only_the_waits_of_its_request() -> None:
     client = FakeClient(ends_at(20))
-    bad = Target("portable", Kind.FLOW, "7")
+    bad = FlowStatusTarget("portable", "7")
     client.trouble = lambda request: RuntimeError("a bug") if bad in request.targets else None
 
     async def work() -> list[Any]:
         poll_loop = create_poll_loop(client)
         waits = [
-            wait(poll_loop, create_waiter(target, START)) for target in (bad, bad, Target("portable", Kind.FLOW, "8"))
+            wait(poll_loop, create_waiter(target, START)) for target in (bad, bad, FlowStatusTarget("portable", "8"))
         ]
         ends = await asyncio.gather(*waits, return_exceptions=True)
         assert_empty(poll_loop)
@@ -194,7 +196,7 @@ def test_a_waiter_that_fails_ends_with_its_exception_and_does_not_affect_others(
 @pytest.mark.parametrize("leave_at", [0.5, 1.0, 2.0])
 def test_a_poll_loop_that_all_waits_have_left_can_be_used_again(leave_at: float, latency: float) -> None:
     """Requests that were queued or in flight when the last wait left leave nothing behind."""
-    targets = [Target("portable", Kind.FLOW, str(number)) for number in range(3 * MAX_CONCURRENT_REQUESTS)]
+    targets = [FlowStatusTarget("portable", str(number)) for number in range(3 * MAX_CONCURRENT_REQUESTS)]
     client = FakeClient(ends_at(0), latency=lambda: latency)
 
     async def work() -> list[Outcome]:
@@ -236,7 +238,7 @@ def test_leaving_during_a_request_does_not_affect_other_waits() -> None:
 
 def test_a_wait_that_left_during_a_delivery_is_not_stepped() -> None:
     """Its owner was cancelled after its wake-up, so that the wake-up itself does not show it."""
-    flow = Target("portable", Kind.FLOW_RUNS, "1")
+    flow = NewestRunsTarget("portable", "1")
 
     def state(target: Target, now: float) -> tuple[FlowRun, ...]:
         return (build_run(target, Disposition.SUCCEEDED if now > START + 60 else Disposition.NONE, "10"),)
@@ -280,14 +282,14 @@ def test_a_debug_line_for_each_poll_says_why_it_was_sent(caplog: pytest.LogCaptu
     assert run(work()) == [Outcome.SUCCEEDED] * 3
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(client.requests)
-    assert all("run_id='0'" in line and " and 2 more, waits: 3 " in line for line in lines)
+    assert all("run 0 and 2 more, waits: 3 " in line for line in lines)
     assert [line.rpartition(" ")[2] for line in lines] == ["first", "due", "deadline"]
 
 
 def test_a_wait_that_follows_a_run_polls_that_run() -> None:
     """It polls the flow's newest runs until one is active, then that run, although a newer one starts."""
-    flow = Target("portable", Kind.FLOW_RUNS, "1")
-    followed_run = Target("portable", Kind.RUN, "1", "10")
+    flow = NewestRunsTarget("portable", "1")
+    followed_run = RunTarget("portable", "10", "1")
     client = FakeClient(ends_at(0))
 
     def state(target: Target, now: float) -> tuple[FlowRun, ...]:
@@ -319,7 +321,7 @@ def test_waits_with_deadlines_close_together_share_their_last_polls_as_all_other
     targets = [
         *(build_target(number) for number in range(103)),
         *(build_target(number, "tableflow") for number in range(50)),
-        *(Target("portable", Kind.RUN, str(number % 5), str(number)) for number in range(50)),
+        *(RunTarget("portable", str(number), str(number % 5)) for number in range(50)),
     ]
 
     async def work() -> list[Outcome]:

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.errors import FlowRunsError, InvalidRequestError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind
-from airflow_provider_flowruns.model.targets import Target
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.run_waiter import Outcome, WaitResult
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.triggers import poll_loop as poll_loop_module
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
 from tests.unit.triggers.fake_service import (
@@ -39,13 +39,13 @@ ERROR_BUDGET_SECONDS = 10_000.0
 MAX_DELAY_SECONDS = 3_000.0
 
 #: A flow's newest runs, and the run that a wait on them follows once it is active.
-NEWEST, FOLLOWED = Target("portable", Kind.FLOW_RUNS, "1"), Target("portable", Kind.RUN, "1", "77")
+NEWEST, FOLLOWED = NewestRunsTarget("portable", "1"), RunTarget("portable", "77", "1")
 TARGETS = [
     *(build_target(number) for number in range(6)),
     *(build_target(number, "tableflow") for number in range(6)),
     *(build_target(number, "portable") for number in range(3)),
     NEWEST,
-    Target("portable", Kind.FLOW, "1"),
+    FlowStatusTarget("portable", "1"),
 ]
 DISPOSITIONS = [Disposition.SUCCEEDED, Disposition.FAILED, Disposition.CANCELED]
 OUTCOME_OF = {

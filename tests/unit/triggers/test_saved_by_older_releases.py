@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns import __version__
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitResult
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitResult
 from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 
 SAVED = {

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter, WaitConfig
+from airflow_provider_flowruns.model.targets import RunTarget
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import flow_run, standstill
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
@@ -100,12 +102,9 @@ def test_the_last_user_stops_the_ticks() -> None:
 def trigger_on(run: Any, seconds: float = 600.0) -> FlowRunTrigger:
     now = Clock().now()
     config = WaitConfig(
-        service="portable",
-        kind="run",
-        flow_id=str(run.flow_id),
-        run_id=str(run.id),
-        interval=30.0,
-        deadline=now + seconds,
+        target=RunTarget("portable", str(run.id), str(run.flow_id)),
+        interval_seconds=30.0,
+        deadline_at=now + seconds,
     )
     return FlowRunTrigger("portable_default", RunWaiter(config, now).to_json(), cancel_on_kill=True)
 
