@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from airflow_provider_flowruns.client import retry_after  # ruff: ignore[unused-import] - see responses.py
 from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
 from airflow_provider_flowruns.client.network import prepare_network
 from airflow_provider_flowruns.client.proxies import Proxy

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
-from airflow_provider_flowruns.client.retry import parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Call, Page, Request, Response, Rows
 from airflow_provider_flowruns.model.errors import (
@@ -120,8 +118,17 @@ def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiErro
         said = "the server answered with an interim status only"
     elif response.status < 400:
         said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
-    asked = parse_retry_after(response.headers, datetime.now(UTC)) if response.status in _HOLDING_STATUSES else None
-    return _error(settings, get_error_class(response.status), request, response.status, said, asked)
+    error_class, seconds = get_error_class(response.status), _read_retry_after(response)
+    return _error(settings, error_class, request, response.status, said, seconds)
+
+
+def _read_retry_after(response: Response) -> float | None:
+    if response.status not in _HOLDING_STATUSES:
+        return None
+    # It imports urllib3, which takes longer than an event loop may stand still: the transports load it beforehand.
+    from airflow_provider_flowruns.client.retry_after import parse_retry_after
+
+    return parse_retry_after(response.headers)
 
 
 def _error(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
@@ -14,12 +10,9 @@ from tenacity.wait import wait_exponential, wait_random
 
 from airflow_provider_flowruns.model.calls import Request
 from airflow_provider_flowruns.model.errors import (
-    MAX_HOLD_SECONDS,
     ApiError,
     is_rejected,
 )
-
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +55,3 @@ class RetryPolicy:
 
 #: For callers that do the repeating themselves, such as a wait with its error budget.
 ONCE = RetryPolicy(attempts=1)
-
-
-def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds a ``Retry-After`` header asks for (given as seconds or as an HTTP date), else None.
-
-    :param headers: the answer's headers, names in lower case.
-    :param now: the time, for an answer that names a date.
-    :return: at most ``MAX_HOLD_SECONDS``.
-    """
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if _SECONDS.fullmatch(value):
-        return min(float(value), MAX_HOLD_SECONDS)
-    try:
-        until = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(max(0.0, (until - now).total_seconds()), MAX_HOLD_SECONDS)

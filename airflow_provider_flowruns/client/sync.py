@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,15 +23,14 @@ from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.client.sync_transport import limit_exchange, open_session, run_in_thread
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Pages, Part, Request, Response
-from airflow_provider_flowruns.model.errors import ApiError, InvalidRequestError
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Response
+from airflow_provider_flowruns.model.errors import ApiError
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import Target
 
 T = TypeVar("T")
 
 _CHUNK = 64 * 1024
-_NEXT_PAGE = "flowruns-next-page"
 
 
 class SyncClient:
@@ -95,12 +95,7 @@ class SyncClient:
         """Yield the items of a list, asking for each page when the one before has been used up."""
         paginator = Paginator(pages)
         while paginator.call:
-            try:
-                page = self.send(paginator.call)
-            except InvalidRequestError as error:
-                paginator.try_fallback(error)
-            else:
-                yield from paginator.read_page(page)
+            yield from paginator.read_page(self.execute(paginator.fetch_page()))
 
     def iterate_ahead(self, pages: Pages[T], most: int | None = None) -> Iterator[T]:
         """Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
@@ -111,16 +106,15 @@ class SyncClient:
         :param most: items yielded at most, None for all; no page beyond them is asked for.
         """
         paginator, left = Paginator(pages), most
-        answer = run_in_thread(_NEXT_PAGE, self.send, paginator.call) if paginator.call else None
-        while answer:
-            fresh: list[T] = []
-            try:
-                fresh = paginator.read_page(answer.result())[:left]
-            except InvalidRequestError as error:
-                paginator.try_fallback(error)
-            left = None if left is None else left - len(fresh)
-            answer = run_in_thread(_NEXT_PAGE, self.send, paginator.call) if paginator.call and left != 0 else None
-            yield from fresh
+        future = self._fetch_in_thread(paginator)
+        while future:
+            new = paginator.read_page(future.result())[:left]
+            left = None if left is None else left - len(new)
+            future = None if left == 0 else self._fetch_in_thread(paginator)
+            yield from new
+
+    def _fetch_in_thread(self, paginator: Paginator) -> Future[Page[Any]] | None:
+        return run_in_thread("flowruns-next-page", self.execute, paginator.fetch_page()) if paginator.call else None
 
     def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
         """Look at a target once, without repeating anything: a wait has its own patience.

@@ -151,12 +151,15 @@ class Pages(Generic[T]):
 
     :param first: asks for the first page.
     :param identity: items for which this is equal are given out once.
-    :param fallback_first: a first call that says the same in other words, for a server that refuses the first.
     """
 
     first: Call[Page[T]]
     identity: Callable[[T], Hashable]
-    fallback_first: Call[Page[T]] | None = None
+
+    def read_first(self) -> CallSequence[Page[T]]:
+        """Return the steps that read the first page."""
+        page: Page[T] = yield self.first
+        return page
 
 
 #: Several calls that together answer one question: yields calls, is sent their results, returns the answer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import takewhile
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
 from airflow_provider_flowruns.model.errors import (
     InvalidArgumentError,
+    InvalidRequestError,
     NotFoundError,
     UnexpectedResponseError,
 )
@@ -69,6 +71,25 @@ _DISPOSITIONS = {
 _NEWEST = 50
 #: Pages of attempts that are read at most to find the run of a start: 2,000 attempts.
 _MAX_PAGES_OF_START = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldestFirst(Pages[FlowRun]):
+    """Run attempts in ascending order; the documentation spells this order in upper and in lower case.
+
+    :param lower_case_first: asks for the first page in lower case, if the server rejects the upper case.
+    """
+
+    lower_case_first: Call[Page[FlowRun]]
+
+    def read_first(self) -> CallSequence[Page[FlowRun]]:
+        """Return the steps that read the first page; later pages keep the spelling that was accepted."""
+        page: Page[FlowRun]
+        try:
+            page = yield self.first
+        except InvalidRequestError:
+            page = yield self.lower_case_first
+        return page
 
 
 class PortableApi(Service):
@@ -131,11 +152,9 @@ class PortableApi(Service):
             query = (("limit", str(size)), ("offset", str(offset)), *sort_by, *filters)
             return self._call(f"/v2/flows/{flow}/run", read, query)
 
-        return Pages(
-            first=page(0, order),
-            identity=lambda run: run.run_id,
-            fallback_first=page(0, order.lower()) if order == "ASC" else None,
-        )
+        if order == "ASC":
+            return OldestFirst(page(0, order), lambda run: run.run_id, lower_case_first=page(0, order.lower()))
+        return Pages(page(0, order), lambda run: run.run_id)
 
     def run_flow(self, flow_id: int | str) -> Call[None]:
         """``POST /v2/flows/{id}/run``: start the flow; the answer names no run."""

@@ -11,7 +11,8 @@ from tenacity import Future, RetryCallState, Retrying
 
 from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
 from airflow_provider_flowruns.client.responses import build_connection_error, read_result
-from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy, parse_retry_after
+from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
+from airflow_provider_flowruns.client.retry_after import parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Request, Response
 from airflow_provider_flowruns.model.errors import (
@@ -71,15 +72,16 @@ def api_error(kind: type[ApiError], retry_after: float | None = None) -> ApiErro
     return kind("Portable", "GET", "/v2/flows", 503, "Busy", None, retry_after)
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120), ("1.5", 1.5)])
+@pytest.mark.parametrize(("header", "seconds"), [("0", 0), ("7", 7), (" 120 ", 120)])
 def test_retry_after_in_seconds(header, seconds) -> None:
-    assert parse_retry_after({"retry-after": header}, NOW) == pytest.approx(seconds)
+    assert parse_retry_after({"retry-after": header}) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90), (0, 0), (-90, 0), (-(10**9), 0)])
-def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
+def test_retry_after_as_a_date_and_a_past_date_is_now(monkeypatch, ahead, seconds) -> None:
+    monkeypatch.setattr("time.time", NOW.timestamp)
     date = format_datetime(NOW + timedelta(seconds=ahead), usegmt=True)
-    assert parse_retry_after({"retry-after": date}, NOW) == pytest.approx(seconds)
+    assert parse_retry_after({"retry-after": date}) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +91,12 @@ def test_retry_after_as_a_date_and_a_past_date_is_now(ahead, seconds) -> None:
         "86400",
         "1000000000",
         "9" * 400,
-        "9" * 5_000,
-        "86400.5",
         "Fri, 31 Dec 9999 23:59:59 GMT",
         "Fri, 31 Dec 9999 23:59:59 -1200",
     ],
 )
 def test_retry_after_counts_for_five_minutes_at_most(header) -> None:
-    assert parse_retry_after({"retry-after": header}, NOW) == pytest.approx(MAX_HOLD_SECONDS)
+    assert parse_retry_after({"retry-after": header}) == pytest.approx(MAX_HOLD_SECONDS)
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 408, 409, 410, 425, 429, 500, 502, 503, 504])
@@ -106,13 +106,14 @@ def test_retry_after_counts_for_two_statuses_only(status) -> None:
 
 
 @pytest.mark.parametrize("date", ["Sat, 31 Jan 2026 12:00:30 -0000", "Sat, 31 Jan 2026 13:00:30 +0100"])
-def test_retry_after_as_a_date_in_another_time_zone(date) -> None:
-    assert parse_retry_after({"retry-after": date}, NOW) == pytest.approx(30)
+def test_retry_after_as_a_date_in_another_time_zone(monkeypatch, date) -> None:
+    monkeypatch.setattr("time.time", NOW.timestamp)
+    assert parse_retry_after({"retry-after": date}) == pytest.approx(30)
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": ""}, {"retry-after": "  "}])
 def test_no_retry_after(headers) -> None:
-    assert parse_retry_after(headers, NOW) is None
+    assert parse_retry_after(headers) is None
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,9 @@ def test_no_retry_after(headers) -> None:
         "1e9",
         "0x10",
         "1_0",
+        "1.5",
+        "86400.5",
+        "9" * 5_000,
         "٣",
         "7 seconds",
         "Sat, 31 Jan 2026",
@@ -133,13 +137,13 @@ def test_no_retry_after(headers) -> None:
     ],
 )
 def test_retry_after_that_is_garbage_is_ignored(header) -> None:
-    assert parse_retry_after({"retry-after": header}, NOW) in {None, 0}
+    assert parse_retry_after({"retry-after": header}) in {None, 0}
 
 
 @examples
 @given(st.text(alphabet="0123456789 :,+-.GMTSatJanSun", max_size=40))
 def test_retry_after_is_a_number_of_seconds_that_json_can_hold_whatever_the_header_says(header) -> None:
-    seconds = parse_retry_after({"retry-after": header}, NOW)
+    seconds = parse_retry_after({"retry-after": header})
     assert seconds is None or seconds >= 0
     json.dumps(seconds, allow_nan=False)
 

@@ -20,7 +20,7 @@ from airflow_provider_flowruns.model.targets import (
     WorkflowStatusTarget,
 )
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.services.portable import OldestFirst, PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 
 PORTABLE_ID, ACTIVEPIECES_ID, TABLEFLOW_ID = r"[0-9]{1,19}", r"[0-9A-Za-z]{21}", r"[0-9A-Za-z_-]{1,128}"
@@ -169,8 +169,8 @@ def first_call(api: Any, target: Target) -> Call[Any]:
 def requests_of(made: Any) -> Iterator[Request]:
     if isinstance(made, Pages):
         yield made.first.request
-        if made.fallback_first:
-            yield made.fallback_first.request
+        if isinstance(made, OldestFirst):
+            yield made.lower_case_first.request
     else:
         yield made.request
 

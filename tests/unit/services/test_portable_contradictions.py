@@ -13,7 +13,7 @@ from airflow_provider_flowruns.model.targets import (
     RunTarget,
     WorkflowStatusTarget,
 )
-from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.services.portable import OldestFirst, PortableApi
 
 PENDING, RUNNING, NOT_RUNNING = Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.NOT_RUNNING
 NONE, SUCCEEDED, FAILED = Disposition.NONE, Disposition.SUCCEEDED, Disposition.FAILED
@@ -199,16 +199,17 @@ def test_p8_active_run_with_an_old_end_and_outcome_is_still_active(read, lifecyc
 def test_p9_ascending_is_sent_in_upper_case_and_held_ready_in_lower_case(order) -> None:
     """Rule: send what the enum says; the client says it in lower case when that is refused."""
     pages = PortableApi().get_run_attempts(568971, sort=order)
-    assert pages.fallback_first is not None
+    assert isinstance(pages, OldestFirst)
     assert dict(pages.first.request.query)["sort"] == "ASC"
-    assert dict(pages.fallback_first.request.query)["sort"] == "asc"
+    assert dict(pages.lower_case_first.request.query)["sort"] == "asc"
 
 
 @pytest.mark.parametrize("spelling", [0, 1])
 def test_p9_later_pages_keep_the_spelling_that_was_accepted(spelling) -> None:
     """Rule: the spelling that the server took is used to the end."""
     pages = PortableApi().get_run_attempts(568971, sort="ASC", limit=1)
-    call = (pages.first, pages.fallback_first)[spelling]
+    assert isinstance(pages, OldestFirst)
+    call = (pages.first, pages.lower_case_first)[spelling]
     following = call.read({"data": [ATTEMPT]}).next
     assert dict(following.request.query) == {"limit": "1", "offset": "1", "sort": ("ASC", "asc")[spelling]}
 
@@ -218,7 +219,7 @@ def test_p9_descending_is_the_default_and_never_sent(order) -> None:
     """Rule: newest first needs no ``sort``, so no spelling of it can be refused."""
     pages = PortableApi().get_run_attempts(568971, sort=order)
     assert "sort" not in dict(pages.first.request.query)
-    assert pages.fallback_first is None
+    assert not isinstance(pages, OldestFirst)
 
 
 @pytest.mark.parametrize("wrap", [lambda bare: bare, lambda bare: {"data": bare}])
