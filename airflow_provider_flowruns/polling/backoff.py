@@ -40,7 +40,9 @@ class Backoff:
         if now >= self.until:
             self._rate_limited_count = min(self._rate_limited_count + 1, _MAX_DOUBLINGS)
             self._since = now
-        delay = requested or min(MAX_BACKOFF_SECONDS, INITIAL_BACKOFF_SECONDS * 2.0 ** (self._rate_limited_count - 1))
+        # A success while backing off may have reset the count.
+        doublings = max(0, self._rate_limited_count - 1)
+        delay = requested or min(MAX_BACKOFF_SECONDS, INITIAL_BACKOFF_SECONDS * 2.0**doublings)
         self.until = max(self.until, now + delay)
         return True
 

@@ -1,26 +1,29 @@
-"""How long the runs of each flow usually take, as far as recent ones were seen."""
+"""How long the runs of each flow take, learned from recent runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun
 
-#: So many runs of a flow make its usual duration.
-FEWEST = 3
-#: So many runs of a flow, and so many flows, are remembered; those seen first are forgotten first.
-MOST_RUNS = 20
-MOST_FLOWS = 2_000
+#: Minimum number of known runs for a flow's duration range.
+MIN_RUNS = 3
+#: Maximum number of runs of a flow, and of flows, that are remembered. The oldest are forgotten first.
+MAX_RUNS_PER_FLOW = 20
+MAX_FLOWS = 2_000
+#: One in this many runs is left out as an outlier, at either end.
+RUNS_PER_OUTLIER = 10
 
 
 @dataclass(frozen=True, slots=True)
 class DurationRange:
-    """How long runs take, but for the odd one.
+    """How long runs take, without outliers.
 
-    :param shortest: seconds that nine of ten take at least.
-    :param longest: seconds that nine of ten take at most.
+    :param shortest: duration in seconds that nine out of ten runs reach.
+    :param longest: duration in seconds that nine out of ten runs do not exceed.
     """
 
     shortest: float
@@ -28,39 +31,39 @@ class DurationRange:
 
 
 class RunDurations:
-    """Durations of the flows' recent successful runs; learnt from every answer that shows some."""
+    """Durations of recent successful runs, by flow."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, dict[str, float]] = {}
+        self._seconds_by_run: dict[str, dict[str, float]] = {}
 
     def learn(self, runs: Iterable[FlowRun]) -> None:
-        """Learn the durations of those runs that succeeded and say when they began and ended.
+        """Remember the durations of runs that succeeded and have a start and an end.
 
         :param runs: runs of any flows.
         """
         for run in runs:
             if run.disposition is not Disposition.SUCCEEDED or run.run_id is None or run.flow_id is None:
                 continue
-            known = self._seconds.setdefault(run.flow_id, {})
-            begun = run.started_at or run.created_at
-            if run.run_id in known or begun is None or run.completed_at is None:
+            known = self._seconds_by_run.setdefault(run.flow_id, {})
+            started_at = run.started_at or run.created_at
+            if run.run_id in known or started_at is None or run.completed_at is None:
                 continue
-            known[run.run_id] = (run.completed_at - begun).total_seconds()
-            _forget_first(known, MOST_RUNS)
-            _forget_first(self._seconds, MOST_FLOWS)
+            known[run.run_id] = (run.completed_at - started_at).total_seconds()
+            _remove_oldest(known, MAX_RUNS_PER_FLOW)
+            _remove_oldest(self._seconds_by_run, MAX_FLOWS)
 
-    def of(self, flow_id: str | None) -> DurationRange | None:
-        """Return how long the flow's recent runs took; None when too few were seen.
+    def get_range(self, flow_id: str | None) -> DurationRange | None:
+        """Return how long recent runs of a flow took, None if too few are known.
 
-        :param flow_id: id of the flow.
+        :param flow_id: the flow's id.
         """
-        known = sorted(self._seconds.get(flow_id or "", {}).values())
-        if len(known) < FEWEST:
+        known = sorted(self._seconds_by_run.get(flow_id or "", {}).values())
+        if len(known) < MIN_RUNS:
             return None
-        odd = len(known) // 10
-        return DurationRange(known[odd], known[-1 - odd])
+        outliers = len(known) // RUNS_PER_OUTLIER
+        return DurationRange(known[outliers], known[-1 - outliers])
 
 
-def _forget_first(known: dict[str, object] | dict[str, float] | dict[str, dict[str, float]], most: int) -> None:
-    for key in list(islice(known, max(0, len(known) - most))):
-        del known[key]
+def _remove_oldest(entries: dict[str, Any], maximum: int) -> None:
+    for key in list(islice(entries, max(0, len(entries) - maximum))):
+        del entries[key]

@@ -497,7 +497,7 @@ class RunWaiter:
         run = self._last_seen
         started_at = self._get_start(run, now) if run and run.is_active else None
         run_age = None if started_at is None else now + self.vendor_offset - started_at
-        durations = self.durations.of(run.flow_id) if run and self.durations else None
+        durations = self.durations.get_range(run.flow_id) if run and self.durations else None
         return get_next_interval(self.config.interval_seconds, now - self._state.began_at, run_age, durations)
 
     def _get_interval(self, now: float) -> float:

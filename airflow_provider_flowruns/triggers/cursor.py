@@ -1,4 +1,4 @@
-"""Where an asset watcher keeps how far it got, if this Airflow has a store for it (3.3)."""
+"""Where an asset watcher stores its cursor, if Airflow has a state store for assets (3.3)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from airflow_provider_flowruns.compat.state_stores import get_asset_state, set_asset_state
 
-#: Seconds to sleep between the tries to reach the store.
-RETRY_AFTER = (1.0, 2.0, 4.0, 8.0)
-#: Seconds between the further tries to load, which go on until one succeeds: starting anew would miss runs.
-LOAD_AGAIN_SECONDS = 60.0
-#: One in this many tries to load is logged.
-LOG_EVERY = 10
+#: Seconds before each retry of a failed access to the store.
+RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0)
+#: Seconds between further attempts to load. They never end, because starting without the cursor would miss runs.
+LOAD_RETRY_INTERVAL_SECONDS = 60.0
+#: Number of failed attempts to load for each line in the log.
+ATTEMPTS_PER_LOG_LINE = 10
 
 
 class TakenOver(Exception):
-    """Another watcher has saved how far it got: this one stood still, and Airflow gave its work to another triggerer.
+    """Another watcher has saved its cursor: this triggerer stood still, and Airflow moved the watcher to another one.
 
-    :param text: what the other one saved.
+    :param text: the cursor that the other watcher saved.
     """
 
     def __init__(self, text: str) -> None:
@@ -30,76 +30,77 @@ class TakenOver(Exception):
 
 
 class CursorStore:
-    """One text in the state store of the asset that a trigger watches; keeps nothing where there is no such store.
+    """One text in the state store of the asset that a trigger watches. Does nothing where there is no such store.
 
-    Its owner is not alone: a triggerer that stood still has been replaced by another one without noticing. So the
-    store is read before it is written, and whoever finds another's text there learns of it. Airflow's store cannot
-    compare and write in one step, so that two that are both awake can still miss each other, within milliseconds.
+    A triggerer that stood still does not notice that another one has replaced it. Therefore the store is read before
+    each write, and finding another watcher's text raises an error. Airflow's store cannot compare and write in one
+    step, so two running watchers can still overwrite each other within milliseconds.
 
     :param accessors: the trigger's ``asset_state_store``, None where Airflow has none.
     :param key: name of the text.
-    :param log: told when there is a store and it cannot be used.
+    :param log: logger for problems with the store.
     """
 
     def __init__(self, accessors: Any, key: str, log: Any) -> None:
         self._accessors = accessors
         self._key = key
         self._log = log
-        #: Hashes of what may be in the store without anybody else having written it. Several texts when saving has
-        #: failed, because a write may have been carried out although its answer got lost.
+        #: Hashes of the texts that this watcher may have written. There are several after a failed write, because it
+        #: may have succeeded although its response was lost.
         self._own = {hash(None)}
 
     async def load(self) -> str | None:
-        """Return what was saved, None when nothing was; a store that cannot be reached is tried until it can."""
-        for tries in count():
+        """Return the saved text, None if there is none. Retries until the store can be reached."""
+        for attempt in count():
             try:
                 saved = await self._read()
             except Exception as error:
-                if tries % LOG_EVERY == len(RETRY_AFTER):
-                    self._warn("where to go on from cannot be read, trying again every minute", error)
-                await asyncio.sleep(RETRY_AFTER[tries] if tries < len(RETRY_AFTER) else LOAD_AGAIN_SECONDS)
+                if attempt % ATTEMPTS_PER_LOG_LINE == len(RETRY_DELAYS_SECONDS):
+                    self._warn("the saved cursor cannot be read, trying again every minute", error)
+                is_early = attempt < len(RETRY_DELAYS_SECONDS)
+                await asyncio.sleep(RETRY_DELAYS_SECONDS[attempt] if is_early else LOAD_RETRY_INTERVAL_SECONDS)
             else:
                 break
         self._own = {hash(None), hash(saved)}
         return saved
 
     async def check(self) -> None:
-        """Make sure that nobody else has saved anything; a store that cannot be reached for long is let pass.
+        """Check that no other watcher has saved a cursor. Passes, after retries, if the store cannot be reached.
 
-        :raises TakenOver: somebody has.
+        :raises TakenOver: another watcher has.
         """
-        saved = await self._reach(self._read, "whether another triggerer has taken it over is not known")
+        saved = await self._retry(self._read, "cannot check whether another triggerer has taken this watcher over")
         if saved is not None and hash(saved) not in self._own:
             self._own = {hash(None), hash(saved)}
             raise TakenOver(saved)
 
     async def save(self, text: str | None) -> None:
-        """Save a text in place of the one before; a store that cannot be reached is tried again, and then left for now.
+        """Replace the saved text. Gives up, after retries, if the store cannot be reached.
 
         :param text: the text; None saves nothing.
-        :raises TakenOver: somebody else has saved one, which stays.
+        :raises TakenOver: another watcher has saved a text, which is kept.
         """
         if text is None:
             return
         await self.check()
         self._own.add(hash(text))
-        await self._reach(partial(self._write, text), "how far it got could not be saved")
+        await self._retry(partial(self._write, text), "the cursor could not be saved")
 
-    async def _reach(self, action: Callable[[], Awaitable[str | None]], failed: str) -> str | None:
-        for sleep in (0.0, *RETRY_AFTER):
-            await asyncio.sleep(sleep)
+    async def _retry(self, action: Callable[[], Awaitable[str | None]], failure_text: str) -> str | None:
+        for delay in (0.0, *RETRY_DELAYS_SECONDS):
+            await asyncio.sleep(delay)
             try:
                 return await action()
             except Exception as error:
                 failure = error
-        self._warn(f"{failed}; it goes on", failure)
+        self._warn(f"{failure_text}; it continues without", failure)
         return None
 
     async def _read(self) -> str | None:
         try:
             saved = await get_asset_state(self._accessors, self._key) if self._accessors is not None else None
         except ValueError as error:
-            self._give_up(error)
+            self._disable(error)
             return None
         return saved if isinstance(saved, str) else None
 
@@ -108,15 +109,18 @@ class CursorStore:
             if self._accessors is not None:
                 await set_asset_state(self._accessors, self._key, text)
         except ValueError as error:
-            self._give_up(error)
+            self._disable(error)
         self._own = {hash(None), hash(text)}
 
-    def _give_up(self, error: ValueError) -> None:
-        if type(error) is not ValueError:  # a subclass says that an answer of Airflow's could not be read
+    def _disable(self, error: ValueError) -> None:
+        if type(error) is not ValueError:  # a subclass means that a response of Airflow could not be read
             raise error
-        # Several assets with one and the same trigger: Airflow cannot say whose store it is.
+        # Several assets have the same trigger, so Airflow cannot tell which asset's store to use.
         self._accessors = None
-        self._warn("what it has seen is not kept over a restart; give each asset a watcher of its own", error)
+        text = (
+            "the cursor is not kept after a restart, because assets share this watcher; give each asset its own watcher"
+        )
+        self._warn(text, error)
 
     def _warn(self, text: str, error: Exception) -> None:
         self._log.warning("Watcher %r: %s (%s: %s)", self._key, text, type(error).__name__, error)

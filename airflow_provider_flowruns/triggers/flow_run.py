@@ -23,7 +23,7 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.flow_run_finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
-from airflow_provider_flowruns.triggers.standstill import standstill_detector
+from airflow_provider_flowruns.triggers.standstill import get_standstill_detector
 
 __all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
@@ -89,7 +89,7 @@ class FlowRunTrigger(BaseTrigger):
         waiter = self._wait_so_far
         service = waiter.config.target.service
         # Only a trigger that may cancel has to know whether its loop stood still.
-        with standstill_detector() if self.cancel_on_kill else nullcontext():
+        with get_standstill_detector() if self.cancel_on_kill else nullcontext():
             async with SharedClient(service, self.conn_id, async_settings) as client:
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.durations = poll_loop.durations
@@ -144,7 +144,7 @@ class FlowRunTrigger(BaseTrigger):
         """
         if Clock().now() >= self._wait_so_far.config.deadline_at:
             return "its wait's time was over, so that it may have ended by itself"
-        if (seconds := standstill_detector().recent_seconds()) is not None:
+        if (seconds := get_standstill_detector().get_recent_seconds()) is not None:
             return f"this triggerer stood still for {seconds:.0f} s, so that another one may have ended the wait"
         return None
 

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_flowruns.model.errors import AuthenticationError, InvalidRequestError, NotFoundError
 from airflow_provider_flowruns.model.targets import BatchResult, FlowStatusTarget, RunTarget, Target
 from airflow_provider_flowruns.polling import scheduler as scheduler_module
-from airflow_provider_flowruns.polling.backoff import INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS
+from airflow_provider_flowruns.polling.backoff import INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, Backoff
 from airflow_provider_flowruns.polling.intervals import MAX_SHARED_ALIGNMENT_SECONDS
 from airflow_provider_flowruns.polling.polled_targets import ScheduledWait
 from airflow_provider_flowruns.polling.scheduler import (
@@ -426,6 +426,14 @@ def test_without_retry_after_the_delay_doubles_up_to_a_minute_and_starts_again_a
     driver.respond = lambda poll, now: rate_limit() if len(driver.sent) == count + 1 else None
     driver.run(20)
     assert driver.sent[count + 1].at - driver.sent[count].at == pytest.approx(INITIAL_BACKOFF_SECONDS)
+
+
+def test_a_success_during_a_backoff_does_not_shorten_the_next_one() -> None:
+    backoff = Backoff()
+    backoff.on_error(rate_limit(), START)
+    backoff.on_success()
+    backoff.on_error(rate_limit(), START + 4)
+    assert backoff.until == START + 4 + INITIAL_BACKOFF_SECONDS
 
 
 @pytest.mark.parametrize("requested", [86_400.0, 2.5e11])

@@ -41,7 +41,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "PERMANENT_ERROR_INTERVAL_SECONDS", 0.2)
     monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.2)
     monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.2)
-    monkeypatch.setattr(cursor, "RETRY_AFTER", (0.01, 0.01))
+    monkeypatch.setattr(cursor, "RETRY_DELAYS_SECONDS", (0.01, 0.01))
 
 
 def waiter(service: str, flow_id: Any, **given: Any) -> Any:
@@ -561,7 +561,7 @@ def test_a_store_that_cannot_be_read_at_first_is_waited_for(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Starting anew instead would miss what has ended since."""
-    monkeypatch.setattr(cursor, "LOAD_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(cursor, "LOAD_RETRY_INTERVAL_SECONDS", 0.01)
     flow = sandbox.portable.add_flow()
     store = Store()
     first = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
@@ -706,7 +706,7 @@ def test_a_trigger_of_several_assets_keeps_no_place_and_says_so_once(
 
     with caplog.at_level(logging.WARNING):
         watchers.play(partial(two_runs_in_turn, watchers, flow))
-    assert len([record for record in caplog.records if "give each asset a watcher of its own" in record.message]) == 1
+    assert len([record for record in caplog.records if "give each asset its own watcher" in record.message]) == 1
 
 
 def test_a_store_that_is_down_for_a_moment_is_tried_again(sandbox: Sandbox) -> None:
@@ -730,7 +730,7 @@ def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytes
 
     with caplog.at_level(logging.WARNING):
         watchers.play(partial(two_runs_in_turn, watchers, flow))
-    assert "how far it got could not be saved; it goes on (OSError: the database is down)" in caplog.text
+    assert "the cursor could not be saved; it continues without (OSError: the database is down)" in caplog.text
     assert len(watchers.told) == 2
 
 

@@ -17,7 +17,11 @@ from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers import flow_run, standstill
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from airflow_provider_flowruns.triggers.standstill import DOUBTFUL_SECONDS, StandstillDetector, standstill_detector
+from airflow_provider_flowruns.triggers.standstill import (
+    TAKEOVER_WINDOW_SECONDS,
+    StandstillDetector,
+    get_standstill_detector,
+)
 
 
 @pytest.fixture
@@ -35,20 +39,20 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_loop_that_goes_on_did_not_stand_still() -> None:
     async def work() -> float | None:
-        with standstill_detector() as watch:
+        with get_standstill_detector() as detector:
             await asyncio.sleep(0.3)
-            return watch.recent_seconds()
+            return detector.get_recent_seconds()
 
     assert asyncio.run(work()) is None
 
 
 def test_a_loop_that_was_blocked_stood_still() -> None:
     async def work() -> float | None:
-        with standstill_detector() as watch:
+        with get_standstill_detector() as detector:
             await asyncio.sleep(0.1)
             time.sleep(2.0)  # noqa: ASYNC251 - what it is about
             await asyncio.sleep(0.1)
-            return watch.recent_seconds()
+            return detector.get_recent_seconds()
 
     assert (asyncio.run(work()) or 0.0) >= 2.0
 
@@ -56,12 +60,12 @@ def test_a_loop_that_was_blocked_stood_still() -> None:
 @pytest.mark.parametrize("clock", ["monotonic", "wall"])
 def test_either_clock_shows_a_pause(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = {"monotonic": 1_000.0, "wall": 1_800_000_000.0}
-    monkeypatch.setattr(standstill, "_clocks", lambda: tuple(moments.values()))
+    monkeypatch.setattr(standstill, "_read_clocks", lambda: tuple(moments.values()))
 
     async def work() -> float | None:
-        with standstill_detector():
+        with get_standstill_detector():
             moments[clock] += 45.0
-        return standstill_detector().recent_seconds()
+        return get_standstill_detector().get_recent_seconds()
 
     assert asyncio.run(work()) == pytest.approx(45.0)
 
@@ -72,26 +76,26 @@ def test_a_standstill_is_remembered_for_two_minutes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "time", lambda: now)
 
     async def work() -> StandstillDetector:
-        watch = StandstillDetector()
-        with watch:
+        detector = StandstillDetector()
+        with detector:
             nonlocal now
             now += 45.0
-        return watch
+        return detector
 
     loop = asyncio.new_event_loop()
     try:
-        watch = loop.run_until_complete(work())
+        detector = loop.run_until_complete(work())
     finally:
         loop.close()
-    now += DOUBTFUL_SECONDS
-    assert watch.recent_seconds() == pytest.approx(45.0)
+    now += TAKEOVER_WINDOW_SECONDS
+    assert detector.get_recent_seconds() == pytest.approx(45.0)
     now += 1.0
-    assert watch.recent_seconds() is None
+    assert detector.get_recent_seconds() is None
 
 
 def test_the_last_user_stops_the_ticks() -> None:
     async def work() -> list[Any]:
-        with standstill_detector(), standstill_detector():
+        with get_standstill_detector(), get_standstill_detector():
             await asyncio.sleep(0.1)
         loop: Any = asyncio.get_running_loop()
         return [timer for timer in loop._scheduled if not timer.cancelled() and "Standstill" in repr(timer)]
