@@ -123,7 +123,8 @@ class Service(FakeClient):
         if self.requests[-1].is_batch and self._happens(self._plan.leaves_out):
             return None
         end, disposition = self._ends[target]
-        return (build_run(target, disposition if now >= end else Disposition.NONE, target.run_id or FOLLOWED.run_id),)
+        run_id = target.run_id if isinstance(target, RunTarget) else FOLLOWED.run_id
+        return (build_run(target, disposition if now >= end else Disposition.NONE, run_id),)
 
     def _trouble(self, request: RecordedRequest) -> FlowRunsError | None:
         if request.is_batch and self._happens(self._plan.list_is_rejected):
