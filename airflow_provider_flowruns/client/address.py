@@ -1,4 +1,4 @@
-"""Addresses that people type: the base URL of a connection, and the host names in it and in a proxy's address."""
+"""Parse the base URL of a connection, and host names in it and in a proxy's address."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PATH = re.compile(r"([0-9A-Za-z._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str | None, port: int | None) -> str:
     """Return the base URL of a connection: scheme, host, port and path, without a trailing slash.
 
-    :param info: the service; its own URL stands in for an empty host.
+    :param info: the service; its default URL replaces an empty host.
     :param where: names the connection, for messages.
     :param host: a URL, or a host name, or an IPv4 or IPv6 address; with or without a port and a path.
     :param schema: scheme of the URL where ``host`` has none.
     :param port: port where ``host`` has none.
-    :raises ConfigurationError: host, schema or port cannot be right.
+    :raises ConfigurationError: host, schema or port is invalid.
     """
     text = (host or "").strip() or info.default_url or ""
     example = info.default_url or "https://flows.example.com"
@@ -30,9 +30,9 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
         raise ConfigurationError(f"{where} has no host: put the base URL there, such as {example}")
     shown = text.rpartition("@")[2]  # what stands before it may be a password
     if not text.isprintable() or " " in text:
-        raise ConfigurationError(f"{where}: host {shown!r} holds spaces or control characters")
+        raise ConfigurationError(f"{where}: host {shown!r} contains spaces or control characters")
     if "://" not in text:
-        text = f"{schema or 'https'}://{_with_brackets(text)}"
+        text = f"{schema or 'https'}://{_add_brackets(text)}"
     try:
         parts = urlsplit(text)
         given_port = parts.port
@@ -40,7 +40,7 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
             raise ValueError("no port")
     except ValueError:
         raise ConfigurationError(
-            f"{where}: host {shown!r} is no URL; it must be like {example}, with a port from 1 to 65535 if any"
+            f"{where}: host {shown!r} is not a URL; it must look like {example}, with a port from 1 to 65535 if any"
         ) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
@@ -49,21 +49,21 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
         )
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{where}: host must hold no user, password, query or fragment; the token goes to password"
+            f"{where}: host must not contain a user, password, query or fragment; the token goes to password"
         )
     try:
         name = encode_host(parts.hostname)
     except ValueError:
-        raise ConfigurationError(f"{where}: host {shown!r} holds no valid host name or address") from None
-    path = _without_suffix(info, parts.path)
+        raise ConfigurationError(f"{where}: host {shown!r} contains no valid host name or address") from None
+    path = _strip_suffix(info, parts.path)
     if not _PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
         raise ConfigurationError(f"{where}: host {shown!r} has a path that cannot be part of a base URL")
-    number = _checked_port(where, port if given_port is None else given_port)
+    number = _validate_port(where, port if given_port is None else given_port)
     return f"{parts.scheme}://{name}{f':{number}' if number else ''}{path}"
 
 
 def encode_host(name: str) -> str:
-    """Return a host name as it stands in a request: in ASCII, an IPv6 address in brackets.
+    """Return a host name as it is sent: in ASCII, an IPv6 address in brackets.
 
     :param name: a host name, or an IPv4 or IPv6 address without brackets.
     :raises ValueError: it cannot be a host name.
@@ -74,7 +74,7 @@ def encode_host(name: str) -> str:
             raise ValueError("an address with a scope")
         return f"[{address}]"
     if not name.isascii():
-        import idna  # its tables take their time, and few hosts need them
+        import idna  # its tables load slowly, and few hosts need them
 
         name = idna.encode(name, uts46=True).decode("ascii")
     labels = name.lower().removesuffix(".").split(".")
@@ -83,15 +83,15 @@ def encode_host(name: str) -> str:
     return name.lower()
 
 
-def _with_brackets(text: str) -> str:
-    """Return the text with brackets around it if it is an IPv6 address without them."""
+def _add_brackets(text: str) -> str:
+    """Put an IPv6 address without brackets into brackets; leave any other text alone."""
     try:
         return f"[{ipaddress.IPv6Address(text)}]"
     except ValueError:
         return text
 
 
-def _without_suffix(info: ServiceInfo, path: str) -> str:
+def _strip_suffix(info: ServiceInfo, path: str) -> str:
     path = path.rstrip("/")
     for suffix in info.url_suffixes:
         if path.endswith(suffix):
@@ -99,7 +99,7 @@ def _without_suffix(info: ServiceInfo, path: str) -> str:
     return path
 
 
-def _checked_port(where: str, port: int | None) -> int | None:
+def _validate_port(where: str, port: int | None) -> int | None:
     if port is not None and not 1 <= port <= 65_535:
         raise ConfigurationError(f"{where}: port must be from 1 to 65535, got {port}")
     return port

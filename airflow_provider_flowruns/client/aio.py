@@ -1,4 +1,4 @@
-"""How a call travels from the triggerer: one client per event loop and connection, shared by all who wait there."""
+"""Send calls from the triggerer: one client per event loop and connection, shared by all waits there."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ T = TypeVar("T")
 
 #: Reads the Airflow connection and checks it.
 Lookup = Callable[[], Awaitable[Settings]]
-#: Seconds until a connection with a token that was refused is looked up once more: watchers never leave.
-ASK_AGAIN_AFTER = 60.0
+#: Interval at which a connection is read again while its token is rejected; watchers never end.
+RELOAD_INTERVAL_SECONDS = 60.0
 
 
 class AsyncClient:
     """Sends the calls of one connection from one event loop, over a bounded pool of kept-alive connections.
 
-    The connection is looked up once, for the first call. When the service stops accepting the token, it is looked up
-    again, once a minute for that token: it may have been changed meanwhile. What else was changed then counts, too.
+    The connection is read for the first call. When the service rejects the token, the connection is read again, at most
+    once a minute for that token; all fields that have changed by then take effect.
 
-    :param lookup: reads the connection; awaited at most once at a time.
+    :param lookup: reads the connection; at most one call runs at a time.
     :param retry: how an idempotent request is repeated.
     """
 
@@ -57,30 +57,30 @@ class AsyncClient:
         self._opening: asyncio.Task[Settings] | None = None
         self._settings: Settings | None = None
         self._transport: Transport | None = None
-        self._refused_token: str | None = None
-        self._asked_again_at = 0.0
-        #: Why the connection could not be looked up again.
+        self._rejected_token: str | None = None
+        self._reloaded_at = 0.0
+        #: Why the connection could not be read again.
         self._renewal_failure: ServiceConnectionError | None = None
 
     async def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
-        """Send a call and return what its answer says.
+        """Send a call and return its result.
 
-        :param call: what to ask, and how to read the answer.
+        :param call: the request, and how to read its response.
         :param retry: instead of the client's own policy.
-        :raises FlowRunsError: there was no usable answer, or the connection cannot be used.
+        :raises FlowRunsError: there was no usable response, or the connection cannot be used.
         """
         policy = retry or self._retry
-        if policy is ONCE:  # every look of every wait comes this way
+        if policy is ONCE:  # every poll of every wait takes this path
             return await self._send_with_fresh_token(call)
         result: T = await AsyncRetrying(**policy.arguments(call.request))(self._send_with_fresh_token, call)
         return result
 
     async def execute(self, steps: CallSequence[T], retry: RetryPolicy | None = None) -> T:
-        """Send the calls of some steps in turn and return their answer.
+        """Send the calls of a sequence in turn and return its result.
 
-        :param steps: a generator of calls.
+        :param steps: the sequence.
         :param retry: instead of the client's own policy.
-        :raises FlowRunsError: a call failed and the steps had no other way.
+        :raises FlowRunsError: a call failed and the sequence has no alternative.
         """
         try:
             call = next(steps)
@@ -92,14 +92,14 @@ class AsyncClient:
                 else:
                     call = steps.send(result)
         except StopIteration as end:
-            answer: T = end.value
-            return answer
+            outcome: T = end.value
+            return outcome
 
     async def poll(self, target: Target) -> tuple[FlowRun, ...] | FlowRunsError:
-        """Look at a target once, without repeating anything: a wait has its own patience.
+        """Poll a target once, without retries: a wait has its own error budget.
 
         :param target: what the wait is for.
-        :return: the runs seen, newest first, or the error that came instead.
+        :return: the runs, newest first, or the error.
         """
         try:
             settings = await self._current_settings()
@@ -110,12 +110,12 @@ class AsyncClient:
     async def poll_batch(
         self, targets: Sequence[Target], required_count: int, max_runs: int
     ) -> BatchResult | FlowRunsError:
-        """Look at several targets at once, without repeating anything.
+        """Poll several targets together, without retries.
 
-        :param targets: targets that the service shows together, see ``services.base.Service.batch_key``.
-        :param required_count: so many of them, the first ones, are worth a further request; the others only come along.
-        :param max_runs: so many runs may come in one answer.
-        :return: what was seen, or the error that came instead.
+        :param targets: targets with the same ``services.base.Service.batch_key``.
+        :param required_count: number of targets, from the first one, that are due and worth another request.
+        :param max_runs: maximum number of runs in one response.
+        :return: the runs that were found, or the error.
         """
         try:
             settings = await self._current_settings()
@@ -127,8 +127,8 @@ class AsyncClient:
         """Cancel the run a wait is for, as far as the service can.
 
         :param target: what the wait is for.
-        :return: a sentence that says what was done.
-        :raises FlowRunsError: the service could not be asked.
+        :return: what was done, in a sentence.
+        :raises FlowRunsError: the request failed.
         """
         service = (await self._current_settings()).service
         return await self.execute(cancel_run(service, target), ONCE)
@@ -146,7 +146,7 @@ class AsyncClient:
         try:
             return await self._send_once(settings, call)
         except AuthenticationError:
-            renewed = await self._renewed_settings(settings)
+            renewed = await self._reload_settings(settings)
             if renewed is None:
                 raise
             return await self._send_once(renewed, call)
@@ -155,51 +155,51 @@ class AsyncClient:
         if self._settings is not None and self._opening is None:
             return self._settings
         try:
-            return await self._opened()
+            return await self._wait_until_open()
         except FlowRunsError:
             if self._settings is None:
                 raise
             return self._settings
 
-    async def _renewed_settings(self, refused: Settings) -> Settings | None:
-        """Return settings with another token than the one refused, None when there is none.
+    async def _reload_settings(self, rejected: Settings) -> Settings | None:
+        """Return settings with another token than the rejected one, None when there is none.
 
-        :raises ServiceConnectionError: the connection could not be looked up again; there may be another token.
+        :raises ServiceConnectionError: the connection could not be read again; there may be another token.
         """
         now = asyncio.get_running_loop().time()
-        asked_before = self._refused_token == refused.token and now - self._asked_again_at < ASK_AGAIN_AFTER
-        if self._settings is refused and not asked_before:
-            self._refused_token, self._asked_again_at, self._renewal_failure = refused.token, now, None
+        was_read_before = self._rejected_token == rejected.token and now - self._reloaded_at < RELOAD_INTERVAL_SECONDS
+        if self._settings is rejected and not was_read_before:
+            self._rejected_token, self._reloaded_at, self._renewal_failure = rejected.token, now, None
             self._opening = self._opening or self._start_opening()
         current = self._settings
         if self._opening is not None:
             try:
-                current = await self._opened()
+                current = await self._wait_until_open()
             except ServiceConnectionError as error:
                 self._renewal_failure = error
             except ConfigurationError:
-                return None  # the connection is being changed; the refusal says what is wrong with what is known
-        if current is not None and current.token != refused.token:
+                return None  # the connection is being edited; the rejection says what is wrong with the known token
+        if current is not None and current.token != rejected.token:
             return current
         if self._renewal_failure is not None:
             raise self._renewal_failure.with_traceback(None)
         return None
 
-    async def _opened(self) -> Settings:
-        """Wait for a look-up; whoever comes meanwhile shares it, and one of them leaving does not end it."""
+    async def _wait_until_open(self) -> Settings:
+        """Wait until the connection has been read; all callers share one reading, which none of them can cancel."""
         self._opening = self._opening or self._start_opening()
         return await asyncio.shield(self._opening)
 
     def _start_opening(self) -> asyncio.Task[Settings]:
         opening = asyncio.create_task(self._open())
-        opening.add_done_callback(self._note_opened)
+        opening.add_done_callback(self._finish_opening)
         return opening
 
     async def _open(self) -> Settings:
         settings = await self._lookup()
         transport = self._transport
         if transport is None or not transport.serves(settings):
-            # Importing aiohttp takes longer than the loop may stand still.
+            # Importing aiohttp would block the event loop for too long.
             module = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio_transport")
             self._transport = await module.open_transport(settings)
             if transport is not None:
@@ -207,10 +207,10 @@ class AsyncClient:
         self._settings = settings
         return settings
 
-    def _note_opened(self, opening: asyncio.Task[Settings]) -> None:
+    def _finish_opening(self, opening: asyncio.Task[Settings]) -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # marks it as seen, should everyone who waited have left
+            opening.exception()  # marks it as retrieved in case all waiting callers were cancelled
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         if self._transport is None:
@@ -224,7 +224,7 @@ class AsyncClient:
 
 
 class _Pool:
-    """A client and how many use it."""
+    """A client and the number of its users."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
@@ -235,26 +235,26 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Pool
 
 
 class SharedClient:
-    """Lend the client that everyone in this event loop shares for one connection; the last user closes it.
+    """Provide the client that all users of a connection in this event loop share; the last one closes it.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
-    :param look_up: reads the connection of a service and id, for the first user.
+    :param read_settings: reads the connection of a service and id, for the first user.
     """
 
-    # A class of its own, because thousands of waits stand in it at a time: the standard library's decorator makes
-    # several times as many objects, and the garbage collector looks at all of them.
-    __slots__ = ("_key", "_look_up", "_pools")
+    # A class instead of the standard library's decorator, which creates several times as many objects: thousands of
+    # waits are in it at the same time, and the garbage collector traverses all of them.
+    __slots__ = ("_key", "_pools", "_read_settings")
 
-    def __init__(self, service: str, conn_id: str, look_up: Callable[[str, str], Awaitable[Settings]]) -> None:
+    def __init__(self, service: str, conn_id: str, read_settings: Callable[[str, str], Awaitable[Settings]]) -> None:
         self._key = service, conn_id
-        self._look_up = look_up
+        self._read_settings = read_settings
 
     async def __aenter__(self) -> AsyncClient:
         self._pools = _pools.setdefault(asyncio.get_running_loop(), {})
         pool = self._pools.get(self._key)
         if pool is None:
-            pool = self._pools[self._key] = _Pool(AsyncClient(partial(self._look_up, *self._key)))
+            pool = self._pools[self._key] = _Pool(AsyncClient(partial(self._read_settings, *self._key)))
         pool.users += 1
         return pool.client
 

@@ -21,9 +21,9 @@ from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Request, Response
 from airflow_provider_flowruns.model.errors import ApiError
 
-#: Connections of one pool at most; further requests wait their turn.
+#: Maximum number of connections of one pool; further requests wait.
 MAX_CONNECTIONS = 20
-#: Longest status line and header line in bytes, as long as the synchronous client takes them.
+#: Longest status line and header line in bytes, the same as the synchronous client's.
 _MAX_LINE_BYTES = 65_536
 
 _PROXY_FAILURES = aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError
@@ -31,32 +31,32 @@ _NEVER_SENT = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aioh
 
 
 class Transport:
-    """Exchanges requests for answers over one aiohttp session.
+    """Sends requests over one aiohttp session.
 
     :param settings: the connection; of its fields only those that :meth:`serves` compares are kept.
     :param tls: TLS settings, None where nothing is encrypted.
     """
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
-        self._network = _network(settings)
+        self._network = _get_network(settings)
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._under_way = 0
+        self._in_flight = 0
         self._is_retired = False
         proxy = settings.proxy
-        connector, self._proxy_failures = _connector(proxy, tls)
+        connector, self._proxy_failures = _create_connector(proxy, tls)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(
                 total=settings.timeout,
                 connect=settings.connect_timeout,
-                ceil_threshold=math.inf,  # rounded up to seconds, both could end at once
+                ceil_threshold=math.inf,  # rounded up to whole seconds, both timeouts could end at the same time
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_LINE_BYTES,
         )
-        #: An HTTP proxy is authorised by each request that it forwards, or once a tunnel.
+        #: An HTTP proxy is authorized by each request that it forwards, or once for a tunnel.
         self._forwarded_headers: dict[str, str] = {}
         self._proxy: dict[str, Any] = {}
         if proxy and not proxy.is_socks:
@@ -68,55 +68,55 @@ class Transport:
 
     def serves(self, settings: Settings) -> bool:
         """Whether a connection is reached the way this transport was made for."""
-        return self._network == _network(settings)
+        return self._network == _get_network(settings)
 
     async def exchange(self, settings: Settings, request: Request) -> Response:
-        """Send a request and return its answer, whatever its status.
+        """Send a request and return its response, whatever its status.
 
         :param settings: the connection.
         :param request: the request as data.
-        :raises InvalidArgumentError: the request has a body that cannot be sent.
-        :raises ServiceConnectionError: there was no answer.
+        :raises InvalidArgumentError: the request's body cannot be sent.
+        :raises ServiceConnectionError: there was no response.
         :raises UnexpectedResponseError: its body cannot be read, or is too large.
         """
         body = encode_json_body(request)
-        self._under_way += 1
+        self._in_flight += 1
         try:
-            answer = await self._exchange(settings, request, body)
+            result = await self._exchange(settings, request, body)
         finally:
-            self._under_way -= 1
-            if self._is_retired and not self._under_way:
+            self._in_flight -= 1
+            if self._is_retired and not self._in_flight:
                 await self.close()
-        if isinstance(answer, ApiError):
-            raise answer
-        return answer
+        if isinstance(result, ApiError):
+            raise result
+        return result
 
     async def _exchange(self, settings: Settings, request: Request, body: bytes | None) -> Response | ApiError:
-        """Return the answer, or the error that came instead.
+        """Return the response or the error.
 
-        The error is not raised here: it would hold this frame and the other library's error, and with them the token.
+        The error is not raised here: it would reference this frame and the library's error, and with them the token.
         """
-        is_begun = False
+        has_begun = False
         try:
-            url = _url(settings.base_url + request.path, request.query)
+            url = _build_url(settings.base_url + request.path, request.query)
             headers = build_headers(settings, request) | self._forwarded_headers
-            # The session's own queue would count waiting for a connection as waiting for the answer.
+            # The session's own queue would count the wait for a connection as part of the exchange.
             async with self._slots:
-                is_begun = True
+                has_begun = True
                 async with self._session.request(
                     request.method, url, data=body, headers=headers, allow_redirects=False, **self._proxy
-                ) as answer:
-                    return await _read(settings, request, answer)
-        except Exception as error:  # whatever a library raises
+                ) as response:
+                    return await _read(settings, request, response)
+        except Exception as error:  # any error of a library
             is_proxy = isinstance(error, self._proxy_failures)
-            sent = is_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
-            said = "the proxy could not be reached or refused" if is_proxy else _reason(error)
-            return build_connection_error(settings, request, said, sent=sent)
+            sent = has_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
+            reason = "the proxy could not be reached or rejected the request" if is_proxy else _describe_failure(error)
+            return build_connection_error(settings, request, reason, sent=sent)
 
     async def retire(self) -> None:
-        """Close the session's connections as soon as the requests under way have ended."""
+        """Close the session's connections as soon as the requests in flight have ended."""
         self._is_retired = True
-        if not self._under_way:
+        if not self._in_flight:
             await self.close()
 
     async def close(self) -> None:
@@ -130,30 +130,30 @@ async def open_transport(settings: Settings) -> Transport:
     :param settings: the connection.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
     """
-    # Reading a file of certificates takes longer than the loop may stand still.
+    # Reading a file of certificates would block the event loop for too long.
     return Transport(settings, await asyncio.to_thread(prepare_network, settings))
 
 
-async def _read(settings: Settings, request: Request, answer: aiohttp.ClientResponse) -> Response | ApiError:
-    headers = normalize_headers(answer.headers.items())
+async def _read(settings: Settings, request: Request, response: aiohttp.ClientResponse) -> Response | ApiError:
+    headers = normalize_headers(response.headers.items())
     try:
         body = BodyBuffer(headers, settings.max_response_bytes)
-        while chunk := await answer.content.readany():
+        while chunk := await response.content.readany():
             body.add(chunk)
-        read = await asyncio.to_thread(body.decompressed) if body.is_expensive else body.decompressed()
+        content = await asyncio.to_thread(body.decompress) if body.is_expensive else body.decompress()
     except UnreadableBodyError as error:
-        return build_body_error(settings, request, answer.status, error)
-    return Response(answer.status, headers, read)
+        return build_body_error(settings, request, response.status, error)
+    return Response(response.status, headers, content)
 
 
-def _network(settings: Settings) -> tuple[Any, ...]:
+def _get_network(settings: Settings) -> tuple[Any, ...]:
     return settings.base_url, settings.timeout, settings.trust, settings.proxy
 
 
-def _connector(
+def _create_connector(
     proxy: Proxy | None, tls: ssl.SSLContext | None
 ) -> tuple[aiohttp.BaseConnector, tuple[type[Exception], ...]]:
-    """Return what makes connections, and the exceptions that say that the proxy made none."""
+    """Return what opens connections, and the exceptions that mean that the proxy opened none."""
     arguments: dict[str, Any] = {"limit": MAX_CONNECTIONS, "ssl": tls or True}
     if proxy is None or not proxy.is_socks:
         return aiohttp.TCPConnector(**arguments), _PROXY_FAILURES
@@ -172,17 +172,17 @@ def _connector(
 
 
 @lru_cache(maxsize=10_000)
-def _url(address: str, query: tuple[tuple[str, str], ...]) -> URL:
-    """Return a URL; waits ask for the same ones again and again, and making one costs much of a request."""
+def _build_url(address: str, query: tuple[tuple[str, str], ...]) -> URL:
+    """Return a URL; waits use the same ones again and again, and building one is a large part of a request's cost."""
     return URL(address, encoded=True).with_query(list(query))
 
 
-def _reason(error: Any) -> str:
-    """Say in a few words why there was no answer."""
+def _describe_failure(error: Any) -> str:
+    """Return in a few words why there was no response."""
     if isinstance(error, aiohttp.ClientSSLError):
         return f"TLS failed: {error}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection within the connect timeout"
     if isinstance(error, TimeoutError):
-        return "timed out waiting for the answer"
+        return "timed out waiting for the response"
     return f"{type(error).__name__}: {error}"

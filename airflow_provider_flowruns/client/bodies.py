@@ -1,19 +1,18 @@
-"""The body of a response, collected and decompressed within a bound; both clients read bodies this way."""
+"""Collect and decompress the body of a response within a size limit; both clients do it this way."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
 
-#: What both clients accept, and all that is decompressed here.
+#: Encodings that both clients accept and that are decompressed here.
 ACCEPT_ENCODING = "gzip, deflate"
-#: A compressed body above this many bytes may take longer to decompress than an event loop may stand still.
+#: A compressed body above this many bytes may take too long to decompress in an event loop.
 MAX_INLINE_COMPRESSED_BYTES = 16 * 1024
-#: The same for reading a decompressed body.
+#: The same for parsing a decompressed body.
 MAX_INLINE_BODY_BYTES = 256 * 1024
 
-#: What ``zlib`` has to expect at the start of a body, in the order in which it is tried. Servers disagree on what
-#: ``deflate`` is.
+#: Values for ``zlib`` by encoding, in the order in which they are tried: servers disagree on what ``deflate`` is.
 _WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -29,7 +28,7 @@ class BodyTooLargeError(UnreadableBodyError):
 def normalize_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by their names in lower case, with "?" for what is not printable ASCII.
 
-    :param items: names and values as a library gives them; the values of a name that comes twice are joined.
+    :param items: names and values; the values of a repeated name are joined.
     """
     headers: dict[str, str] = {}
     for name, value in items:
@@ -59,7 +58,7 @@ class BodyBuffer:
             raise BodyTooLargeError
 
     def add(self, chunk: bytes) -> None:
-        """Take the next chunk.
+        """Add the next chunk.
 
         :param chunk: bytes as they arrived.
         :raises BodyTooLargeError: all chunks together are larger than allowed.
@@ -72,10 +71,10 @@ class BodyBuffer:
 
     @property
     def is_expensive(self) -> bool:
-        """Whether decompressing may take more time than an event loop has."""
+        """Whether decompressing may block an event loop for too long."""
         return bool(self._encoding) and self._max_bytes - self._left > MAX_INLINE_COMPRESSED_BYTES
 
-    def decompressed(self) -> bytes:
+    def decompress(self) -> bytes:
         """Return the body without its content encoding.
 
         :raises BodyTooLargeError: it is larger than allowed.
@@ -87,14 +86,14 @@ class BodyBuffer:
         window_bits = _WINDOW_BITS.get(self._encoding)
         if window_bits is None:
             raise UnreadableBodyError(
-                f"the body comes in the encoding {self._encoding[:50]!r}, which was not asked for"
+                f"the body comes in the encoding {self._encoding[:50]!r}, which was not requested"
             )
         for bits in window_bits:
             try:
                 return _inflate(body, bits, self._max_bytes)
             except zlib.error:
                 continue
-        raise UnreadableBodyError(f"the body is no {self._encoding}")
+        raise UnreadableBodyError(f"the body is not valid {self._encoding}")
 
 
 def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
@@ -108,8 +107,8 @@ def _inflate(body: bytes, window_bits: int, max_bytes: int) -> bytes:
         if left < 0:
             raise BodyTooLargeError
         if not stream.eof:
-            raise UnreadableBodyError("the compressed body is cut short")
+            raise UnreadableBodyError("the compressed body is truncated")
         pieces.append(piece)
-        # gzip may come in several members; anything else behind the end is ignored, as browsers do.
+        # gzip may have several members; anything else after the end is ignored, as browsers do.
         body = stream.unused_data if stream.unused_data.startswith(_GZIP_MAGIC) else b""
     return b"".join(pieces)

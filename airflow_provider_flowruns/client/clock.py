@@ -1,4 +1,4 @@
-"""Wall time for the drivers of a wait."""
+"""Wall-clock time for whatever drives a wait."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 
 class Clock:
-    """Unix time that does not jump while a process lives.
+    """Unix time that does not jump during the life of a process.
 
-    Deadlines are wall time, because they outlive a process; within one they must not move when the wall clock is set.
+    Deadlines are wall-clock times, since they outlive a process; setting the clock must not move them within one.
     """
 
     def __init__(self) -> None:

@@ -43,7 +43,7 @@ def parse_token(info: ServiceInfo, where: str, password: str | None) -> str:
         raise ConfigurationError(f"{where}: put the {info.title} API token into the password alone, without 'Bearer'")
     if not is_printable_ascii(token) or " " in token:
         raise ConfigurationError(
-            f"{where}: the password cannot be a {info.title} API token, it holds spaces or odd characters"
+            f"{where}: the password cannot be a {info.title} API token, it contains spaces or unusual characters"
         )
     return token
 
@@ -60,7 +60,7 @@ def parse_login(info: ServiceInfo, where: str, login: str | None) -> str:
         return ""
     user = (login or "").strip()
     if not user or ":" in user:
-        raise ConfigurationError(f"{where}: login must be a user name of {info.title}, without a colon")
+        raise ConfigurationError(f"{where}: login must be a user name of {info.title} without a colon")
     return user
 
 
@@ -81,7 +81,7 @@ def parse_headers(info: ServiceInfo, where: str, extra: Mapping[str, Any]) -> di
         name for name, value in headers.items() if not _HEADER_NAME.fullmatch(name) or not is_printable_ascii(value)
     )
     if odd:
-        raise ConfigurationError(f"{where}: extra 'headers' must hold printable ASCII only, see {odd[0]!r}")
+        raise ConfigurationError(f"{where}: extra 'headers' must contain only printable ASCII, see {odd[0]!r}")
     return headers
 
 
@@ -101,11 +101,13 @@ def parse_webhook_headers(where: str, token: str, extra: Mapping[str, Any]) -> d
             "give webhooks credentials of their own"
         )
     if ":" in user:
-        raise ConfigurationError(f"{where}: extra 'webhook_username' must not hold a colon")
+        raise ConfigurationError(f"{where}: extra 'webhook_username' must not contain a colon")
     if name and (not _HEADER_NAME.fullmatch(name) or name.lower() in _RESERVED_HEADERS - {"authorization"}):
-        raise ConfigurationError(f"{where}: extra 'webhook_header_name' is no header that can be set, got {name!r}")
+        raise ConfigurationError(
+            f"{where}: extra 'webhook_header_name' must be the name of a header that can be set, got {name!r}"
+        )
     if not is_printable_ascii(value):
-        raise ConfigurationError(f"{where}: extra 'webhook_header_secret' must hold printable ASCII only")
+        raise ConfigurationError(f"{where}: extra 'webhook_header_secret' must contain only printable ASCII")
     if user and name.lower() == "authorization":
         raise ConfigurationError(
             f"{where}: extras 'webhook_username' and 'webhook_header_name' both set the header Authorization; "

@@ -1,4 +1,4 @@
-"""Mask the secrets of a connection in whatever a vendor sends and in what is said about it."""
+"""Mask the secrets of a connection in responses and in messages about them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class SecretMask:
     def __init__(self, secrets: Iterable[str]) -> None:
         known = {clean_text(secret) for secret in secrets if len(secret) >= MIN_SECRET_CHARS}
         plain = {form for secret in known for form in _get_plain_forms(secret)}
-        # Longest first: else what is left of a longer one would stay.
+        # Longest first: otherwise the rest of a longer one would remain.
         self._texts = sorted(plain, key=len, reverse=True)
         self._base64 = sorted({form for secret in known for form in _get_base64_forms(secret.encode())})
         forms = (*self._texts, *self._base64)
@@ -81,9 +81,9 @@ class SecretMask:
         self._is_odd = any(odd in secret for secret in known for odd in '"\\')
 
     def text(self, text: str) -> str:
-        """Return a text without secrets, half surrogate pairs and NUL. To be cut only afterwards.
+        """Return a text without secrets, half surrogate pairs and NUL. Shorten it only afterwards.
 
-        :param text: any text, whoever wrote it.
+        :param text: any text.
         """
         masked = mask_url_credentials(self._mask(clean_text(text)))
         plain = _unescape(masked)
@@ -105,8 +105,8 @@ class SecretMask:
         return replace(response, body=body, headers=headers)
 
     def _may_be_in(self, data: bytes) -> bool:
-        """Tell whether some form of a secret is in the data; made to cost little where none is."""
-        for form in self._bytes:  # takes half as long as any(), and every response comes this way
+        """Tell whether some form of a secret is in the data; cheap if there is none."""
+        for form in self._bytes:  # takes half as long as any(), and every response takes this path
             if form in data:
                 return True
         if b"\0" in data or (self._is_odd and b"\\" in data):  # NUL: UTF-16 or UTF-32
@@ -123,7 +123,7 @@ class SecretMask:
             return json.dumps(map_leaves(parse_json(body), self._mask_leaf)).encode()
         except (ValueError, RecursionError):
             masked = self.text(body.decode("utf-8", "replace"))
-            # Masking undoes escapes, which must not make JSON of a body that was none.
+            # Masking resolves escapes, which must not turn another body into JSON.
             return f"{'not JSON: ' if _is_json(masked) else ''}{masked}".encode()
 
     def _mask_leaf(self, value: Any) -> Any:

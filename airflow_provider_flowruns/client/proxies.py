@@ -1,4 +1,4 @@
-"""Proxies: which one a connection uses, and what its address means."""
+"""Resolve the proxy of a connection and parse its address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_flowruns.client.address import encode_host
 from airflow_provider_flowruns.model.errors import ConfigurationError
 from airflow_provider_flowruns.services.auth import encode_basic_auth
 
-#: Schemes of a proxy's address, and the port where it names none.
+#: Schemes of a proxy's address, and their default ports.
 _PROXY_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 #: What the two clients need for SOCKS: modules, and the extra of this package that installs them.
 _SOCKS_MODULES, _SOCKS_EXTRA = ("python_socks", "aiohttp_socks"), "airflow-provider-flowruns[socks]"
@@ -21,7 +21,7 @@ _SOCKS_MODULES, _SOCKS_EXTRA = ("python_socks", "aiohttp_socks"), "airflow-provi
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, with its address taken apart.
+    """A proxy, by the parts of its address.
 
     :param scheme: scheme of its address.
     :param host: its host, an IPv6 address without brackets.
@@ -50,7 +50,7 @@ class Proxy:
 
     @property
     def resolves_names(self) -> bool:
-        """Whether a SOCKS proxy is given host names, which it looks up by itself."""
+        """Whether a SOCKS proxy resolves host names."""
         return self.scheme in {"socks4a", "socks5h"}
 
     @property
@@ -62,7 +62,7 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that an HTTP proxy is sent: its credentials, if there are any."""
+        """Headers for an HTTP proxy: its credentials, if there are any."""
         if self.user is None:
             return {}
         return {"Proxy-Authorization": encode_basic_auth(self.user, self.password or "")}
@@ -73,22 +73,24 @@ def resolve_proxy(where: str, proxies: Mapping[str, str], base_url: str) -> Prox
 
     :param where: names the connection, for messages.
     :param proxies: the connection's extra ``proxies``: addresses by ``scheme://host``, scheme, ``all://host`` or
-        ``all``; an empty address means none. What it has no entry for is looked up in the environment.
+        ``all``; an empty address means none. Without an entry for the URL, the environment decides.
     :param base_url: the connection's base URL.
     :raises ConfigurationError: the address of the proxy cannot be used; the message does not show it.
     """
     parts = urlsplit(base_url)
     named = {key.lower(): (address, f"{where}: extra 'proxies'") for key, address in proxies.items()}
-    address, source = _select(named, parts) or _select(_proxies_from_environment(where, parts), parts) or ("", "")
+    address, source = (
+        _select_address(named, parts) or _select_address(_read_environment(where, parts), parts) or ("", "")
+    )
     return _parse_proxy(address.strip(), source) if address.strip() else None
 
 
-def _select(proxies: Mapping[str, tuple[str, str]], base: SplitResult) -> tuple[str, str] | None:
+def _select_address(proxies: Mapping[str, tuple[str, str]], base: SplitResult) -> tuple[str, str] | None:
     keys = (f"{base.scheme}://{base.hostname}", base.scheme, f"all://{base.hostname}", "all")
     return next((proxies[key] for key in keys if key in proxies), None)
 
 
-def _proxies_from_environment(where: str, base: SplitResult) -> dict[str, tuple[str, str]]:
+def _read_environment(where: str, base: SplitResult) -> dict[str, tuple[str, str]]:
     found = getproxies_environment()
     if _is_bypassed(base.hostname or "", base.port, found.pop("no", "")):
         return {}
@@ -101,10 +103,10 @@ def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:
     if no_proxy.strip() == "*":
         return True
     names = {host, f"{host}:{port}"} if port else {host}
-    return any(_matches(entry.strip().lower(), names, host) for entry in no_proxy.split(",") if entry.strip())
+    return any(_is_covered(entry.strip().lower(), names, host) for entry in no_proxy.split(",") if entry.strip())
 
 
-def _matches(entry: str, names: set[str], host: str) -> bool:
+def _is_covered(entry: str, names: set[str], host: str) -> bool:
     """Whether an entry of ``NO_PROXY`` covers a host: a network, a host or its domain, each with or without a port."""
     if "/" in entry:
         try:
@@ -116,17 +118,19 @@ def _matches(entry: str, names: set[str], host: str) -> bool:
 
 
 def _parse_proxy(address: str, source: str) -> Proxy:
-    """Take the address of a proxy apart; no message may show it, since it may hold a password."""
+    """Parse the address of a proxy; no message may show it, since it may contain a password."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         host, port = encode_host(parts.hostname or ""), parts.port
     except ValueError:
-        raise ConfigurationError(f"{source} is no address of a proxy; it must be like http://proxy:3128") from None
+        raise ConfigurationError(
+            f"{source} is not the address of a proxy; it must look like http://proxy:3128"
+        ) from None
     if parts.scheme not in _PROXY_PORTS:
-        raise ConfigurationError(f"{source} names a proxy by the scheme of none; use one of {', '.join(_PROXY_PORTS)}")
+        raise ConfigurationError(f"{source} names a proxy with an unknown scheme; use one of {', '.join(_PROXY_PORTS)}")
     if port == 0 or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{source} must hold nothing but scheme, user, password, host and port of a proxy; "
+            f"{source} must contain only scheme, user, password, host and port of a proxy; "
             "special characters of user and password must be percent-encoded"
         )
     user = unquote(parts.username) if parts.username is not None else None

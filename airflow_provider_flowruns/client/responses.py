@@ -1,4 +1,4 @@
-"""What a response means: a result, or the error that stands for it."""
+"""Turn a response into a result or an error."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from airflow_provider_flowruns.services.parsing import describe_shape
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_LONGEST_MESSAGE = 1_000
+_MAX_MESSAGE_CHARS = 1_000
 #: HTTP defines ``Retry-After`` for these two and for redirects, which are not followed.
-_HOLDING_STATUSES = frozenset({429, 503})
+_STATUSES_WITH_RETRY_AFTER = frozenset({429, 503})
 
 
 def read_result(settings: Settings, call: Call[T], response: Response) -> T:
-    """Return what an answer says, clean and without the connection's secrets.
+    """Return the result of a call, clean and without the connection's secrets.
 
-    Does no I/O and keeps no state, so it can be called from any thread.
+    Does no I/O and keeps no state: any thread may call it.
 
     :param settings: the connection, for its secrets and for messages.
     :param call: the call that was sent.
-    :param response: its answer.
-    :raises ApiError: the subclass that stands for its status, or UnexpectedResponseError when it cannot be read.
+    :param response: its response.
+    :raises ApiError: the subclass that stands for its status, or UnexpectedResponseError if it cannot be read.
     """
     response = settings.mask.response(response)
     if not 200 <= response.status < 300:
-        raise _refused(settings, call, response)
+        raise _build_status_error(settings, call, response)
     if call.may_be_empty and not response.body.strip():
         return call.read(None)
     try:
         result = call.read(response.json())
-    except Exception as error:  # whatever a vendor's answer does to a reader is that answer's fault
-        said = _why_unreadable(settings, response, error)
+    except Exception as error:  # any error of a reading function is due to the response
+        reason = _describe_reading_error(settings, response, error)
     else:
         _log_unread(settings, call, result)
         return result
-    # Outside of the except block, so that the error does not hold the other one and with it the whole body.
-    raise _error(settings, UnexpectedResponseError, call.request, response.status, said)
+    # Outside of the except block, so that the error does not reference the other one and with it the whole body.
+    raise _build_error(settings, UnexpectedResponseError, call.request, response.status, reason)
 
 
-def _why_unreadable(settings: Settings, response: Response, error: Exception) -> str:
+def _describe_reading_error(settings: Settings, response: Response, error: Exception) -> str:
     try:
         body = response.json()
     except ValueError:
@@ -66,12 +66,12 @@ def _why_unreadable(settings: Settings, response: Response, error: Exception) ->
 def _log_unread(settings: Settings, call: Call[Any], result: Any) -> None:
     rows = result.items if isinstance(result, Page) else result.runs if isinstance(result, BatchResult) else result
     if isinstance(rows, Rows) and rows.unread:
-        _warn_of_unread(settings.conn_id, call.request.method, call.request.path)
+        _warn_about_unread(settings.conn_id, call.request.method, call.request.path)
         log.debug("%s of %s rows of %s cannot be read", rows.unread, rows.total, call.request.path)
 
 
 @lru_cache(maxsize=1_000)
-def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
+def _warn_about_unread(conn_id: str, method: str, path: str) -> None:
     """Log a warning the first time that rows of a list are left out."""
     log.warning(
         "Connection %r: some rows in the response to %s %s cannot be read and are left out", conn_id, method, path
@@ -79,76 +79,76 @@ def _warn_of_unread(conn_id: str, method: str, path: str) -> None:
 
 
 def build_connection_error(
-    settings: Settings, request: Request, what: str, *, sent: bool = True
+    settings: Settings, request: Request, reason: str, *, sent: bool = True
 ) -> ServiceConnectionError:
-    """Return the error for a request that got no answer.
+    """Return the error for a request without a response.
 
     :param settings: the connection, for messages.
-    :param request: the request that was sent, or was to be.
-    :param what: how that came about, in whole: secrets are masked here, and only then it is cut.
+    :param request: the request, sent or not.
+    :param reason: why, unshortened: secrets must be masked before it is cut.
     :param sent: whether the request may have reached the service.
     """
     kind = ServiceConnectionError if sent else RequestNotSentError
-    what = sanitize_text(settings, what)
+    reason = sanitize_text(settings, reason)
     hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
-    return kind(settings.service.info.title, request.method, request.path, None, what, hint)
+    return kind(settings.service.info.title, request.method, request.path, None, reason, hint)
 
 
 def build_body_error(
     settings: Settings, request: Request, status: int, error: UnreadableBodyError
 ) -> UnexpectedResponseError:
-    """Return the error for an answer with a body that cannot be read, or is too large.
+    """Return the error for a response whose body cannot be read or is too large.
 
     :param settings: the connection, for messages.
     :param request: the request that was sent.
-    :param status: HTTP status of the answer.
+    :param status: HTTP status of the response.
     :param error: what is wrong with the body.
     """
     what, hint = str(error), f"connection {settings.conn_id!r}"
     if isinstance(error, BodyTooLargeError):
-        what = f"the answer is larger than {settings.max_response_bytes / 2**20:g} MiB"
-        hint = f"connection {settings.conn_id!r}: raise extra 'max_response_mb' if such an answer is right"
+        what = f"the response is larger than {settings.max_response_bytes / 2**20:g} MiB"
+        hint = f"connection {settings.conn_id!r}: raise extra 'max_response_mb' if such a response is expected"
     return UnexpectedResponseError(settings.service.info.title, request.method, request.path, status, what, hint)
 
 
-def _refused(settings: Settings, call: Call[Any], response: Response) -> ApiError:
+def _build_status_error(settings: Settings, call: Call[Any], response: Response) -> ApiError:
     request = call.request
-    said = call.meanings.get(response.status) or describe_error_response(settings.service, response)
+    text = call.meanings.get(response.status) or describe_error_response(settings.service, response)
     if response.status < 200:
-        said = "the server answered with an interim status only"
+        text = "the server sent only an interim status"
     elif response.status < 400:
-        said = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
+        text = f"redirected to {response.headers.get('location', 'nowhere')}, which is not followed with the token"
     error_class, seconds = get_error_class(response.status), _read_retry_after(response)
-    return _error(settings, error_class, request, response.status, said, seconds)
+    return _build_error(settings, error_class, request, response.status, text, seconds)
 
 
 def _read_retry_after(response: Response) -> float | None:
-    if response.status not in _HOLDING_STATUSES:
+    if response.status not in _STATUSES_WITH_RETRY_AFTER:
         return None
-    # It imports urllib3, which takes longer than an event loop may stand still: the transports load it beforehand.
+    # Importing urllib3 would block an event loop for too long; the transports load it beforehand.
     from airflow_provider_flowruns.client.retry_after import parse_retry_after
 
     return parse_retry_after(response.headers)
 
 
-def _error(
+def _build_error(
     settings: Settings,
     kind: type[ApiError],
     request: Request,
     status: int,
-    said: str,
-    asked: float | None = None,
+    text: str,
+    retry_after: float | None = None,
 ) -> ApiError:
     info = settings.service.info
     hint = info.get_hint(kind)
     hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
-    return kind(info.title, request.method, request.path, status, sanitize_text(settings, said), hint, asked)
+    return kind(info.title, request.method, request.path, status, sanitize_text(settings, text), hint, retry_after)
 
 
 def sanitize_text(settings: Settings, text: str) -> str:
-    """Return a text as it may be shown: clean, without the connection's secrets, at most 1,000 characters.
+    """Return a text that can be shown: clean, without the connection's secrets, at most 1,000 characters.
 
     :param settings: the connection.
-    :param text: a text that may repeat what was sent, such as another library's error.
+    :param text: a text that may repeat what was sent, such as a library's error.
     """
-    return settings.mask.text(text)[:_LONGEST_MESSAGE]
+    return settings.mask.text(text)[:_MAX_MESSAGE_CHARS]

@@ -115,7 +115,7 @@ def parse_settings(
     :param password: API token, or the password where the service has user names.
     :param extra: the connection's extra fields.
     :param login: user name, for a service that has them.
-    :raises ConfigurationError: a field is missing or cannot be right; the message says what to set.
+    :raises ConfigurationError: a field is missing or invalid; the message says what to set.
     """
     service = get_service(service_name)
     info = service.info

@@ -1,4 +1,4 @@
-"""How a call travels from a worker: requests, one kept-alive session."""
+"""Send calls from a worker over one kept-alive session of requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from airflow_provider_flowruns.model.targets import Target
 
 T = TypeVar("T")
 
-_CHUNK = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 class SyncClient:
@@ -60,23 +60,23 @@ class SyncClient:
         self._session.close()
 
     def send(self, call: Call[T], retry: RetryPolicy | None = None) -> T:
-        """Send a call and return what its answer says.
+        """Send a call and return its result.
 
-        :param call: what to ask, and how to read the answer.
+        :param call: the request, and how to read its response.
         :param retry: instead of the client's own policy.
-        :raises InvalidArgumentError: the call has a body that cannot be sent.
-        :raises ApiError: there was no usable answer; the subclass says why.
+        :raises InvalidArgumentError: the call's body cannot be sent.
+        :raises ApiError: there was no usable response; the subclass says why.
         """
         policy = retry or self._retry
         result: T = Retrying(**policy.arguments(call.request))(self._send_once, call)
         return result
 
     def execute(self, steps: CallSequence[T], retry: RetryPolicy | None = None) -> T:
-        """Send the calls of some steps in turn and return their answer.
+        """Send the calls of a sequence in turn and return its result.
 
-        :param steps: a generator of calls.
+        :param steps: the sequence.
         :param retry: instead of the client's own policy.
-        :raises ApiError: a call failed and the steps had no other way.
+        :raises ApiError: a call failed and the sequence has no alternative.
         """
         try:
             call = next(steps)
@@ -88,22 +88,22 @@ class SyncClient:
                 else:
                     call = steps.send(result)
         except StopIteration as end:
-            answer: T = end.value
-            return answer
+            outcome: T = end.value
+            return outcome
 
     def iterate(self, pages: Pages[T]) -> Iterator[T]:
-        """Yield the items of a list, asking for each page when the one before has been used up."""
+        """Yield the items of a list, requesting each page when the one before has been consumed."""
         paginator = Paginator(pages)
         while paginator.call:
             yield from paginator.read_page(self.execute(paginator.fetch_page()))
 
     def iterate_ahead(self, pages: Pages[T], most: int | None = None) -> Iterator[T]:
-        """Yield the items of a list as :meth:`iterate` does, asking for each page while the one before is used up.
+        """Yield the items of a list as :meth:`iterate` does, requesting each page while the one before is consumed.
 
-        Nothing else may be sent meanwhile.
+        Nothing else may be sent in the meantime.
 
         :param pages: the list, as a service's module describes it.
-        :param most: items yielded at most, None for all; no page beyond them is asked for.
+        :param most: maximum number of items, None for all; no page beyond them is requested.
         """
         paginator, left = Paginator(pages), most
         future = self._fetch_in_thread(paginator)
@@ -117,10 +117,10 @@ class SyncClient:
         return run_in_thread("flowruns-next-page", self.execute, paginator.fetch_page()) if paginator.call else None
 
     def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
-        """Look at a target once, without repeating anything: a wait has its own patience.
+        """Poll a target once, without retries: a wait has its own error budget.
 
         :param target: what the wait is for.
-        :return: the runs seen, newest first, or the error that came instead.
+        :return: the runs, newest first, or the error.
         """
         try:
             return self.execute(self.settings.service.poll(target), ONCE)
@@ -134,24 +134,24 @@ class SyncClient:
         return read_result(self.settings, call, response)
 
     def _exchange(self, request: Request) -> Response | ApiError:
-        """Send a request and return its answer, or the error that came instead.
+        """Send a request and return the response or the error.
 
-        The error is not raised here: it would hold this frame and the other library's error, and with them the token.
+        The error is not raised here: it would reference this frame and the library's error, and with them the token.
         """
         settings, body = self.settings, encode_json_body(request)
-        is_begun = False
+        has_begun = False
         with limit_exchange(settings) as exchange:
             try:
-                with _multipart(request.parts, exchange.extend) as upload:
-                    prepared = self._prepared(request, body if upload is None else upload)
-                    is_begun = True
-                    return self._response(request, prepared)
-            except Exception as error:  # whatever a library raises
-                sent = is_begun and not exchange.is_connecting and _may_have_been_sent(error)
-                said = _reason(error, is_connecting=exchange.is_connecting)
-                return build_connection_error(settings, request, said, sent=sent)
+                with _open_multipart(request.parts, exchange.extend) as upload:
+                    prepared = self._prepare(request, body if upload is None else upload)
+                    has_begun = True
+                    return self._send_prepared(request, prepared)
+            except Exception as error:  # any error of a library
+                sent = has_begun and not exchange.is_connecting and _may_have_been_sent(error)
+                reason = _describe_failure(error, is_connecting=exchange.is_connecting)
+                return build_connection_error(settings, request, reason, sent=sent)
 
-    def _prepared(self, request: Request, body: Any) -> requests.PreparedRequest:
+    def _prepare(self, request: Request, body: Any) -> requests.PreparedRequest:
         headers = build_headers(self.settings, request)
         if request.parts:
             headers["Content-Type"] = body.content_type
@@ -160,33 +160,34 @@ class SyncClient:
             requests.Request(request.method, url, params=list(request.query), data=body, headers=headers)
         )
 
-    def _response(self, request: Request, prepared: requests.PreparedRequest) -> Response | ApiError:
+    def _send_prepared(self, request: Request, prepared: requests.PreparedRequest) -> Response | ApiError:
         settings, sent_at = self.settings, time.time()
         with self._session.send(
             prepared,
             timeout=(settings.connect_timeout, settings.timeout),
             allow_redirects=False,
             stream=True,
-        ) as answer:
-            headers = normalize_headers(answer.headers.items())
+        ) as response:
+            headers = normalize_headers(response.headers.items())
             self.vendor_clock.measure(headers, sent_at, time.time())
             try:
-                return Response(answer.status_code, headers, _body(answer, headers, settings.max_response_bytes))
+                body = _read_body(response, headers, settings.max_response_bytes)
             except UnreadableBodyError as error:
-                return build_body_error(settings, request, answer.status_code, error)
+                return build_body_error(settings, request, response.status_code, error)
+            return Response(response.status_code, headers, body)
 
 
-def _body(answer: requests.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    if answer.status_code < 200:
-        return b""  # the connection speaks something else from here on
+def _read_body(response: requests.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
+    if response.status_code < 200:
+        return b""  # from here on the connection uses another protocol
     body = BodyBuffer(headers, max_bytes)
-    while chunk := answer.raw.read(_CHUNK, decode_content=False):
+    while chunk := response.raw.read(_CHUNK_BYTES, decode_content=False):
         body.add(chunk)
-    return body.decompressed()
+    return body.decompress()
 
 
 class _Upload(MultipartEncoder):  # type: ignore[misc]
-    """A multipart body that says when a piece of it is about to be sent."""
+    """A multipart body that reports when a piece of it is about to be sent."""
 
     def __init__(self, fields: list[tuple[str, Any]], on_read: Callable[[], None]) -> None:
         super().__init__(fields)
@@ -199,7 +200,7 @@ class _Upload(MultipartEncoder):  # type: ignore[misc]
 
 
 @contextmanager
-def _multipart(parts: tuple[Part, ...], on_read: Callable[[], None]) -> Generator[_Upload | None]:
+def _open_multipart(parts: tuple[Part, ...], on_read: Callable[[], None]) -> Generator[_Upload | None]:
     """Return a multipart body that is read from its files while it is sent; None without parts."""
     if not parts:
         yield None
@@ -216,11 +217,11 @@ def _multipart(parts: tuple[Part, ...], on_read: Callable[[], None]) -> Generato
 
 def _may_have_been_sent(error: BaseException) -> bool:
     before_sending = requests.exceptions.ConnectTimeout, urllib3.exceptions.NewConnectionError, ssl.CertificateError
-    return not any(isinstance(one, before_sending) for one in _chain(error))
+    return not any(isinstance(one, before_sending) for one in _iterate_causes(error))
 
 
-def _chain(error: Any) -> Iterator[BaseException]:
-    """Yield an error and what caused it, as the libraries say it in their various ways."""
+def _iterate_causes(error: Any) -> Iterator[BaseException]:
+    """Yield an error and its causes, which the libraries store in different ways."""
     seen: list[BaseException] = []
     while isinstance(error, BaseException):
         seen.append(error)
@@ -229,14 +230,14 @@ def _chain(error: Any) -> Iterator[BaseException]:
         error = next((one for one in hidden if isinstance(one, BaseException) and one not in seen), None)
 
 
-def _reason(error: BaseException, *, is_connecting: bool) -> str:
-    """Say in a few words why there was no answer; requests' own text repeats the whole URL."""
+def _describe_failure(error: BaseException, *, is_connecting: bool) -> str:
+    """Return in a few words why there was no response; the text of requests repeats the whole URL."""
     if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy could not be reached or refused"
-    *_, cause = _chain(error)
+        return "the proxy could not be reached or rejected the request"
+    *_, cause = _iterate_causes(error)
     if isinstance(error, requests.exceptions.ConnectTimeout) or (is_connecting and isinstance(cause, TimeoutError)):
         return "no connection within the connect timeout"
     if isinstance(error, requests.exceptions.Timeout) or isinstance(cause, TimeoutError):
-        return "timed out waiting for the answer"
-    said = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
-    return f"TLS failed: {said}" if isinstance(error, requests.exceptions.SSLError) else said
+        return "timed out waiting for the response"
+    text = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
+    return f"TLS failed: {text}" if isinstance(error, requests.exceptions.SSLError) else text

@@ -1,7 +1,7 @@
-"""The requests side of the synchronous client: one deadline for a whole exchange, whatever the server does.
+"""A session of requests with one deadline for a whole exchange, whatever the server does.
 
-requests bounds the silence between two bytes; a server that sends a byte now and then could hold it for ever. Here
-every operation of a socket gets the time that is left of the exchange that runs in its thread.
+The timeout of requests limits the silence between two bytes, so a server that sends a byte now and then could block it
+forever. Here every operation of a socket gets the time that is left for the exchange of its thread.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """The time that one exchange has, and how far it got.
+    """The time limit of one exchange, and its progress.
 
     :param settings: the connection.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.socks = settings.proxy if settings.proxy and settings.proxy.is_socks else None
-        #: Whether it is over for want of a connection: nothing was sent then.
+        #: Whether it is still connecting; then nothing has been sent.
         self.is_connecting = False
         self._settings = settings
         self._ends_at = self._whole_ends_at = time.monotonic() + settings.timeout
 
     def extend(self) -> None:
-        """Start the time anew: a piece of a long request is about to be sent."""
+        """Restart the timeout: a piece of a long request is about to be sent."""
         self._ends_at = time.monotonic() + self._settings.timeout
 
     def seconds_left(self) -> float:
@@ -59,15 +59,15 @@ class Exchange:
         return seconds
 
     def start_connecting(self) -> None:
-        """Bound the time in which a connection must come about: names, proxy, TLS."""
+        """Limit the time for connecting: names, proxy, TLS."""
         self.is_connecting = True
         self._ends_at, self._whole_ends_at = (
             min(self._ends_at, time.monotonic() + self._settings.connect_timeout),
             self._ends_at,
         )
 
-    def connected(self) -> None:
-        """Give the rest of the exchange its time back."""
+    def finish_connecting(self) -> None:
+        """Restore the time limit of the whole exchange."""
         self.is_connecting = False
         self._ends_at = self._whole_ends_at
 
@@ -78,7 +78,7 @@ _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 @contextmanager
 def limit_exchange(settings: Settings) -> Generator[Exchange]:
-    """Bound the time of an exchange that is made within the block, by a session of :func:`open_session`.
+    """Limit the time of an exchange within the block, made with a session of :func:`open_session`.
 
     :param settings: the connection.
     """
@@ -90,7 +90,7 @@ def limit_exchange(settings: Settings) -> Generator[Exchange]:
 
 
 class _BoundedSocket(socket.socket):
-    """A socket that obeys the exchange of its thread."""
+    """A socket with the time limit of its thread's exchange."""
 
     def recv(self, *arguments: Any) -> bytes:
         self.settimeout(_exchange.get().seconds_left())
@@ -131,14 +131,14 @@ class _Connection(HTTPConnection):
         exchange = _exchange.get()
         exchange.start_connecting()
         super().connect()
-        exchange.connected()
+        exchange.finish_connecting()
 
     def _new_conn(self) -> socket.socket:
         exchange = _exchange.get()
         if exchange.socks:
             try:
                 opened = _open_through_socks(exchange.socks, self._dns_host, self.port)
-            except Exception as error:  # the library has classes of its own
+            except Exception as error:  # the library has exceptions of its own
                 raise ProxyError("SOCKS", error) from error
         else:
             try:
@@ -163,11 +163,11 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
-    """Connect to the first of a host's addresses that answers; each gets its share of the time."""
+    """Connect to the first of a host's addresses that accepts; each gets its share of the time."""
     exchange = _exchange.get()
-    looked_up = run_in_thread("flowruns-look-up", socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
+    lookup = run_in_thread("flowruns-dns", socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
     failure = OSError("the host has no address")
-    addresses = looked_up.result(exchange.seconds_left())
+    addresses = lookup.result(exchange.seconds_left())
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         opened = _BoundedSocket(family, kind, protocol)
         try:
@@ -186,10 +186,10 @@ def _open_through_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
     from python_socks.sync import Proxy as SocksProxy
 
     class Direct(SocksProxy):
-        """What the library connects to the proxy with, in place of another proxy."""
+        """Connects to the proxy with a bounded socket; the library expects another proxy here."""
 
         def __init__(self) -> None:
-            """Need nothing of the base class."""
+            """Skip the base class, which would parse an address."""
 
         def connect(self, dest_host: str, dest_port: int, timeout: float | None = None, **_: Any) -> socket.socket:
             return _open_socket(dest_host, dest_port)
@@ -237,15 +237,15 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """A session that keeps to what it is told: no redirects, no cookies, nothing from the environment."""
+    """A session without redirects, cookies and settings from the environment."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trust_env = False  # the settings have been read from it
+        self.trust_env = False  # the settings already have what matters
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Take no response for a redirect: requests would read its whole body, even where it is told not to follow."""
+        """Treat no response as a redirect: requests would read its whole body even if it must not follow."""
 
 
 def _use_bounded_connections(manager: PoolManager) -> None:
@@ -253,7 +253,7 @@ def _use_bounded_connections(manager: PoolManager) -> None:
 
 
 def open_session(settings: Settings) -> requests.Session:
-    """Return a session that reaches a connection's host, to be used within :func:`limit_exchange`.
+    """Return a session for a connection's host, to be used within :func:`limit_exchange`.
 
     :param settings: the connection.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
@@ -271,7 +271,7 @@ def open_session(settings: Settings) -> requests.Session:
 
 
 def run_in_thread(name: str, work: Callable[..., T], *arguments: Any) -> Future[T]:
-    """Start a call in a thread that nothing has to wait for when its result is not wanted any more.
+    """Call a function in a daemon thread, whose result may be abandoned.
 
     :param name: the thread's name.
     :param work: what to call with the arguments that follow it.

@@ -1,4 +1,4 @@
-"""Certificate authorities: which ones a connection trusts, and TLS settings that trust them."""
+"""Resolve the certificate authorities that a connection trusts, and create TLS settings with them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 class TrustStore:
     """Certificate authorities to trust.
 
-    :param path: file or folder with their certificates, None for the file that requests brings along.
+    :param path: file or folder with their certificates, None for the file that requests uses.
     :param source: the connection field or environment variable that names it, for messages.
     :param folders: further folders, trusted if they exist; several are separated as in ``PATH``.
     :param is_own: whether the connection itself names it.
@@ -42,7 +42,7 @@ class TrustStore:
 
 
 def resolve_trust(where: str, verify: Any) -> TrustStore | None:
-    """Return which certificate authorities a connection trusts, None when it takes any certificate.
+    """Return which certificate authorities a connection trusts, None when it accepts any certificate.
 
     :param where: names the connection, for messages.
     :param verify: the connection's extra ``verify``: a switch as a boolean, number or word, or the path of a CA file or
@@ -56,10 +56,10 @@ def resolve_trust(where: str, verify: Any) -> TrustStore | None:
         raise ConfigurationError(
             f"{where}: extra 'verify' must be true, false, or the path of a CA file or folder, got {verify!r}"
         )
-    return None if switch is False else _trust_from_environment(where)
+    return None if switch is False else _read_environment(where)
 
 
-def _trust_from_environment(where: str) -> TrustStore:
+def _read_environment(where: str) -> TrustStore:
     for variable in (*_BUNDLE_VARIABLES, _FILE_VARIABLE):
         if path := os.environ.get(variable):
             folders = os.environ.get(_FOLDER_VARIABLE) if variable == _FILE_VARIABLE else None
@@ -91,19 +91,19 @@ def _create_verified_context(trust: TrustStore) -> ssl.SSLContext:
     is_folder = os.path.isdir(path)
     if not os.path.exists(path):
         raise ConfigurationError(
-            f"{names}, which does not exist here; workers, triggerers and API servers alike must have it"
+            f"{names}, which does not exist here; workers, triggerers and API servers must all have it"
         )
     try:
         if is_folder and not any(map(_HASHED_NAME.fullmatch, os.listdir(path))):
             raise ConfigurationError(
-                f"{names}, a folder without certificates under the names by which they are found; "
-                "'openssl rehash' makes these names"
+                f"{names}, a folder without certificates under the names that OpenSSL looks for; "
+                "'openssl rehash' creates these names"
             )
         context = ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
         if trust.folders:
             context.load_verify_locations(capath=trust.folders)
     except ssl.SSLError:
-        raise ConfigurationError(f"{names}, which holds no certificates in PEM format") from None
+        raise ConfigurationError(f"{names}, which contains no certificates in PEM format") from None
     except OSError as error:
         raise ConfigurationError(f"{names}, which cannot be read: {error.strerror}") from None
     return context

@@ -1,4 +1,4 @@
-"""How far a vendor's clock is from ours, measured on the ``Date`` header of its responses."""
+"""Measure the offset of a vendor's clock by the ``Date`` header of its responses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-#: ``Date`` is cut to whole seconds, so the vendor's time lies within this many seconds after it.
+#: ``Date`` has whole seconds, so the vendor's time is within this many seconds after it.
 _DATE_RESOLUTION_SECONDS = 1.0
-#: Offsets within this many seconds are noise of the measurement and of synchronised clocks: they count as none.
+#: Offsets up to this many seconds are measurement noise and count as none.
 MIN_OFFSET_SECONDS = 2.0
-#: An offset above this many seconds is worth a warning.
+#: Offsets above this many seconds cause a warning.
 WARN_OFFSET_SECONDS = 60.0
 
 
 class VendorClock:
     """Offset of a vendor's clock from the local one: positive when the vendor is ahead.
 
-    Kept with the client of a connection. The newest measurement counts, so that a clock that is set right is noticed.
+    Belongs to the client of a connection. The newest measurement counts, so a corrected clock takes effect.
     """
 
     __slots__ = ("_bounds", "_is_warning_due", "offset_seconds")

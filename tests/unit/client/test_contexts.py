@@ -103,7 +103,7 @@ def send_async(settings: Settings, retry: RetryPolicy) -> None:
 
 
 @pytest.mark.parametrize(
-    "retry", [ONCE, RetryPolicy(attempts=2, first_wait=0.01, longest_wait=0.01)], ids=["once", "twice"]
+    "retry", [ONCE, RetryPolicy(attempts=2, first_wait=0.01, max_wait=0.01)], ids=["once", "twice"]
 )
 @pytest.mark.parametrize("send", [send_sync, send_async])
 def test_an_error_holds_no_object_of_the_library_that_failed(failing, send, retry) -> None:

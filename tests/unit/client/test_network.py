@@ -269,7 +269,7 @@ def test_a_proxy_that_refuses_proves_that_a_tunnel_sent_nothing(secure, web, aut
 def test_a_proxy_that_is_not_there_proves_that_nothing_was_sent(host) -> None:
     found = outcomes(lambda: settings(host, proxies={"all": "http://jo:hunter2@127.0.0.1:9"}))
     assert kinds(found) == {"RequestNotSentError"}
-    assert all("the proxy could not be reached or refused" in one.said for one in found.values())
+    assert all("the proxy could not be reached or rejected the request" in one.said for one in found.values())
     assert "hunter2" not in str(found)
 
 
@@ -316,7 +316,7 @@ def test_a_socks_proxy_that_refuses_proves_that_nothing_was_sent(web, address) -
         named = {"all": f"socks5://{address.format(proxy=proxy)}"}
         found = outcomes(lambda: settings(f"http://{web}", proxies=named))
     assert kinds(found) == {"RequestNotSentError"}, found
-    assert all("the proxy could not be reached or refused" in one.said for one in found.values()), found
+    assert all("the proxy could not be reached or rejected the request" in one.said for one in found.values()), found
     assert "hunter2" not in str(found)
 
 

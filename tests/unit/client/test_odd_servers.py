@@ -115,7 +115,7 @@ def test_a_server_that_drips_is_left_at_the_deadline(name, has_tls, tmp_path) ->
         found = outcomes(lambda: settings(base, timeout=0.6, verify=verify), ECHO)
     one = only(found)
     assert one.error == "ServiceConnectionError"
-    assert all("timed out waiting for the answer" in each.said for each in found.values())
+    assert all("timed out waiting for the response" in each.said for each in found.values())
 
 
 def test_a_server_that_never_ends_its_handshake_proves_that_nothing_was_sent(tmp_path) -> None:
@@ -398,7 +398,7 @@ class Odd(Exception):
         ("worker", "requests.Session.prepare_request"),
         ("worker", "urllib3.response.HTTPResponse.read"),
         ("triggerer", "aiohttp.ClientSession._request"),
-        ("triggerer", "airflow_provider_flowruns.client.aio_transport._url"),
+        ("triggerer", "airflow_provider_flowruns.client.aio_transport._build_url"),
         ("triggerer", "aiohttp.StreamReader.readany"),
     ],
 )
@@ -467,7 +467,7 @@ def test_a_body_that_is_too_large_is_refused_and_names_the_field(name) -> None:
     found = asked(TOO_LARGE[name], max_response_mb=2)
     assert only(found).error == "UnexpectedResponseError"
     for one in found.values():
-        assert "the answer is larger than 2 MiB" in one.said
+        assert "the response is larger than 2 MiB" in one.said
         assert "connection 'my_conn': raise extra 'max_response_mb'" in one.said
 
 
@@ -491,7 +491,7 @@ def test_a_bomb_takes_no_more_memory_than_the_bound() -> None:
     try:
         buffer.add(packed)
         with pytest.raises(bodies.BodyTooLargeError):
-            buffer.decompressed()
+            buffer.decompress()
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:
         tracemalloc.stop()

@@ -97,12 +97,12 @@ def test_a_refused_token_is_looked_up_once_a_minute_for_ever(monkeypatch: pytest
                 assert await ask() is AuthenticationError
             assert airflow.lookups == 2
             for lookups in range(3, 8):
-                monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.0)
+                monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 0.0)
                 assert await ask() is AuthenticationError
-                monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 60.0)
+                monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 60.0)
                 assert await ask() is AuthenticationError
                 assert airflow.lookups == lookups
-            monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.0)
+            monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 0.0)
             airflow.token = "new"
             assert await ask() == "good"
 
@@ -125,7 +125,7 @@ def test_an_airflow_that_cannot_be_asked_again_is_trouble_that_may_pass(monkeypa
                 await ask() is RequestNotSentError
             )  # there may be another token, and it is not asked for at every poll
             assert airflow.lookups == 2
-            monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.0)
+            monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 0.0)
             airflow.failure, airflow.token = None, "newer"
             assert await ask() == "good"
 

@@ -190,10 +190,10 @@ def test_attempts_are_counted(attempts, attempt, stops) -> None:
 
 @pytest.mark.parametrize(("attempt", "least"), [(1, 0.5), (2, 1), (3, 2), (4, 4), (9, 10), (200, 10)])
 def test_the_wait_doubles_within_bounds_and_has_jitter(attempt, least) -> None:
-    policy = RetryPolicy(first_wait=0.5, longest_wait=10)
+    policy = RetryPolicy(first_wait=0.5, max_wait=10)
     waits = {policy.arguments(GET)["wait"](failed(api_error(ServerError), attempt)) for _ in range(20)}
     assert all(least <= wait <= least + 1 for wait in waits)
-    assert len(waits) > 1 or least == policy.longest_wait
+    assert len(waits) > 1 or least == policy.max_wait
 
 
 @pytest.mark.parametrize("seconds", [30, 60])
@@ -203,7 +203,7 @@ def test_the_wait_is_as_long_as_the_service_asks(seconds) -> None:
 
 
 def test_a_short_retry_after_does_not_shorten_the_backoff() -> None:
-    wait = RetryPolicy(first_wait=4, longest_wait=10).arguments(GET)["wait"]
+    wait = RetryPolicy(first_wait=4, max_wait=10).arguments(GET)["wait"]
     assert wait(failed(api_error(RateLimitError, 1))) >= 4
 
 

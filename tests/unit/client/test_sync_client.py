@@ -316,7 +316,7 @@ def test_a_token_that_the_server_echoes_is_in_no_error(wire, client, sleeps, sta
         (requests.exceptions.SSLError(f"{BASE}: certificate has expired"), "TLS failed"),
         (requests.exceptions.ProxyError("Cannot connect to proxy http://user:hunter2@proxy"), "the proxy could not be"),
         (requests.ConnectTimeout(f"{BASE}"), "no connection within the connect timeout"),
-        (requests.ReadTimeout(f"{BASE}"), "timed out waiting for the answer"),
+        (requests.ReadTimeout(f"{BASE}"), "timed out waiting for the response"),
         (
             requests.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError(104, "reset"))),
             "ConnectionReset",

@@ -40,7 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finished, "_DELIVERED_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(watcher, "PERMANENT_ERROR_INTERVAL_SECONDS", 0.2)
     monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.2)
-    monkeypatch.setattr(aio, "ASK_AGAIN_AFTER", 0.2)
+    monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 0.2)
     monkeypatch.setattr(cursor, "RETRY_DELAYS_SECONDS", (0.01, 0.01))
 
 
