@@ -68,6 +68,8 @@ class SyncClient:
         :raises ApiError: there was no usable response; the subclass says why.
         """
         policy = retry or self._retry
+        if policy is ONCE:  # every poll of every wait takes this path
+            return self._send_once(call)
         result: T = Retrying(**policy.arguments(call.request))(self._send_once, call)
         return result
 

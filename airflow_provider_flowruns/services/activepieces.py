@@ -99,7 +99,7 @@ class ActivepiecesApi(Service):
     def __init__(self, project_id: str | None = None, app_url: str | None = None) -> None:
         self._project_id = project_id
         self._app_url = (app_url or self.info.default_url or "").rstrip("/")
-        self._starts = StartFinder(self._list_newest, self.get_flow_run)
+        self._starts = StartFinder(self._list_newest, self._get_run)
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
@@ -113,10 +113,11 @@ class ActivepiecesApi(Service):
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
-        checked = validate_run_id(run_id)
-        return self._call(
-            f"/api/v1/flow-runs/{checked}", lambda body: self._read_run(unwrap_object_with_id(body, checked))
-        )
+        return self._get_run(validate_run_id(run_id))
+
+    def _get_run(self, run_id: str) -> Call[FlowRun]:
+        request = Request("GET", f"/api/v1/flow-runs/{run_id}")
+        return Call(self.info.name, request, lambda body: self._read_run(unwrap_object_with_id(body, run_id)))
 
     def get_flow_runs(self, run_ids: Sequence[str]) -> Call[BatchResult]:
         """``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
@@ -126,19 +127,20 @@ class ActivepiecesApi(Service):
         :param run_ids: the runs' ids.
         :return: the runs, without ``raw``, and about how large one is.
         """
-        wanted = {validate_run_id(run_id) for run_id in run_ids}
+        return self._get_runs({validate_run_id(run_id) for run_id in run_ids})
 
+    def _get_runs(self, run_ids: set[str]) -> Call[BatchResult]:
         def read(body: Any) -> BatchResult:
             rows = unwrap_list(body, "data")
             return BatchResult({}, read_rows(rows, read_row), estimate_size(rows[0]) if rows else 0)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             run = self._read_run(row, keep_raw=False)
-            return run if run.run_id in wanted else None
+            return run if run.run_id in run_ids else None
 
-        ids = tuple(("flowRunIds", run_id) for run_id in sorted(wanted))
-        query = (("projectId", self._project()), ("limit", str(len(wanted))), *ids)
-        return self._call("/api/v1/flow-runs", read, query)
+        ids = tuple(("flowRunIds", run_id) for run_id in sorted(run_ids))
+        query = (("projectId", self._project()), ("limit", str(len(run_ids))), *ids)
+        return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
 
     def list_flow_runs(
         self,
@@ -160,13 +162,27 @@ class ActivepiecesApi(Service):
         :param created_before: leave out runs created after this time.
         :param limit: runs a page, 1 to 1000.
         """
-        asked = validate_limit(limit, maximum=MAX_LIMIT)
+        size = validate_limit(limit, maximum=MAX_LIMIT)
         after, before = validate_range(
             created_after, created_before, start_argument="created_after", end_argument="created_before"
         )
-        fixed = (("projectId", self._project()), *_flow_filter(flow_id), *_status_filter(status))
+        # Empty text is no "not given": a template that found nothing must not list every flow's runs.
+        flow = validate_flow_id(flow_id) if flow_id is not None else None
+        return self._list_runs(flow, size, validate_statuses(status), after, before)
+
+    def _list_runs(
+        self,
+        flow_id: str | None,
+        asked: int,
+        statuses: Sequence[str] = (),
+        after: datetime | None = None,
+        before: datetime | None = None,
+    ) -> Pages[FlowRun]:
+        filters = [("flowId", flow_id)] if flow_id else []
+        filters += [("status", status) for status in statuses]
         if after:
-            fixed = (*fixed, ("createdAfter", format_time(after)))
+            filters.append(("createdAfter", format_time(after)))
+        fixed = (("projectId", self._project()), *filters)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             run = self._read_run(row)
@@ -188,7 +204,8 @@ class ActivepiecesApi(Service):
                 return page(until, asked) if moved else page(before, size * 2)
 
             window = (("createdBefore", format_time(before)),) if before else ()
-            return self._call("/api/v1/flow-runs", read, (*fixed, *window, ("limit", str(size))))
+            query = (*fixed, *window, ("limit", str(size)))
+            return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
 
         return Pages(first=page(before, asked), identity=lambda run: run.run_id)
 
@@ -214,7 +231,11 @@ class ActivepiecesApi(Service):
 
     def get_flow(self, flow_id: str) -> Call[Flow]:
         """``GET /api/v1/flows/{id}``: one flow."""
-        return self._call(f"/api/v1/flows/{validate_flow_id(flow_id)}", lambda body: _read_flow(unwrap_object(body)))
+        return self._get_flow(validate_flow_id(flow_id))
+
+    def _get_flow(self, flow_id: str) -> Call[Flow]:
+        request = Request("GET", f"/api/v1/flows/{flow_id}")
+        return Call(self.info.name, request, lambda body: _read_flow(unwrap_object(body)))
 
     def run_flow(
         self,
@@ -291,13 +312,13 @@ class ActivepiecesApi(Service):
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         match target:
             case RunTarget():
-                return ((yield self.get_flow_run(target.run_id)),)
+                return ((yield self._get_run(target.run_id)),)
             case NewestRunsTarget():
-                call = self.list_flow_runs(flow_id=target.flow_id, limit=target.max_runs or _NEWEST).first
+                call = self._list_runs(target.flow_id, target.max_runs or _NEWEST).first
                 page: Page[FlowRun] = yield call
                 if not page.items:
                     # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
-                    yield self.get_flow(target.flow_id)
+                    yield self._get_flow(target.flow_id)
                 return read_newest_runs(self.info, call, page)
             case StartedRunTarget():
                 found, _ = yield from self._starts.find(target.flow_id, (target.marker,))
@@ -321,14 +342,14 @@ class ActivepiecesApi(Service):
             runs_by_marker, listed = yield from self._starts.find(starts[0].flow_id, markers)
             return BatchResult({start: runs_by_marker[start.marker] for start in starts}, listed)
         wanted = [target for target in targets if isinstance(target, RunTarget)]
-        result: BatchResult = yield self.get_flow_runs([target.run_id for target in wanted])
+        result: BatchResult = yield self._get_runs({target.run_id for target in wanted})
         by_id = {run.run_id: run for run in result.runs}
         return replace(result, found={target: (by_id[target.run_id],) for target in wanted if target.run_id in by_id})
 
     def _list_newest(
         self, flow_id: str, after: datetime | None, before: datetime | None, limit: int
     ) -> Call[Page[FlowRun]]:
-        return self.list_flow_runs(flow_id=flow_id, created_after=after, created_before=before, limit=limit).first
+        return self._list_runs(flow_id, limit, after=after, before=before).first
 
     def check(self) -> CallSequence[str]:
         """Return the steps that try a connection: one flow of the project, or one project without a project id."""
@@ -434,15 +455,6 @@ def validate_strategy(value: Any) -> str:
     if value not in STRATEGIES:
         raise InvalidArgumentError(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
     return str(value)
-
-
-def _flow_filter(flow_id: str | None) -> tuple[tuple[str, str], ...]:
-    # Empty text is no "not given": a template that found nothing must not list every flow's runs.
-    return (("flowId", validate_flow_id(flow_id)),) if flow_id is not None else ()
-
-
-def _status_filter(status: Iterable[str] | str | None) -> tuple[tuple[str, str], ...]:
-    return tuple(("status", one) for one in validate_statuses(status))
 
 
 def _params_text(params: Mapping[str, Any]) -> str | None:

@@ -104,13 +104,15 @@ class PortableApi(Service):
 
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
-        checked = validate_flow_id(flow_id)
-        return self._call(f"/v2/flows/{checked}/status", lambda body: _read_status(body, checked, Kind.FLOW))
+        return self._get_status("flows", validate_flow_id(flow_id), Kind.FLOW)
 
     def get_workflow_status(self, workflow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/workflows/{id}/status``: the workflow's last run; it has no run id."""
-        checked = validate_workflow_id(workflow_id)
-        return self._call(f"/v2/workflows/{checked}/status", lambda body: _read_status(body, checked, Kind.WORKFLOW))
+        return self._get_status("workflows", validate_workflow_id(workflow_id), Kind.WORKFLOW)
+
+    def _get_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
+        request = Request("GET", f"/v2/{path}/{object_id}/status")
+        return Call(self.info.name, request, lambda body: _read_status(body, object_id, kind))
 
     def get_run_attempts(
         self,
@@ -129,11 +131,17 @@ class PortableApi(Service):
         :param start_time: leave out attempts before this time.
         :param end_time: leave out attempts after this time.
         """
-        flow = validate_flow_id(flow_id)
-        number = str(int(flow))  # as the service writes it
-        size = validate_limit(limit, maximum=MAX_LIMIT)
-        order = validate_sort(sort)
-        filters = _time_filters(start_time, end_time)
+        return self._list_attempts(
+            validate_flow_id(flow_id),
+            validate_limit(limit, maximum=MAX_LIMIT),
+            validate_sort(sort),
+            _time_filters(start_time, end_time),
+        )
+
+    def _list_attempts(
+        self, flow_id: str, size: int, order: str = "DESC", filters: tuple[tuple[str, str], ...] = ()
+    ) -> Pages[FlowRun]:
+        number = str(int(flow_id))  # as the service writes it
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             attempt = _read_attempt(row, number)
@@ -150,7 +158,7 @@ class PortableApi(Service):
             # The default order is never sent: the documentation disagrees with itself on how to spell it.
             sort_by = (("sort", order),) if order.upper() != "DESC" else ()
             query = (("limit", str(size)), ("offset", str(offset)), *sort_by, *filters)
-            return self._call(f"/v2/flows/{flow}/run", read, query)
+            return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/run", query), read)
 
         if order == "ASC":
             return OldestFirst(page(0, order), lambda run: run.run_id, lower_case_first=page(0, order.lower()))
@@ -166,17 +174,17 @@ class PortableApi(Service):
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
-        return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "data"))
+        return Call(self.info.name, Request("GET", "/v2/flows"), lambda body: read_rows(body, _read_flow, "data"))
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
         match target:
             case FlowStatusTarget():
-                return ((yield self.get_flow_status(target.flow_id)),)
+                return ((yield self._get_status("flows", target.flow_id, Kind.FLOW)),)
             case WorkflowStatusTarget():
-                return ((yield self.get_workflow_status(target.workflow_id)),)
+                return ((yield self._get_status("workflows", target.workflow_id, Kind.WORKFLOW)),)
             case NewestRunsTarget():
-                call = self.get_run_attempts(target.flow_id, limit=target.max_runs or _NEWEST).first
+                call = self._list_attempts(target.flow_id, target.max_runs or _NEWEST).first
                 return read_newest_runs(self.info, call, (yield call))
             case StartedRunTarget():
                 return (yield from self._find_started(target))
@@ -200,7 +208,7 @@ class PortableApi(Service):
         required_ids = {one.run_id for one in required if isinstance(one, RunTarget)}
         required_markers = [one.marker for one in required if isinstance(one, StartedRunTarget)]
         size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _NEWEST
-        call: Call[Page[FlowRun]] | None = self.get_run_attempts(str(self.batch_key(targets[0])), limit=size).first
+        call: Call[Page[FlowRun]] | None = self._list_attempts(str(self.batch_key(targets[0])), size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
         read: dict[str | None, FlowRun] = {}
         pages = 0
@@ -233,7 +241,7 @@ class PortableApi(Service):
         return sighting.found[target]
 
     def _find_attempt(self, flow_id: str, run_id: str) -> CallSequence[tuple[FlowRun, ...]]:
-        call: Call[Page[FlowRun]] | None = self.get_run_attempts(flow_id, limit=DEFAULT_LIMIT).first
+        call: Call[Page[FlowRun]] | None = self._list_attempts(flow_id, DEFAULT_LIMIT).first
         seen: set[str | None] = set()
         while call:
             page: Page[FlowRun] = yield call
@@ -282,9 +290,6 @@ class PortableApi(Service):
 
     def _command(self, path: str) -> Call[None]:
         return Call(self.info.name, Request("POST", path), lambda body: None, may_be_empty=True)
-
-    def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
-        return Call(self.info.name, Request("GET", path, query), read)
 
 
 def validate_flow_id(value: Any) -> str:

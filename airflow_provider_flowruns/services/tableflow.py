@@ -75,8 +75,11 @@ class TableFlowApi(Service):
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /v2/flows/runs/{id}``: one flow run."""
-        checked = validate_run_id(run_id)
-        return self._call(f"/v2/flows/runs/{checked}", lambda body: _read_run(unwrap_object_with_id(body, checked)))
+        return self._get_run(validate_run_id(run_id))
+
+    def _get_run(self, run_id: str) -> Call[FlowRun]:
+        request = Request("GET", f"/v2/flows/runs/{run_id}")
+        return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, run_id)))
 
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
@@ -89,30 +92,37 @@ class TableFlowApi(Service):
         :param status: only runs in this status.
         :param limit: runs a page, 1 to 1000.
         """
-        size = validate_limit(limit, maximum=MAX_LIMIT)
         # Empty text is no "not given": a template that found nothing must not list every flow's runs.
         flow = validate_flow_id(flow_id) if flow_id is not None else None
-        wanted = validate_status(status)
-        filters = tuple((name, value) for name, value in (("flow_id", flow), ("status", wanted)) if value)
+        return self._list_runs(flow, validate_limit(limit, maximum=MAX_LIMIT), validate_status(status))
+
+    def _list_runs(self, flow_id: str | None, size: int, status: str | None = None) -> Pages[FlowRun]:
+        filters = tuple((name, value) for name, value in (("flow_id", flow_id), ("status", status)) if value)
 
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
-                runs = _read_runs(body, flow, wanted)
+                runs = _read_runs(body, flow_id, status)
                 following = _next_offset(body, offset + runs.total)
                 has_more = runs.total > 0 and following is not None and following > offset
                 return Page(runs, page(following) if has_more and following else None)
 
-            return self._call("/v2/flows/runs", read, (("limit", str(size)), ("offset", str(offset)), *filters))
+            query = (("limit", str(size)), ("offset", str(offset)), *filters)
+            return Call(self.info.name, Request("GET", "/v2/flows/runs", query), read)
 
         return Pages(first=page(0), identity=lambda run: run.run_id)
 
     def list_runs_of_flow(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
         """``GET /v2/flows/{id}/runs``: all runs of one flow in one answer, newest first."""
-        return self._call(f"/v2/flows/{validate_flow_id(flow_id)}/runs", _read_runs)
+        return self._list_all_runs(validate_flow_id(flow_id))
+
+    def _list_all_runs(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
+        return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/runs"), _read_runs)
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: the workspace's active flows; there is no paging."""
-        return self._call("/v2/flows", lambda body: read_rows(body, _read_flow, "flows", "data"))
+        return Call(
+            self.info.name, Request("GET", "/v2/flows"), lambda body: read_rows(body, _read_flow, "flows", "data")
+        )
 
     def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
         """``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
@@ -127,15 +137,15 @@ class TableFlowApi(Service):
         """Return the steps that read a target: a run by id, or the flow's newest runs."""
         match target:
             case RunTarget():
-                return ((yield self.get_flow_run(target.run_id)),)
+                return ((yield self._get_run(target.run_id)),)
             case NewestRunsTarget():
                 limit = target.max_runs or _NEWEST
-                call = self.list_flow_runs(flow_id=target.flow_id, limit=limit).first
+                call = self._list_runs(target.flow_id, limit).first
                 page: Page[FlowRun] = yield call
                 if page.items:
                     return read_newest_runs(self.info, call, page)
                 # The flow has no runs, or does not exist, or this server ignores the filter: here it must say which.
-                whole = self.list_runs_of_flow(target.flow_id)
+                whole = self._list_all_runs(target.flow_id)
                 return read_newest_runs(self.info, whole, Page((yield whole)))[:limit]
             case StartedRunTarget():
                 found, _ = yield from self._find_started(target.flow_id, (target.marker,))
@@ -163,7 +173,7 @@ class TableFlowApi(Service):
         wanted = {target.run_id for target in run_targets}
         by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
-        call: Call[Page[FlowRun]] | None = self.list_flow_runs(limit=min(max_runs, DEFAULT_LIMIT)).first
+        call: Call[Page[FlowRun]] | None = self._list_runs(None, min(max_runs, DEFAULT_LIMIT)).first
         while call:
             page: Page[FlowRun] = yield call
             read += page.items
@@ -183,7 +193,7 @@ class TableFlowApi(Service):
         intervals = [marker.interval for marker in markers if marker.interval]
         earliest = min(intervals)[0] if len(intervals) == len(markers) else None
         read: list[FlowRun] = []
-        call: Call[Page[FlowRun]] | None = self.list_flow_runs(flow_id=flow_id).first
+        call: Call[Page[FlowRun]] | None = self._list_runs(flow_id, DEFAULT_LIMIT).first
         for _ in range(_MAX_PAGES_OF_START):
             if call is None:
                 break
@@ -206,9 +216,6 @@ class TableFlowApi(Service):
             return None
         parts = [text for text in (parse_text(body.get("error")), parse_text(body.get("message"))) if text]
         return ": ".join(dict.fromkeys(parts)) or None
-
-    def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
-        return Call(self.info.name, Request("GET", path, query), read)
 
 
 def validate_run_id(value: Any) -> str:

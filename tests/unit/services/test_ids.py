@@ -19,6 +19,10 @@ from airflow_provider_flowruns.model.targets import (
     Target,
     WorkflowStatusTarget,
 )
+from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor, ActivepiecesFlowSensor
+from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor, PortableWorkflowSensor
+from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import OldestFirst, PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
@@ -89,22 +93,28 @@ TAKERS = [
         good="dk4g1tUg1uHLs8YU",
     ),
 ]
+GUARD = "2026-01-01T00:00:00+00:00"
 WAITS = [
-    Taker(lambda id: first_call(portable, FlowStatusTarget("portable", id)), "flow_id", STATUS),
-    Taker(lambda id: first_call(portable, WorkflowStatusTarget("portable", id)), "workflow_id", WORKFLOW_STATUS),
-    Taker(lambda id: first_call(portable, NewestRunsTarget("portable", id)), "flow_id", ATTEMPTS),
-    Taker(lambda id: first_call(portable, RunTarget("portable", "7", id)), "flow_id", ATTEMPTS),
-    Taker(lambda id: first_call(activepieces, RunTarget("activepieces", id)), "run_id", RUN, good="A" * 21),
+    Taker(lambda id: first_call(portable, PortableFlowSensor, flow_id=id), "flow_id", STATUS),
+    Taker(lambda id: first_call(portable, PortableWorkflowSensor, workflow_id=id), "workflow_id", WORKFLOW_STATUS),
+    Taker(lambda id: first_call(portable, PortableFlowSensor, flow_id=id, completed_after=GUARD), "flow_id", ATTEMPTS),
+    Taker(lambda id: first_call(portable, PortableFlowRunSensor, flow_id=id, run_id="7"), "flow_id", ATTEMPTS),
+    Taker(lambda id: first_call(activepieces, ActivepiecesFlowRunSensor, run_id=id), "run_id", RUN, good="A" * 21),
     Taker(
-        lambda id: first_call(activepieces, NewestRunsTarget("activepieces", id)),
+        lambda id: first_call(activepieces, ActivepiecesFlowSensor, flow_id=id),
         "flow_id",
         RUNS,
         FLOW_FILTER,
         good="A" * 21,
     ),
-    Taker(lambda id: first_call(tableflow, RunTarget("tableflow", id)), "run_id", TABLE_RUN, good="Wp7kRnT2mX4vQ9bL"),
     Taker(
-        lambda id: first_call(tableflow, NewestRunsTarget("tableflow", id)),
+        lambda id: first_call(tableflow, TableFlowFlowRunSensor, run_id=id),
+        "run_id",
+        TABLE_RUN,
+        good="Wp7kRnT2mX4vQ9bL",
+    ),
+    Taker(
+        lambda id: first_call(tableflow, TableFlowFlowSensor, flow_id=id),
         "flow_id",
         TABLE_RUNS,
         TABLE_FILTER,
@@ -162,8 +172,9 @@ ODD_IDS = [
 ]
 
 
-def first_call(api: Any, target: Target) -> Call[Any]:
-    return next(api.poll(target))
+def first_call(api: Any, sensor: type[FlowRunSensor[Any]], **arguments: Any) -> Call[Any]:
+    """Return the first call of a sensor's poll; the sensor validates the ids, once."""
+    return next(api.poll(sensor(task_id="wait", **arguments).target()))
 
 
 def requests_of(made: Any) -> Iterator[Request]:
@@ -218,6 +229,12 @@ def test_a_missing_id_is_refused_where_it_is_needed(taker) -> None:
         taker.method(None)
 
 
+@pytest.mark.parametrize("taker", WAITS, ids=str)
+def test_a_wait_without_its_id_is_refused(taker) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like"):
+        taker.method(None)
+
+
 @pytest.mark.parametrize("target", [RunTarget, FlowStatusTarget, WorkflowStatusTarget, NewestRunsTarget])
 def test_a_saved_target_without_its_id_is_refused(target: Callable[[str, str], Target]) -> None:
     record = {**msgspec.to_builtins(target("portable", "5")), "run_id": None, "flow_id": None, "workflow_id": None}
@@ -227,7 +244,7 @@ def test_a_saved_target_without_its_id_is_refused(target: Callable[[str, str], T
 
 def test_a_run_of_portable_is_not_looked_for_without_its_flow() -> None:
     with pytest.raises(InvalidArgumentError, match="needs the run's flow_id"):
-        first_call(portable, RunTarget("portable", "5"))
+        next(portable.poll(RunTarget("portable", "5")))
 
 
 @pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter], ids=str)
@@ -265,7 +282,7 @@ def test_an_empty_list_of_runs_to_cancel_which_would_mean_all_of_them_is_refused
 
 def test_an_odd_run_id_of_portable_never_reaches_a_request() -> None:
     for value in ODD_IDS:
-        call = first_call(portable, RunTarget("portable", cast("str", value), "5"))
+        call = next(portable.poll(RunTarget("portable", cast("str", value), "5")))
         assert call.request == portable.get_run_attempts(5).first.request
 
 
