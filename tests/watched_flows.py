@@ -67,7 +67,7 @@ class WatchedFlows:
 
         def are_stored() -> bool:
             rows = self.airflow.fetch_rows("select value from asset_state_store")
-            return wanted <= {run_id for (value,) in rows for run_id in json.loads(json.loads(value))["ended"]}
+            return wanted <= {run_id for (value,) in rows for run_id in json.loads(json.loads(value))["completed"]}
 
         self.airflow.wait_for("the watchers' cursors", are_stored, 180)
 

@@ -73,6 +73,11 @@ class Poll:
         """The waits on its targets."""
         return (wait for polled_target in self.targets for wait in polled_target.waits)
 
+    def __str__(self) -> str:
+        others = f" and {len(self.targets) - 1} more" if len(self.targets) > 1 else ""
+        reasons = ", ".join(f"{number} {reason}" for reason, number in self.count_reasons().items())
+        return f"{self.targets[0].target}{others} (waits: {reasons})"
+
     def count_reasons(self) -> Counter[PollReason]:
         """Return for how many waits it was sent for which reason."""
         return Counter(_get_reason(wait, self.sent_at) for wait in self.waits if wait.first_poll_at <= self.sent_at)
@@ -159,7 +164,7 @@ class PollScheduler:
         """
         if self._heap and self._heap[0][0] <= now:
             self._enqueue_due(now)
-        return self._take_from_queue(now)
+        return self.take_queued(now)
 
     def _schedule(self, wait: ScheduledWait, interval: float, now: float) -> None:
         if now + interval < self._backoff.until:
@@ -259,7 +264,11 @@ class PollScheduler:
         for polled_target in poll.targets:
             polled_target.in_flight = True
 
-    def _take_from_queue(self, now: float) -> list[Poll]:
+    def take_queued(self, now: float) -> list[Poll]:
+        """Return the queued polls that can be sent now, as after a result.
+
+        :param now: the current time.
+        """
         polls: list[Poll] = []
         while self._queue and self._load < MAX_CONCURRENT_REQUESTS:
             poll = self._queue.popleft()

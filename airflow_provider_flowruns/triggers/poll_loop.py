@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -97,9 +97,16 @@ class PollLoop:
         self._send_due()
 
     def _send_due(self) -> None:
-        for poll in self._scheduler.due(self._clock.now()):
+        self._send_all(self._scheduler.due(self._clock.now()))
+
+    def _send_queued(self) -> None:
+        # Targets that became due meanwhile wait for the timer: they may share a request with those just polled.
+        self._send_all(self._scheduler.take_queued(self._clock.now()))
+
+    def _send_all(self, polls: Iterable[Poll]) -> None:
+        for poll in polls:
             if log.isEnabledFor(logging.DEBUG):
-                self._log_context.run(_log_poll, poll)
+                self._log_context.run(log.debug, "Polling %s", str(poll))
             request = asyncio.create_task(self._send(poll))
             self._requests.add(request)
             request.add_done_callback(self._requests.discard)
@@ -115,9 +122,9 @@ class PollLoop:
             for wait in poll.waits:
                 cast("PendingWait[Any]", wait).fail(error)
             self._scheduler.on_failure(poll)
-            self._send_due()
+            self._send_queued()
             return
-        self._send_due()
+        self._send_queued()
         async with self._delivery_lock:
             await self._deliver(poll, seen, vendor_offset)
 
@@ -168,12 +175,6 @@ def _get_batch_rule(target: Target) -> BatchRule:
     # The runs of starts have no ids yet, so they are always found in a list.
     by_id = service.info.batches_by_id and isinstance(target, RunTarget)
     return BatchRule(service.batch_key(target), service.info.min_batch_size, by_id)
-
-
-def _log_poll(poll: Poll) -> None:
-    reasons = ", ".join(f"{number} {reason}" for reason, number in poll.count_reasons().items())
-    others = f" and {len(poll.targets) - 1} more" if len(poll.targets) > 1 else ""
-    log.debug("Polling %s%s, waits: %s", poll.targets[0].target, others, reasons)
 
 
 #: By client. A poll loop refers to its client, so the client must not refer to its poll loop.

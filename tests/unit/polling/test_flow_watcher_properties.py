@@ -1,4 +1,4 @@
-"""What holds for every history of a followed flow: each end is told once, whatever happens in between."""
+"""What holds for every history of a watched flow: each completion is reported once, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ START = 1_800_000_000.0
 DAY = 86_400.0
 YEAR_9999 = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 PAGE = 4
-#: Small ones, so that short histories get past them.
+#: Small, so that short histories exceed them.
 PAGE_SIZES = (None, 8, 60)
-MAX_REMEMBERED = 6
-LOST_A_ROUND = 2
-AIRFLOWS_LIMIT = 64 * 1024
+MAX_COMPLETED_RUNS = 6
+MAX_OFF_PAGE_POLLS = 2
+AIRFLOW_WARNING_CHARS = 64 * 1024
 OUTCOMES = (Disposition.SUCCEEDED, Disposition.FAILED, Disposition.CANCELED)
 
 
 @dataclass
 class Run:
-    """A run at the service; ``ends`` counts how often it has ended."""
+    """A run at the service; ``completions`` counts how often it has completed."""
 
     run_id: str
     created: float
@@ -39,10 +39,10 @@ class Run:
     lifecycle: Lifecycle = Lifecycle.RUNNING
     disposition: Disposition = Disposition.NONE
     completed: float | None = None
-    ends: int = 0
+    completions: int = 0
 
     @property
-    def is_going(self) -> bool:
+    def is_active(self) -> bool:
         return self.disposition is Disposition.NONE
 
 
@@ -86,7 +86,7 @@ class Service:
             lifecycle=run.lifecycle,
             disposition=run.disposition,
             vendor_status=str(run.disposition),
-            attempt=run.ends + run.is_going if self.has_attempts else None,
+            attempt=run.completions + run.is_active if self.has_attempts else None,
             created_at=datetime.fromtimestamp(run.created, UTC),
             started_at=datetime.fromtimestamp(run.started, UTC),
             completed_at=datetime.fromtimestamp(run.completed, UTC) if run.completed else None,
@@ -94,7 +94,7 @@ class Service:
 
 
 class Histories(RuleBasedStateMachine):
-    """A flow whose runs start, end, go once more, are deleted; and a follower that fails to look and starts anew."""
+    """A flow whose runs start, complete, are retried and deleted, and a watcher that meets errors and is restarted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,15 +102,15 @@ class Histories(RuleBasedStateMachine):
             patch.object(watcher, name, value)
             for name, value in {
                 "PAGE_SIZES": PAGE_SIZES,
-                "MAX_REMEMBERED": MAX_REMEMBERED,
-                "LOST_A_ROUND": LOST_A_ROUND,
+                "MAX_COMPLETED_RUNS": MAX_COMPLETED_RUNS,
+                "MAX_OFF_PAGE_POLLS": MAX_OFF_PAGE_POLLS,
             }.items()
         ]
         for one in self.patches:
             one.start()
-        self.told: set[tuple[str, int]] = set()
-        self.end_of_start: dict[tuple[str, float], int] = {}  # a run that goes once more has another start
-        self.is_owed = False  # what an earlier verdict said was not told
+        self.reported: set[tuple[str, int]] = set()
+        self.completion_by_start: dict[tuple[str, float], int] = {}  # a retry has another start
+        self.has_lost_result = False  # an earlier result was not delivered
 
     def teardown(self) -> None:
         for one in self.patches:
@@ -120,35 +120,35 @@ class Histories(RuleBasedStateMachine):
         has_attempts=st.booleans(),
         wanted=st.sets(st.sampled_from(OUTCOMES), min_size=1),
         ended=st.integers(0, 20),
-        going=st.integers(0, PAGE_SIZES[1] or 0),
+        active=st.integers(0, PAGE_SIZES[1] or 0),
         ahead=st.sampled_from([-900.0, 0.0, 900.0]),
         measured=st.sampled_from([-6 * DAY, 0.0, 6 * DAY]),
     )
     def begin(
-        self, has_attempts: bool, wanted: set[Disposition], ended: int, going: int, ahead: float, measured: float
+        self, has_attempts: bool, wanted: set[Disposition], ended: int, active: int, ahead: float, measured: float
     ) -> None:
         self.service = Service(has_attempts)
         self.wanted = wanted
-        self.ahead = ahead + measured  # the service's clock and the follower's are two
+        self.ahead = ahead + measured  # the service and the watcher have different clocks
         self.vendor_offset = -measured
         for number in range(ended):
             self.finish(self.service.start(), OUTCOMES[number % 3])
-        for _ in range(going):
+        for _ in range(active):
             self.service.start()
-        self.follower = self.made(None)
-        assert self.round() == 0, "what had ended before is no news"
-        self.passed = {(run.run_id, run.ends) for run in self.service.runs}
+        self.watcher = self.create_watcher(None)
+        assert self.round() == 0, "completed before the first poll"
+        self.baseline = {(run.run_id, run.completions) for run in self.service.runs}
 
-    def made(self, saved: str | None) -> FlowWatcher:
-        made = FlowWatcher("activepieces", "f", 60.0, self.wanted, saved)
-        made.vendor_offset = self.vendor_offset
-        return made
+    def create_watcher(self, saved: str | None) -> FlowWatcher:
+        created = FlowWatcher("activepieces", "f", 60.0, self.wanted, saved)
+        created.vendor_offset = self.vendor_offset
+        return created
 
     def finish(self, run: Run, outcome: Disposition) -> None:
         run.lifecycle, run.disposition = Lifecycle.NOT_RUNNING, outcome
         run.completed = self.service.tick()
-        run.ends += 1
-        self.end_of_start[run.run_id, run.started] = run.ends
+        run.completions += 1
+        self.completion_by_start[run.run_id, run.started] = run.completions
 
     # -- what happens at the service
 
@@ -157,25 +157,25 @@ class Histories(RuleBasedStateMachine):
         for _ in range(count):
             self.service.start()
 
-    @precondition(lambda self: any(run.is_going for run in self.service.runs))
+    @precondition(lambda self: any(run.is_active for run in self.service.runs))
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), count=st.integers(1, 6))
-    def runs_end(self, data: Any, outcome: Disposition, count: int) -> None:
+    def runs_complete(self, data: Any, outcome: Disposition, count: int) -> None:
         for _ in range(count):
-            if going := [run for run in self.service.runs if run.is_going]:
-                self.finish(data.draw(st.sampled_from(going)), outcome)
+            if active := [run for run in self.service.runs if run.is_active]:
+                self.finish(data.draw(st.sampled_from(active)), outcome)
 
-    @precondition(lambda self: any(run.is_going for run in self.service.runs))
+    @precondition(lambda self: any(run.is_active for run in self.service.runs))
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
-    def one_ends_in_the_year_9999(self, data: Any, outcome: Disposition) -> None:
-        run = data.draw(st.sampled_from([run for run in self.service.runs if run.is_going]))
+    def one_completes_in_the_year_9999(self, data: Any, outcome: Disposition) -> None:
+        run = data.draw(st.sampled_from([run for run in self.service.runs if run.is_active]))
         self.finish(run, outcome)
         run.completed = YEAR_9999
 
-    @precondition(lambda self: any(not run.is_going for run in self.service.newest_first()[:PAGE]))
+    @precondition(lambda self: any(not run.is_active for run in self.service.newest_first()[:PAGE]))
     @rule(data=st.data(), outcome=st.none() | st.sampled_from(OUTCOMES))
-    def one_goes_once_more(self, data: Any, outcome: Disposition | None) -> None:
-        """Looked at in between, because a run that has left the page since is not seen to go again."""
-        run = data.draw(st.sampled_from([run for run in self.service.newest_first()[:PAGE] if not run.is_going]))
+    def one_is_retried(self, data: Any, outcome: Disposition | None) -> None:
+        """Polled in between, because a retry of a run off the page is not noticed."""
+        run = data.draw(st.sampled_from([run for run in self.service.newest_first()[:PAGE] if not run.is_active]))
         run.lifecycle, run.disposition, run.completed = Lifecycle.PENDING, Disposition.NONE, None
         run.started = self.service.tick()
         if outcome is not None:
@@ -188,80 +188,82 @@ class Histories(RuleBasedStateMachine):
         for _ in range(min(count, len(self.service.runs))):
             self.service.runs.remove(data.draw(st.sampled_from(self.service.runs)))
 
-    # -- what the follower does
+    # -- what the watcher does
 
     @rule()
     def polls(self) -> None:
         self.round()
 
     @rule()
-    def a_verdict_gets_lost(self) -> None:
-        """Whoever drives the follower fails before it tells anything."""
-        self.is_owed = bool(self.step())
+    def a_result_gets_lost(self) -> None:
+        """The driver of the watcher fails before it delivers anything."""
+        self.has_lost_result = bool(self.step())
 
     @rule(count=st.integers(0, 3))
-    def is_killed_while_it_tells(self, count: int) -> None:
-        self.log_messages(self.step()[:count])
-        self.starts_anew()
+    def is_killed_during_delivery(self, count: int) -> None:
+        self.deliver(self.step()[:count])
+        self.is_restarted()
 
     @rule(error=st.sampled_from([ServerError, AuthenticationError]), after=st.integers(0, 3))
-    def a_look_fails(self, error: type[ServerError], after: int) -> None:
+    def a_poll_fails(self, error: type[ServerError], after: int) -> None:
         for _ in range(after):
             self.poll()
-        step = self.follower.step(error("Service", "GET", "/x", 500, "down", None), self.service.now + self.ahead)
+        step = self.watcher.step(error("Service", "GET", "/x", 500, "down", None), self.service.now + self.ahead)
         assert step.result is None
         assert step.wait >= 60.0
 
     @rule()
-    def starts_anew(self) -> None:
-        saved = self.follower.to_json()
+    def is_restarted(self) -> None:
+        saved = self.watcher.to_json()
         assert saved is not None
-        self.follower = self.made(saved)
+        self.watcher = self.create_watcher(saved)
 
     def step(self) -> tuple[RunSummary, ...]:
-        step = self.follower.step(self.service.answer(self.follower.target), self.service.now + self.ahead)
+        step = self.watcher.step(self.service.answer(self.watcher.target), self.service.now + self.ahead)
         return step.result.runs if step.result else ()
 
     def poll(self) -> int:
         runs = self.step()
         ended_at = [at for run in runs if (at := str(run["completed_at"])) and not at.startswith("9999")]
-        assert self.is_owed or ended_at == sorted(ended_at), "those of one look come in order"
-        self.is_owed = self.is_owed and not runs
-        self.log_messages(runs)
+        assert self.has_lost_result or ended_at == sorted(ended_at), "runs of one poll are in order"
+        self.has_lost_result = self.has_lost_result and not runs
+        self.deliver(runs)
         return len(runs)
 
-    def log_messages(self, runs: tuple[RunSummary, ...]) -> None:
-        for told in runs:
-            assert Disposition(told["disposition"]) in self.wanted
-            started = datetime.fromisoformat(str(told["started_at"])).timestamp()
-            run_id = str(told["run_id"])
-            end = (run_id, self.end_of_start[run_id, started])
-            assert end not in self.told, "told twice"
-            assert end not in getattr(self, "passed", set()), "told of what had ended before"
-            self.told.add(end)
-            self.follower.mark_delivered([told])
+    def deliver(self, runs: tuple[RunSummary, ...]) -> None:
+        for summary in runs:
+            assert Disposition(summary["disposition"]) in self.wanted
+            started = datetime.fromisoformat(str(summary["started_at"])).timestamp()
+            run_id = str(summary["run_id"])
+            end = (run_id, self.completion_by_start[run_id, started])
+            assert end not in self.reported, "reported twice"
+            assert end not in getattr(self, "baseline", set()), "completed before the first poll"
+            self.reported.add(end)
+            self.watcher.mark_delivered([summary])
 
     def round(self) -> int:
-        told = self.poll()
-        while self.follower.sleep == 0:
-            told += self.poll()
-        return told
+        reported = self.poll()
+        while self.watcher.sleep == 0:
+            reported += self.poll()
+        return reported
 
     @rule()
-    def looks_until_nothing_is_missing(self) -> None:
-        """So often that each run which is not among the newest has its turn."""
-        for _ in range(self.service.count // LOST_A_ROUND + 2):
+    def polls_until_nothing_is_missing(self) -> None:
+        """Poll until each active run off the page was polled."""
+        for _ in range(self.service.count // MAX_OFF_PAGE_POLLS + 2):
             self.round()
-        ends = {
-            (run.run_id, run.ends) for run in self.service.runs if not run.is_going and run.disposition in self.wanted
+        completions = {
+            (run.run_id, run.completions)
+            for run in self.service.runs
+            if not run.is_active and run.disposition in self.wanted
         }
-        assert ends - self.passed <= self.told, "not told"
+        assert completions - self.baseline <= self.reported, "not reported"
 
     @invariant()
     def the_cursor_fits(self) -> None:
-        if hasattr(self, "passed"):
-            assert len(self.follower.to_json() or "") < AIRFLOWS_LIMIT
+        if hasattr(self, "baseline"):
+            assert len(self.watcher.to_json() or "") < AIRFLOW_WARNING_CHARS
 
 
 Histories.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-test_every_end_is_told_once = Histories.TestCase
+test_every_completion_is_reported_once = Histories.TestCase

@@ -238,7 +238,7 @@ def test_trouble_does_not_end_it_and_is_told_once(
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
-    assert len([record for record in caplog.records if f"flow {flow.id} cannot be looked at" in record.message]) == 1
+    assert len([record for record in caplog.records if f"flow {flow.id} cannot be polled" in record.message]) == 1
     assert sandbox.portable.token not in caplog.text
 
 
@@ -256,7 +256,7 @@ def test_a_flow_that_does_not_exist_yet_is_watched_once_it_does(
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
-    assert "cannot be looked at" in caplog.text
+    assert "cannot be polled" in caplog.text
 
 
 def test_a_token_that_is_put_right_is_picked_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +356,7 @@ def test_one_that_starts_anew_goes_on_where_the_other_stopped(kind: type[Any], s
         await before.polls(2)
         told = flow.add_run(**RUNNING)
         await before.until_told(told)
-        await before.until(lambda: any(str(told.id) in json.loads(one)["ended"] for one in store.values.values()))
+        await before.until(lambda: any(str(told.id) in json.loads(one)["completed"] for one in store.values.values()))
 
     before.play(first)
     missed = [flow.add_run(waiting=0.0, running=0.01) for _ in range(70)]
@@ -384,12 +384,12 @@ def test_how_far_it_got_is_kept_after_each_event(sandbox: Sandbox) -> None:
         await watchers.until(lambda: bool(store.values))
         runs = [flow.add_run(waiting=0.0, running=0.01) for _ in range(6)]
         await watchers.until_told(*runs)
-        await watchers.until(lambda: set(watchers.run_ids) <= {*store.history[-1][1]["ended"]})
+        await watchers.until(lambda: set(watchers.run_ids) <= {*store.history[-1][1]["completed"]})
 
     watchers.play(script)
     ids = {str(run.id) for run in flow.runs}
     for told, stored in store.history:
-        assert ids & {*stored["ended"]} == {*told}, "an end is put down after its event, and before the next one"
+        assert ids & {*stored["completed"]} == {*told}, "an end is put down after its event, and before the next one"
     assert {len(told) for told, _ in store.history} == set(range(7))
 
 
@@ -468,7 +468,8 @@ def test_what_another_told_meanwhile_is_not_told_again(
 
         async def take_over() -> None:
             await other.until_told(*runs)
-            await other.until(lambda: {str(run.id) for run in runs} <= {*json.loads(*store.values.values())["ended"]})
+            run_ids = {str(run.id) for run in runs}
+            await other.until(lambda: run_ids <= {*json.loads(*store.values.values())["completed"]})
 
         await other.play_in_loop(take_over)
         assert store.values != before

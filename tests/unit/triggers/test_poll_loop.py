@@ -282,8 +282,8 @@ def test_a_debug_line_for_each_poll_says_why_it_was_sent(caplog: pytest.LogCaptu
     assert run(work()) == [Outcome.SUCCEEDED] * 3
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(client.requests)
-    assert all("run 0 and 2 more, waits: 3 " in line for line in lines)
-    assert [line.rpartition(" ")[2] for line in lines] == ["first", "due", "deadline"]
+    assert all("run 0 and 2 more (waits: 3 " in line for line in lines)
+    assert [line.rpartition(" ")[2] for line in lines] == ["first)", "due)", "deadline)"]
 
 
 def test_a_wait_that_follows_a_run_polls_that_run() -> None:
