@@ -1,4 +1,4 @@
-"""Activepieces (automation, cloud or self-hosted): flow runs and flows, as calls and readers."""
+"""Activepieces (automation, cloud or self-hosted): the calls for flows and flow runs, and how to read the responses."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ from airflow_provider_flowruns.services.parsing import (
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
 
-#: Runs a page unless asked otherwise. The server has no upper bound; rows carry whole flow definitions.
+#: Default number of runs per page. The server has no maximum; rows contain whole flow definitions.
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 
 _ID = re.compile(r"[0-9a-zA-Z]{21}", re.ASCII)
 _EXAMPLE_ID = "the 21 letters and digits at the end of its address in Activepieces"
-_NEWEST = 20
+#: Number of a flow's newest runs that a wait reads.
+_MAX_NEWEST = 20
 
 _ACTIVE = {
     "QUEUED": Lifecycle.PENDING,
@@ -67,16 +68,16 @@ _ENDED = {
     "MEMORY_LIMIT_EXCEEDED": Disposition.FAILED,
     "LOG_SIZE_EXCEEDED": Disposition.FAILED,
 }
-#: How a failed run may be run again.
+#: Ways to retry a failed run.
 STRATEGIES = ("FROM_FAILED_STEP", "ON_LATEST_VERSION")
-#: What a message of a failed step that stands in an envelope has beside it.
+#: Key beside the message of a failed step in an envelope.
 _ENVELOPE_VERSION = "__apErrorVersion"
 _CUT_ENVELOPE = re.compile(rf'\s*\{{\s*"{_ENVELOPE_VERSION}"\s*:\s*[0-9]+\s*,\s*"message"\s*:\s*"(.*)', re.DOTALL)
 #: Characters of the longest escape in a JSON text, of a surrogate pair.
 _LONGEST_ESCAPE = 12
-#: Envelopes within envelopes that are opened.
+#: Maximum number of nested envelopes that are opened.
 _MAX_ENVELOPES = 4
-#: Characters that are shown of an envelope that cannot be opened.
+#: Maximum number of characters shown of an envelope that cannot be opened.
 _MAX_ENVELOPE_CHARS = 500
 _WEBHOOK_MEANINGS = {
     404: "the flow is disabled or was never published",
@@ -90,7 +91,7 @@ STATUSES = frozenset({*_ACTIVE, *_ENDED})
 class ActivepiecesApi(Service):
     """The Activepieces API v1 as data: every method returns a call, none of them does I/O.
 
-    :param project_id: the project that lists are about; without it they are refused before any request.
+    :param project_id: the project that lists are about; without it they are rejected before any request.
     :param app_url: address of the web app, for links to runs.
     """
 
@@ -122,10 +123,10 @@ class ActivepiecesApi(Service):
     def get_flow_runs(self, run_ids: Sequence[str]) -> Call[BatchResult]:
         """``GET /api/v1/flow-runs?flowRunIds=...``: several runs by id, without the data of their steps.
 
-        The server leaves out archived and test runs; one older than 0.70.2 ignores the ids and answers with others.
+        The server omits archived and test runs; before 0.70.2 it ignores the ids and returns other runs.
 
         :param run_ids: the runs' ids.
-        :return: the runs, without ``raw``, and about how large one is.
+        :return: the runs, without ``raw``, and the approximate size of one.
         """
         return self._get_runs({validate_run_id(run_id) for run_id in run_ids})
 
@@ -139,7 +140,7 @@ class ActivepiecesApi(Service):
             return run if run.run_id in run_ids else None
 
         ids = tuple(("flowRunIds", run_id) for run_id in sorted(run_ids))
-        query = (("projectId", self._project()), ("limit", str(len(run_ids))), *ids)
+        query = (("projectId", self._require_project()), ("limit", str(len(run_ids))), *ids)
         return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
 
     def list_flow_runs(
@@ -166,14 +167,14 @@ class ActivepiecesApi(Service):
         after, before = validate_range(
             created_after, created_before, start_argument="created_after", end_argument="created_before"
         )
-        # Empty text is no "not given": a template that found nothing must not list every flow's runs.
+        # Empty text does not mean "not given": a template that found nothing must not list every flow's runs.
         flow = validate_flow_id(flow_id) if flow_id is not None else None
         return self._list_runs(flow, size, validate_statuses(status), after, before)
 
     def _list_runs(
         self,
         flow_id: str | None,
-        asked: int,
+        size_limit: int,
         statuses: Sequence[str] = (),
         after: datetime | None = None,
         before: datetime | None = None,
@@ -182,7 +183,7 @@ class ActivepiecesApi(Service):
         filters += [("status", status) for status in statuses]
         if after:
             filters.append(("createdAfter", format_time(after)))
-        fixed = (("projectId", self._project()), *filters)
+        fixed = (("projectId", self._require_project()), *filters)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
             run = self._read_run(row)
@@ -197,17 +198,17 @@ class ActivepiecesApi(Service):
                 oldest = min((run.created_at for run in runs if run.created_at), default=None)
                 if oldest is None:
                     return None
-                # A millisecond of overlap: the filter may be finer than the times in the answer.
-                until = oldest + timedelta(milliseconds=1)  # stays within the calendar, see time_of
+                # A millisecond of overlap: the filter may be finer than the times in the response.
+                until = oldest + timedelta(milliseconds=1)  # stays within the calendar, see parse_time
                 moved = before is None or until < before
                 # Only a burst in one millisecond needs a larger page.
-                return page(until, asked) if moved else page(before, size * 2)
+                return page(until, size_limit) if moved else page(before, size * 2)
 
             window = (("createdBefore", format_time(before)),) if before else ()
             query = (*fixed, *window, ("limit", str(size)))
             return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
 
-        return Pages(first=page(before, asked), identity=lambda run: run.run_id)
+        return Pages(first=page(before, size_limit), identity=lambda run: run.run_id)
 
     def list_flows(self, *, limit: int | str = DEFAULT_LIMIT) -> Pages[Flow]:
         """``GET /api/v1/flows``: the project's flows.
@@ -215,13 +216,13 @@ class ActivepiecesApi(Service):
         :param limit: flows a page, 1 to 1000.
         """
         size = validate_limit(limit, maximum=MAX_LIMIT)
-        fixed = (("projectId", self._project()), ("limit", str(size)))
+        fixed = (("projectId", self._require_project()), ("limit", str(size)))
 
         def page(cursor: str | None) -> Call[Page[Flow]]:
             def read(body: Any) -> Page[Flow]:
                 flows = read_rows(body, _read_flow, "data")
                 following = parse_text(body.get("next")) if isinstance(body, Mapping) else None
-                # Some servers hand out a cursor for ever: an empty page or one that does not move is the end.
+                # Some servers return a cursor forever: an empty page or an unchanged cursor is the end.
                 moved = bool(flows) and following not in {None, cursor}
                 return Page(flows, page(following) if moved else None)
 
@@ -243,9 +244,9 @@ class ActivepiecesApi(Service):
         payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Call[None]:
-        """``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the answer names no run.
+        """``POST /api/v1/webhooks/{flowId}``: start a flow that has a webhook trigger; the response names no run.
 
-        Webhooks need no token, and the server keeps every header of the request in the run: the token stays away.
+        Sent without the token, which webhooks do not need: the server stores every header of the request in the run.
 
         :param flow_id: the flow's id, 21 letters and digits.
         :param payload: JSON object or list that becomes the trigger's output, see :func:`payload.parse_payload`.
@@ -276,15 +277,15 @@ class ActivepiecesApi(Service):
             Request(
                 "POST",
                 f"/api/v1/flow-runs/{validate_run_id(run_id)}/retry",
-                json={"projectId": self._project(), "strategy": validate_strategy(strategy)},
+                json={"projectId": self._require_project(), "strategy": validate_strategy(strategy)},
             ),
             lambda body: self._read_run(unwrap_object(body)),
         )
 
     def cancel_flow_runs(self, run_ids: Iterable[str]) -> Call[None]:
-        """``POST /api/v1/flow-runs/cancel``: cancel paused and queued runs; running ones go on.
+        """``POST /api/v1/flow-runs/cancel``: cancel paused and queued runs; running ones continue.
 
-        :param run_ids: the runs; the server takes an empty list for the whole project, so it is refused here.
+        :param run_ids: the runs; an empty list would mean the whole project to the server and is rejected here.
         """
         ids = [validate_run_id(run_id) for run_id in run_ids]
         if not ids:
@@ -293,28 +294,28 @@ class ActivepiecesApi(Service):
             )
         return Call(
             self.info.name,
-            Request("POST", "/api/v1/flow-runs/cancel", json={"projectId": self._project(), "flowRunIds": ids}),
+            Request("POST", "/api/v1/flow-runs/cancel", json={"projectId": self._require_project(), "flowRunIds": ids}),
             lambda body: None,
             may_be_empty=True,
         )
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
-        """Return the steps that cancel a run; it works only while the run is queued or paused."""
+        """Return the calls that cancel a run; it works only while the run is queued or paused."""
         run: FlowRun = yield self.get_flow_run(run_id)
         if not run.is_active:
-            return f"Activepieces run {run_id} is not going any more; nothing to cancel"
+            return f"Activepieces run {run_id} is not active any more; nothing to cancel"
         if run.lifecycle is Lifecycle.RUNNING:
-            return f"Activepieces run {run_id} goes on: Activepieces cancels only queued and paused runs"
+            return f"Activepieces run {run_id} continues: Activepieces cancels only queued and paused runs"
         yield self.cancel_flow_runs([run_id])
-        return f"asked Activepieces to cancel run {run_id}"
+        return f"requested the cancellation of Activepieces run {run_id}"
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
-        """Return the steps that read a target: a run by id, or the flow's newest runs."""
+        """Return the calls that read a target: a run by id, or the flow's newest runs."""
         match target:
             case RunTarget():
                 return ((yield self._get_run(target.run_id)),)
             case NewestRunsTarget():
-                call = self._list_runs(target.flow_id, target.max_runs or _NEWEST).first
+                call = self._list_runs(target.flow_id, target.max_runs or _MAX_NEWEST).first
                 page: Page[FlowRun] = yield call
                 if not page.items:
                     # An unknown flow has an empty list too; asking for the flow itself tells the two apart.
@@ -327,7 +328,7 @@ class ActivepiecesApi(Service):
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
-        """Return the same for all targets that are one run, and for all starts of one flow."""
+        """Return the same key for all single runs, and for all starts of one flow."""
         match target:
             case StartedRunTarget():
                 return StartedRunTarget, target.flow_id
@@ -336,7 +337,7 @@ class ActivepiecesApi(Service):
         return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the steps that read runs by their ids, in one request, or find the runs of one flow's starts."""
+        """Return the calls that read runs by their ids, in one request, or find the runs of one flow's starts."""
         if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
             markers = tuple(start.marker for start in starts)
             runs_by_marker, listed = yield from self._starts.find(starts[0].flow_id, markers)
@@ -352,28 +353,28 @@ class ActivepiecesApi(Service):
         return self._list_runs(flow_id, limit, after=after, before=before).first
 
     def check(self) -> CallSequence[str]:
-        """Return the steps that try a connection: one flow of the project, or one project without a project id."""
+        """Return the calls that test a connection: one flow of the project, or the projects without a project id."""
         if self._project_id is None:
             projects = yield self._call("/api/v1/projects", lambda body: read_rows(body, dict, "data"))
             names = ", ".join(f"{parse_name(p.get('displayName'))} ({parse_id(p.get('id'))})" for p in projects[:5])
-            return f"Activepieces answers; this token sees {names or 'no project'}. Set project_id to list runs"
+            return f"Connected to Activepieces; this token sees {names or 'no project'}. Set project_id to list runs"
         page: Page[Flow] = yield self.list_flows(limit=1).first
         seen = f"flow {page.items[0].name!r} among others" if page.items else "no flow"
-        return f"Activepieces answers; this token sees project {self._project_id} with {seen}"
+        return f"Connected to Activepieces; this token sees project {self._project_id} with {seen}"
 
     def error_message(self, body: Any) -> str | None:
-        """Return the words of either error shape: ``{code, params}`` or ``{statusCode, error, message}``."""
+        """Return the message of either error format: ``{code, params}`` or ``{statusCode, error, message}``."""
         if not isinstance(body, Mapping):
             return None
         params = body.get("params")
-        detail = parse_text(body.get("message")) or _params_text(params if isinstance(params, Mapping) else {})
+        detail = parse_text(body.get("message")) or _format_params(params if isinstance(params, Mapping) else {})
         code = parse_text(body.get("code"))
-        said = f"{code}: {detail}" if code and detail else detail or code
-        if said and self._project_id and _is_about_project(body):
-            said += f"; check the connection's extra 'project_id', which is {self._project_id}"
-        return said
+        message = f"{code}: {detail}" if code and detail else detail or code
+        if message and self._project_id and _is_about_project(body):
+            message += f"; check the connection's extra 'project_id', which is {self._project_id}"
+        return message
 
-    def _project(self) -> str:
+    def _require_project(self) -> str:
         if not self._project_id:
             raise ConfigurationError(
                 "Activepieces lists need a project: set project_id in the connection's extra fields "
@@ -402,8 +403,8 @@ class ActivepiecesApi(Service):
             trigger=parse_name(record.get("triggeredBy")),
             created_at=parse_time(record.get("created")),
             started_at=parse_time(record.get("startTime")),
-            completed_at=_completed_at(record) if ended else None,
-            errors=_run_errors(record, status) if ended else (),
+            completed_at=_parse_completed_at(record) if ended else None,
+            errors=_parse_errors(record, status) if ended else (),
             url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if project_id else None,
             may_recover=status == "INTERNAL_ERROR",
             raw=record if keep_raw else {},
@@ -440,7 +441,7 @@ def validate_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
         wanted = [value] if isinstance(value, str) else list(value)
     except TypeError:
         wanted = []
-    # An empty list is no "not given": a template that found nothing must not list the runs of every status.
+    # An empty list does not mean "not given": a template that found nothing must not list runs of every status.
     if not wanted or any(parse_word(one) not in STATUSES for one in wanted):
         raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES))}, got {describe_value(value)}")
     return tuple(parse_word(one) for one in wanted)
@@ -457,7 +458,7 @@ def validate_strategy(value: Any) -> str:
     return str(value)
 
 
-def _params_text(params: Mapping[str, Any]) -> str | None:
+def _format_params(params: Mapping[str, Any]) -> str | None:
     if message := parse_text(params.get("message")):
         return message
     parts = [f"{name} {text}" for name in ("entityType", "entityId") if (text := parse_name(params.get(name)))]
@@ -472,19 +473,19 @@ def _is_about_project(body: Mapping[str, Any]) -> bool:
     return denied or (entity or "").lower() == "project"
 
 
-def _completed_at(record: Mapping[str, Any]) -> datetime | None:
+def _parse_completed_at(record: Mapping[str, Any]) -> datetime | None:
     # Cancelled runs keep an empty finishTime; the row was last changed when they were cancelled.
     return parse_time(record.get("finishTime")) or parse_time(record.get("updated"))
 
 
-def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
+def _parse_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     if _ENDED[status] is not Disposition.FAILED:
         return ()
     step = record.get("failedStep")
     if not isinstance(step, Mapping) or not step:
         step = {"name": record.get("failedStepName")}
     name = parse_name(step.get("displayName")) or parse_name(step.get("name"))
-    message = _step_message(step.get("message"))
+    message = _parse_step_message(step.get("message"))
     if message and name:
         return (f"step {name!r}: {message}",)
     if message or name:
@@ -492,23 +493,23 @@ def _run_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     return () if status == "FAILED" else (f"the run ended as {status}",)
 
 
-def _step_message(value: Any) -> str | None:
-    """Return what a failed step said; since 0.85 it is in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
+def _parse_step_message(value: Any) -> str | None:
+    """Return the message of a failed step; since 0.85 in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
 
-    An envelope of another make is shown as it is, shortened.
+    An envelope of another format is shown unchanged, but shortened.
     """
     for _ in range(_MAX_ENVELOPES):
-        envelope = _opened(value)
+        envelope = _parse_object(value)
         if envelope is None:
-            return _cut_message(value) or parse_text(value)
+            return _parse_cut_message(value) or parse_text(value)
         if _ENVELOPE_VERSION not in envelope or not envelope.get("message"):
             break
         value = envelope["message"]
     return shorten_text(value if isinstance(value, str) else str(value), _MAX_ENVELOPE_CHARS)
 
 
-def _opened(value: Any) -> Mapping[str, Any] | None:
-    """Return a JSON object, also one that is written as text; None for what is none."""
+def _parse_object(value: Any) -> Mapping[str, Any] | None:
+    """Return a JSON object, also one that is stored as text; None for anything else."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = parse_json(value.encode())
@@ -517,8 +518,8 @@ def _opened(value: Any) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
 
 
-def _cut_message(value: Any) -> str | None:
-    """Return the beginning of the message in an envelope that the server has cut; None for what is none."""
+def _parse_cut_message(value: Any) -> str | None:
+    """Return the beginning of the message in an envelope that the server has cut; None for anything else."""
     found = _CUT_ENVELOPE.match(value) if isinstance(value, str) else None
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What every service's module offers, so that clients and waits need not know which service it is."""
+"""What every service module provides, so that clients and waits need not know which service it is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Service(Protocol):
         """
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
-        """Return the steps that read a target: the one record, or a flow's newest runs, newest first."""
+        """Return the calls that read a target: the one record, or a flow's newest runs, newest first."""
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
@@ -48,7 +48,7 @@ class Service(Protocol):
         return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the steps that read several targets together.
+        """Return the calls that read several targets together.
 
         A target that is missing from the result may still exist: it is then polled individually.
 
@@ -63,17 +63,17 @@ class Service(Protocol):
         return BatchResult(found)
 
     def check(self) -> CallSequence[str]:
-        """Return the read-only steps that try a connection; their result says which account it sees."""
+        """Return the read-only calls that test a connection; their result says which account it sees."""
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
-        """Return the steps that cancel one run, if it is active and the service can; no other run is touched.
+        """Return the calls that cancel one run, if it is active and the service can; no other run is touched.
 
         Their result is a sentence that says what was done, or why nothing was.
 
         :param flow_id: the flow's id.
         :param run_id: the run's id.
         """
-        return f"{self.info.title} run {run_id} goes on: {self.info.title} cannot cancel a run"
+        return f"{self.info.title} run {run_id} continues: {self.info.title} cannot cancel a run"
         yield  # makes this a generator, like its overrides
 
     def error_message(self, body: Any) -> str | None:
@@ -85,12 +85,12 @@ class Service(Protocol):
 
 
 def cancel_run(service: Service, target: Target) -> CallSequence[str]:
-    """Return the steps that cancel the run a wait is for, finding it first if its id is not known yet.
+    """Return the calls that cancel the run of a wait, after finding it if its id is not known yet.
 
-    Their result says in a sentence what was done, or why nothing was.
+    Their result is a sentence that says what was done, or why nothing was.
 
     :param service: the service.
-    :param target: what the wait is for.
+    :param target: the target of the wait.
     """
     if isinstance(target, RunTarget):
         return (yield from service.cancel(target.flow_id or "", target.run_id))
@@ -102,71 +102,71 @@ def cancel_run(service: Service, target: Target) -> CallSequence[str]:
         ids = ", ".join(str(run.run_id) for run in possible)
         return (
             f"nothing was cancelled: it is not certain that this task started run {ids} of flow {target.flow_id}, "
-            "and it may be somebody else's; cancel the right one in the service"
+            "and it may belong to someone else; cancel the right one in the service"
         )
     if not possible:
-        return "the run that was started has no id yet, so it cannot be cancelled; it may go on"
+        return "the run that was started has no id yet, so it cannot be cancelled; it may continue"
     return (yield from service.cancel(target.flow_id, str(possible[0].run_id)))
 
 
 def read_newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:
-    """Return the runs of a flow's first page, of which the first one is certainly the flow's newest.
+    """Return the runs of a flow's first page, the first of which is certainly the flow's newest.
 
     :param info: the service.
-    :param call: the call that asked for the page.
-    :param page: what was read of the response.
-    :raises UnexpectedResponseError: it cannot be said which run is the newest; an older one must not pass for it.
+    :param call: the call that requested the page.
+    :param page: the page that was read.
+    :raises UnexpectedResponseError: the newest run cannot be determined; an older one must not pass for it.
     """
-    doubt = _doubt_about_newest(page)
-    if doubt:
-        raise UnexpectedResponseError(info.title, call.request.method, call.request.path, 200, doubt)
+    reason = _find_doubt_about_newest(page)
+    if reason:
+        raise UnexpectedResponseError(info.title, call.request.method, call.request.path, 200, reason)
     return page.items
 
 
-def _doubt_about_newest(page: Page[FlowRun]) -> str | None:
+def _find_doubt_about_newest(page: Page[FlowRun]) -> str | None:
     rows = page.items
     if not isinstance(rows, Rows):
         return None
     newest_at = rows[0].created_at if rows else None
     is_newer_unread = rows.newest_unread_at and newest_at and rows.newest_unread_at > newest_at
     if rows.is_first_unread or is_newer_unread or (rows.unread and rows.is_out_of_order):
-        return "the newest run in the list cannot be read, so it is not known how the flow's last run stands"
+        return "the newest run in the list cannot be read, so the state of the flow's last run is unknown"
     if rows.is_oldest_first and page.next:
-        return "the list comes oldest first and has further pages, so the flow's newest run is not on this one"
+        return "the list is sorted oldest first and has more pages, so the flow's newest run is not on this one"
     return None
 
 
-#: So much of an answer that is no JSON is shown in a message.
-_SHOWN_CHARS = 200
+#: Number of bytes of a body that a message shows if the body is not JSON.
+_MAX_SHOWN_BYTES = 200
 
 
 def describe_error_response(service: Service, response: Response) -> str:
-    """Return what an error answer says, whether or not it is JSON of the service's own.
+    """Return the message of an error response, whether or not it is JSON of the service.
 
     :param service: the service.
-    :param response: an answer with an HTTP status of 300 or above, clean and without secrets.
+    :param response: a response with an HTTP status of 300 or above, clean and without secrets.
     """
     try:
         body = response.json()
     except ValueError:
-        return _as_text(response)
-    message = service.error_message(body) or _problem_text(body)
+        return _describe_other_body(response)
+    message = service.error_message(body) or _parse_problem(body)
     return message or f"HTTP {response.status} without a message"
 
 
-def _problem_text(body: Any) -> str | None:
-    """Return the words of a problem document (RFC 9457), which gateways send for any service."""
+def _parse_problem(body: Any) -> str | None:
+    """Return the message of a problem document (RFC 9457), which gateways send for any service."""
     if not isinstance(body, Mapping):
         return None
     parts = [text for text in (parse_text(body.get("title")), parse_text(body.get("detail"))) if text]
     return ": ".join(dict.fromkeys(parts)) or None
 
 
-def _as_text(response: Response) -> str:
+def _describe_other_body(response: Response) -> str:
     content_type = response.headers.get("content-type", "no content type").partition(";")[0]
     if not response.body:
         return f"HTTP {response.status} with an empty body"
     if "html" in content_type:
         return f"HTTP {response.status} with an HTML page instead of JSON"
-    shown = " ".join(response.body[:_SHOWN_CHARS].decode("utf-8", "replace").split())
+    shown = " ".join(response.body[:_MAX_SHOWN_BYTES].decode("utf-8", "replace").split())
     return f"HTTP {response.status} with {content_type} instead of JSON: {shown}"

@@ -1,4 +1,4 @@
-"""Portable (ELT): flows and workflows, their status and run attempts, as calls and readers."""
+"""Portable (ELT): the calls for flows, workflows, their status and run attempts, and how to read the responses."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ _DISPOSITIONS = {
     "NONE": Disposition.NONE,
     "SUCCEEDED": Disposition.SUCCEEDED,
     "FAILED": Disposition.FAILED,
-    # Not documented; what a service would say if it said anything.
+    # Not documented, but the obvious names if there were such a status.
     "CANCELED": Disposition.CANCELED,
     "CANCELLED": Disposition.CANCELED,
 }
-#: So many of a flow's newest attempts decide a wait with a freshness guard.
-_NEWEST = 50
-#: Pages of attempts that are read at most to find the run of a start: 2,000 attempts.
+#: Number of a flow's newest attempts that decide a wait with a freshness guard.
+_MAX_NEWEST = 50
+#: Maximum number of pages that are read to find the run of a start: 2,000 attempts.
 _MAX_PAGES_OF_START = 20
 
 
@@ -83,7 +83,7 @@ class OldestFirst(Pages[FlowRun]):
     lower_case_first: Call[Page[FlowRun]]
 
     def read_first(self) -> CallSequence[Page[FlowRun]]:
-        """Return the steps that read the first page; later pages keep the spelling that was accepted."""
+        """Return the calls that read the first page; later pages keep the spelling that was accepted."""
         page: Page[FlowRun]
         try:
             page = yield self.first
@@ -135,7 +135,7 @@ class PortableApi(Service):
             validate_flow_id(flow_id),
             validate_limit(limit, maximum=MAX_LIMIT),
             validate_sort(sort),
-            _time_filters(start_time, end_time),
+            _build_time_filters(start_time, end_time),
         )
 
     def _list_attempts(
@@ -165,7 +165,7 @@ class PortableApi(Service):
         return Pages(page(0, order), lambda run: run.run_id)
 
     def run_flow(self, flow_id: int | str) -> Call[None]:
-        """``POST /v2/flows/{id}/run``: start the flow; the answer names no run."""
+        """``POST /v2/flows/{id}/run``: start the flow; the response names no run."""
         return self._command(f"/v2/flows/{validate_flow_id(flow_id)}/run")
 
     def cancel_flow(self, flow_id: int | str) -> Call[None]:
@@ -177,14 +177,14 @@ class PortableApi(Service):
         return Call(self.info.name, Request("GET", "/v2/flows"), lambda body: read_rows(body, _read_flow, "data"))
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
-        """Return the steps that read a target; a run is looked for among the flow's attempts, newest first."""
+        """Return the calls that read a target; a run is searched for in the flow's attempts, newest first."""
         match target:
             case FlowStatusTarget():
                 return ((yield self._get_status("flows", target.flow_id, Kind.FLOW)),)
             case WorkflowStatusTarget():
                 return ((yield self._get_status("workflows", target.workflow_id, Kind.WORKFLOW)),)
             case NewestRunsTarget():
-                call = self._list_attempts(target.flow_id, target.max_runs or _NEWEST).first
+                call = self._list_attempts(target.flow_id, target.max_runs or _MAX_NEWEST).first
                 return read_newest_runs(self.info, call, (yield call))
             case StartedRunTarget():
                 return (yield from self._find_started(target))
@@ -194,20 +194,20 @@ class PortableApi(Service):
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
-        """Return the flow whose attempts the target is looked for among."""
+        """Return the flow whose attempts contain the target."""
         match target:
             case RunTarget() | StartedRunTarget() | NewestRunsTarget(max_runs=None):
                 return target.flow_id
         return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the steps that read one flow's attempts until all runs and starts that are due are found."""
+        """Return the calls that read one flow's attempts until all runs and starts that are due are found."""
         missing: dict[str | None, RunTarget] = {one.run_id: one for one in targets if isinstance(one, RunTarget)}
         starts = {one: one.marker for one in targets if isinstance(one, StartedRunTarget)}
         required = targets[:required_count]
         required_ids = {one.run_id for one in required if isinstance(one, RunTarget)}
         required_markers = [one.marker for one in required if isinstance(one, StartedRunTarget)]
-        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _NEWEST
+        size = min(MAX_LIMIT, max(DEFAULT_LIMIT, 2 * len(missing))) if missing or starts else _MAX_NEWEST
         call: Call[Page[FlowRun]] | None = self._list_attempts(str(self.batch_key(targets[0])), size).first
         found: dict[Target, tuple[FlowRun, ...]] = {}
         read: dict[str | None, FlowRun] = {}
@@ -216,7 +216,7 @@ class PortableApi(Service):
             page: Page[FlowRun] = yield call
             pages += 1
             if not read:
-                found |= self._newest_for(targets, call, page)
+                found |= self._select_newest(targets, call, page)
             known = len(read)
             read |= {run.run_id: run for run in page.items}
             found |= {missing.pop(run.run_id): (run,) for run in page.items if run.run_id in missing}
@@ -224,21 +224,23 @@ class PortableApi(Service):
             is_short = pages < _MAX_PAGES_OF_START and any(one.after_run_id not in read for one in required_markers)
             call = page.next if moved and (is_short or not required_ids.isdisjoint(missing)) else None
         attempts = tuple(read.values())
-        found |= {target: _runs_of_start(attempts, marker) for target, marker in starts.items()}
+        found |= {target: _select_runs_of_start(attempts, marker) for target, marker in starts.items()}
         return BatchResult(found, attempts)
 
-    def _newest_for(
+    def _select_newest(
         self, targets: Sequence[Target], call: Call[Any], page: Page[FlowRun]
     ) -> dict[Target, tuple[FlowRun, ...]]:
         try:
-            newest = read_newest_runs(self.info, call, page)[:_NEWEST]
-        except UnexpectedResponseError:  # those who wait for the newest one hear of it when they are looked at alone
+            newest = read_newest_runs(self.info, call, page)[:_MAX_NEWEST]
+        except (
+            UnexpectedResponseError
+        ):  # targets that need the newest run get this error when they are polled individually
             return {}
         return {target: newest for target in targets if isinstance(target, NewestRunsTarget)}
 
     def _find_started(self, target: StartedRunTarget) -> CallSequence[tuple[FlowRun, ...]]:
-        sighting = yield from self.poll_batch((target,), 1, MAX_LIMIT)
-        return sighting.found[target]
+        result = yield from self.poll_batch((target,), 1, MAX_LIMIT)
+        return result.found[target]
 
     def _find_attempt(self, flow_id: str, run_id: str) -> CallSequence[tuple[FlowRun, ...]]:
         call: Call[Page[FlowRun]] | None = self._list_attempts(flow_id, DEFAULT_LIMIT).first
@@ -261,8 +263,8 @@ class PortableApi(Service):
         )
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
-        """Return the steps that cancel a run attempt: only by its flow, so only while it alone is active there."""
-        page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_NEWEST).first
+        """Return the calls that cancel a run attempt: by its flow, so only if it is the only active one."""
+        page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_MAX_NEWEST).first
         active = [run.run_id for run in page.items if run.is_active]
         if run_id in active and page.unread:
             return (
@@ -270,19 +272,19 @@ class PortableApi(Service):
                 f"{page.unread} of its run attempts cannot be read"
             )
         if run_id not in active:
-            return f"run {run_id} of Portable flow {flow_id} is not going any more; nothing to cancel"
+            return f"run {run_id} of Portable flow {flow_id} is not active any more; nothing to cancel"
         if len(active) > 1:
             return (
                 f"run {run_id} of Portable flow {flow_id} was not cancelled: Portable cancels a whole flow, and it "
                 f"has other active runs ({', '.join(str(one) for one in active if one != run_id)})"
             )
         yield self.cancel_flow(flow_id)
-        return f"asked Portable to cancel flow {flow_id}, whose only active run is {run_id}"
+        return f"requested the cancellation of Portable flow {flow_id}, whose only active run is {run_id}"
 
     def check(self) -> CallSequence[str]:
-        """Return the steps that try a connection: listing the flows is the cheapest documented read."""
+        """Return the calls that test a connection: listing the flows is the cheapest documented read."""
         flows: tuple[Flow, ...] = yield self.list_flows()
-        return f"Portable answers; this token sees {len(flows)} flow{'' if len(flows) == 1 else 's'}"
+        return f"Connected to Portable; this token sees {len(flows)} flow{'' if len(flows) == 1 else 's'}"
 
     def error_message(self, body: Any) -> str | None:
         """Return ``message`` of ``{"message": ...}``."""
@@ -331,7 +333,7 @@ def validate_sort(value: Any) -> str:
     return order
 
 
-def _runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
+def _select_runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the attempts that may be the run of a start, newest first: more than one where nothing tells them apart.
 
     Order decides (newer than the newest attempt before the start), and the time of creation on Portable's own clock.
@@ -340,7 +342,7 @@ def _runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[Fl
     return tuple(run for run in newer if run.trigger == "API" and marker.allows(run))
 
 
-def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:
+def _build_time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:
     start, end = validate_range(start_time, end_time, start_argument="start_time", end_argument="end_time")
     return tuple((name, format_time(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
 
@@ -348,7 +350,7 @@ def _time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]
 def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
     record = unwrap_object_with_id(body, str(int(asked_id)))
     completed_at = parse_time(record.get("completedAt"))
-    lifecycle, disposition = _state(
+    lifecycle, disposition = _map_state(
         parse_word(record.get("lifecycle")), parse_word(record.get("disposition")), completed_at is not None
     )
     return FlowRun(
@@ -358,9 +360,9 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         flow_id=require_id(record),
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=_vendor_status(record, _disposition_word(record)),
+        vendor_status=_format_vendor_status(record, _get_sent_disposition(record)),
         completed_at=completed_at,
-        resources=_resources(record),
+        resources=_parse_resources(record),
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
         raw=record,
@@ -369,15 +371,15 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
 
 def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     completed_at = parse_time(record.get("completedAt"))
-    sent_outcome = _disposition_word(record)
+    sent_outcome = _get_sent_disposition(record)
     outcome = parse_word(sent_outcome)
-    lifecycle, disposition = _state(
-        parse_word(record.get("lifecycle")) or _implied_lifecycle(outcome, completed_at),
+    lifecycle, disposition = _map_state(
+        parse_word(record.get("lifecycle")) or _imply_lifecycle(outcome, completed_at),
         outcome,
         completed_at is not None,
     )
     if completed_at and disposition is Disposition.NONE and lifecycle is Lifecycle.NOT_RUNNING:
-        disposition = Disposition.CANCELED  # an attempt that has ended without an outcome
+        disposition = Disposition.CANCELED  # an attempt that ended without an outcome
     return FlowRun(
         service=PortableApi.info.name,
         kind=Kind.RUN,
@@ -385,36 +387,36 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
         flow_id=parse_id(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,
-        vendor_status=_vendor_status(record, sent_outcome),
-        trigger=_trigger(record),
+        vendor_status=_format_vendor_status(record, sent_outcome),
+        trigger=_parse_trigger(record),
         created_at=parse_time(record.get("createdAt")),
         completed_at=completed_at,
-        resources=_resources(record),
+        resources=_parse_resources(record),
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
         raw=record,
     )
 
 
-def _trigger(record: Mapping[str, Any]) -> str | None:
+def _parse_trigger(record: Mapping[str, Any]) -> str | None:
     found = parse_word(record.get("trigger"))
     return None if found == UNREADABLE else found or None
 
 
-def _disposition_word(record: Mapping[str, Any]) -> Any:
+def _get_sent_disposition(record: Mapping[str, Any]) -> Any:
     # The schema of an attempt calls it status, every example calls it disposition.
     found = record.get("disposition")
     return found if parse_word(found) else record.get("status")
 
 
-def _implied_lifecycle(disposition: str, completed_at: datetime | None) -> str:
+def _imply_lifecycle(disposition: str, completed_at: datetime | None) -> str:
     # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
     in_progress = disposition in {"", "NONE"} and completed_at is None
     return "RUNNING" if in_progress else "NOT_RUNNING"
 
 
-@lru_cache(maxsize=256)  # a history asks about the same few hundreds of thousands of times
-def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
+@lru_cache(maxsize=256)  # a long history has the same few combinations hundreds of thousands of times
+def _map_state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
     if lifecycle in {"PENDING", "RUNNING"}:
         return Lifecycle(lifecycle), Disposition.NONE
     # Without a lifecycle, a disposition counts only for a run that has ended: a status without both is legal.
@@ -425,12 +427,12 @@ def _state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle
     return (Lifecycle.NOT_RUNNING, outcome) if outcome else (Lifecycle.UNKNOWN, Disposition.NONE)
 
 
-def _vendor_status(record: Mapping[str, Any], outcome: Any) -> str:
+def _format_vendor_status(record: Mapping[str, Any], outcome: Any) -> str:
     lifecycle, disposition = parse_status(record.get("lifecycle")), parse_status(outcome)
     return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition
 
 
-def _resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
+def _parse_resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
     found = record.get("resources") or record.get("details") or []
     if is_object(found):
         found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]

@@ -1,4 +1,4 @@
-"""TableFlow (document flows): flow runs and flows, as calls and readers."""
+"""TableFlow (document flows): the calls for flows and flow runs, and how to read the responses."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
-_NEWEST = 20
-#: The app has no documented address of a run, only this one to sign in at.
+#: Number of a flow's newest runs that a wait reads.
+_MAX_NEWEST = 20
+#: The app has no documented address of a run, only this one for signing in.
 APP_URL = "https://app.tableflow.com/"
-#: Pages of the flow's runs that are read at most to find the run of a start: 1,000 runs.
+#: Maximum number of pages that are read to find the run of a start: 1,000 runs.
 _MAX_PAGES_OF_START = 10
 
 _STATES = {
@@ -92,7 +93,7 @@ class TableFlowApi(Service):
         :param status: only runs in this status.
         :param limit: runs a page, 1 to 1000.
         """
-        # Empty text is no "not given": a template that found nothing must not list every flow's runs.
+        # Empty text does not mean "not given": a template that found nothing must not list every flow's runs.
         flow = validate_flow_id(flow_id) if flow_id is not None else None
         return self._list_runs(flow, validate_limit(limit, maximum=MAX_LIMIT), validate_status(status))
 
@@ -102,7 +103,7 @@ class TableFlowApi(Service):
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
                 runs = _read_runs(body, flow_id, status)
-                following = _next_offset(body, offset + runs.total)
+                following = _parse_next_offset(body, offset + runs.total)
                 has_more = runs.total > 0 and following is not None and following > offset
                 return Page(runs, page(following) if has_more and following else None)
 
@@ -112,7 +113,7 @@ class TableFlowApi(Service):
         return Pages(first=page(0), identity=lambda run: run.run_id)
 
     def list_runs_of_flow(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
-        """``GET /v2/flows/{id}/runs``: all runs of one flow in one answer, newest first."""
+        """``GET /v2/flows/{id}/runs``: all runs of one flow in one response, newest first."""
         return self._list_all_runs(validate_flow_id(flow_id))
 
     def _list_all_runs(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
@@ -125,7 +126,7 @@ class TableFlowApi(Service):
         )
 
     def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
-        """``POST /v2/flows/{id}/run``: start a flow with its files; the answer is the new run.
+        """``POST /v2/flows/{id}/run``: start a flow with its files; the response is the new run.
 
         :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
@@ -134,12 +135,12 @@ class TableFlowApi(Service):
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
-        """Return the steps that read a target: a run by id, or the flow's newest runs."""
+        """Return the calls that read a target: a run by id, or the flow's newest runs."""
         match target:
             case RunTarget():
                 return ((yield self._get_run(target.run_id)),)
             case NewestRunsTarget():
-                limit = target.max_runs or _NEWEST
+                limit = target.max_runs or _MAX_NEWEST
                 call = self._list_runs(target.flow_id, limit).first
                 page: Page[FlowRun] = yield call
                 if page.items:
@@ -154,7 +155,7 @@ class TableFlowApi(Service):
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
-        """Return the same for all targets that are one run, and for all starts of one flow."""
+        """Return the same key for all single runs, and for all starts of one flow."""
         match target:
             case StartedRunTarget():
                 return StartedRunTarget, target.flow_id
@@ -163,7 +164,7 @@ class TableFlowApi(Service):
         return None
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the steps that read the list of all runs, for as long as a page saves more than one single read."""
+        """Return the calls that read the list of all runs, page by page while a page replaces several single reads."""
         if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
             markers = tuple(start.marker for start in starts)
             runs_by_marker, runs = yield from self._find_started(starts[0].flow_id, markers)
@@ -201,17 +202,17 @@ class TableFlowApi(Service):
             read += page.items
             all_found = all(any(_is_started_by(marker, run) for run in read) for marker in markers)
             call = None if all_found or _reaches_back_to(earliest, page.items) else page.next
-        return {marker: _runs_of_start(read, marker) for marker in markers}, tuple(read)
+        return {marker: _select_runs_of_start(read, marker) for marker in markers}, tuple(read)
 
     def check(self) -> CallSequence[str]:
-        """Return the steps that try a connection: listing the active flows."""
+        """Return the calls that test a connection: listing the active flows."""
         flows: tuple[Flow, ...] = yield self.list_flows()
         workspaces = sorted({name for flow in flows if (name := parse_name(flow.raw.get("workspace_id")))})
         where = f" of workspace {', '.join(workspaces[:5])}" if workspaces else ""
-        return f"TableFlow answers; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
+        return f"Connected to TableFlow; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
 
     def error_message(self, body: Any) -> str | None:
-        """Return the words of ``{"error": ..., "message": ...}``."""
+        """Return the message of ``{"error": ..., "message": ...}``."""
         if not isinstance(body, Mapping):
             return None
         parts = [text for text in (parse_text(body.get("error")), parse_text(body.get("message"))) if text]
@@ -222,7 +223,7 @@ def validate_run_id(value: Any) -> str:
     """Return a TableFlow run id.
 
     :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
+    :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
     return validate_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
 
@@ -231,7 +232,7 @@ def validate_flow_id(value: Any) -> str:
     """Return a TableFlow flow id.
 
     :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it holds anything but letters, digits, ``_`` and ``-``.
+    :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
     return validate_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
 
@@ -249,7 +250,7 @@ def validate_status(status: str | None) -> str | None:
     return parse_word(status).lower()
 
 
-def _next_offset(body: Any, reached: int) -> int | None:
+def _parse_next_offset(body: Any, reached: int) -> int | None:
     if not isinstance(body, Mapping):
         return None
     pagination = body.get("pagination")
@@ -271,7 +272,7 @@ def _is_started_by(marker: StartMarker, run: FlowRun) -> bool:
     return isinstance(metadata, Mapping) and metadata.get(marker.correlation_key) == marker.correlation
 
 
-def _runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
+def _select_runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the runs that hold the start's value; else, if the marker says so, those created in time without any."""
     own = tuple(run for run in runs if _is_started_by(marker, run))
     if own or not marker.can_match_by_time:
@@ -312,13 +313,13 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         created_at=parse_time(record.get("created_at")),
         started_at=parse_time(record.get("start_time")),
         completed_at=parse_time(record.get("end_time")) or parse_time(record.get("updated_at")) if ended else None,
-        errors=_run_errors(record) if disposition is Disposition.FAILED else (),
+        errors=_parse_errors(record) if disposition is Disposition.FAILED else (),
         url=APP_URL,
         raw=record,
     )
 
 
-def _run_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _parse_errors(record: Mapping[str, Any]) -> tuple[str, ...]:
     if errors := parse_texts(record.get("error")):
         return errors
     history = record.get("status_history")

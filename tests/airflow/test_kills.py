@@ -130,7 +130,7 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
         assert dag_run.list_canceled(service) == dag_run.list_started(service)
     airflow.wait_for(
         "the log line that the TableFlow run continues",
-        lambda: "goes on: TableFlow cannot cancel a run" in airflow.get_log(dag_id, dag_run.run_id, "tableflow"),
+        lambda: "continues: TableFlow cannot cancel a run" in airflow.get_log(dag_id, dag_run.run_id, "tableflow"),
         90,
     )
     assert not any(run.canceled for run in others)

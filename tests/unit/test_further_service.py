@@ -123,7 +123,7 @@ def test_its_hook_sends_the_key_and_the_connections_own_field(acme, wire) -> Non
 
 def test_its_connection_can_be_tested(acme, wire) -> None:
     wire.get(f"{API}/me", json={"name": "Jo"})
-    assert load("hooks", "AcmeHook")().test_connection() == (True, "Acme answers; this API key belongs to Jo")
+    assert load("hooks", "AcmeHook")().test_connection() == (True, "Connected to Acme; this API key belongs to Jo")
     wire.get(f"{API}/me", status_code=401)
     with load("hooks", "AcmeHook")() as hook, pytest.raises(AuthenticationError, match="put an API key of Acme"):
         hook.client.execute(hook.api.check())

@@ -75,7 +75,7 @@ class AcmeApi(Service):
     def check(self) -> CallSequence[str]:
         """Return the steps that try a connection."""
         name: str = yield Call(self.info.name, Request("GET", "/me"), lambda body: str(body["name"]))
-        return f"Acme answers; this API key belongs to {name}"
+        return f"Connected to Acme; this API key belongs to {name}"
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the steps that read a target."""

@@ -306,25 +306,25 @@ def tried(hook: FlowRunsHook) -> tuple[bool, str]:
 @pytest.mark.parametrize(
     ("hook_class", "answer", "message"),
     [
-        (PortableHook, {"data": [{"id": 1}, {"id": 2}]}, "Portable answers; this token sees 2 flows"),
-        (PortableHook, {"data": [{"id": 1}]}, "Portable answers; this token sees 1 flow"),
-        (PortableHook, {"data": []}, "Portable answers; this token sees 0 flows"),
+        (PortableHook, {"data": [{"id": 1}, {"id": 2}]}, "Connected to Portable; this token sees 2 flows"),
+        (PortableHook, {"data": [{"id": 1}]}, "Connected to Portable; this token sees 1 flow"),
+        (PortableHook, {"data": []}, "Connected to Portable; this token sees 0 flows"),
         (
             ActivepiecesHook,
             {"data": [{"id": FLOW_ID, "version": {"displayName": "Orders sync"}}], "next": "x"},
-            f"Activepieces answers; this token sees project {PROJECT_ID} with flow 'Orders sync' among others",
+            f"Connected to Activepieces; this token sees project {PROJECT_ID} with flow 'Orders sync' among others",
         ),
         (
             ActivepiecesHook,
             {"data": [], "next": None},
-            f"Activepieces answers; this token sees project {PROJECT_ID} with no flow",
+            f"Connected to Activepieces; this token sees project {PROJECT_ID} with no flow",
         ),
         (
             TableFlowHook,
             [{"id": "a", "workspace_id": "uT2bJNWN75YPU95r"}],
-            "TableFlow answers; this key sees 1 active flow of workspace uT2bJNWN75YPU95r",
+            "Connected to TableFlow; this key sees 1 active flow of workspace uT2bJNWN75YPU95r",
         ),
-        (TableFlowHook, [], "TableFlow answers; this key sees 0 active flows"),
+        (TableFlowHook, [], "Connected to TableFlow; this key sees 0 active flows"),
     ],
 )
 def test_a_connection_that_works_names_what_it_sees(connections, wire, hook_class, answer, message) -> None:

@@ -422,7 +422,7 @@ def cancel(service: Service, target: Target, answer: Answer) -> tuple[str, list[
 def test_a_lone_run_of_a_start_is_cancelled() -> None:
     server = portable_server([attempt(11, 0.5), {**attempt(10, -9.0), "lifecycle": "NOT_RUNNING"}])
     said, posts = cancel(PortableApi(), portable_target(), lambda request: server(request) if request.query else {})
-    assert (said.startswith("asked Portable to cancel flow 7"), posts) == (True, ["/v2/flows/7/cancel"])
+    assert (said.startswith("requested the cancellation of Portable flow 7"), posts) == (True, ["/v2/flows/7/cancel"])
 
 
 def test_of_several_runs_that_may_be_the_one_none_is_cancelled() -> None:

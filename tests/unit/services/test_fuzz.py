@@ -64,7 +64,7 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "a status that is almost a success": lambda patch: patch.setitem(
         tableflow._STATES, "OK", (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED)
     ),
-    "a run that is going": lambda patch: patch.setattr(portable, "_state", hopeful_state),
+    "a run that is going": lambda patch: patch.setattr(portable, "_map_state", hopeful_state),
     "an error that is none of ours": lambda patch: patch.setattr(policy, "_describe_reading_error", None),
     "an older run": lambda patch: patch.setattr(activepieces, "sort_newest_first", lambda runs: runs),
     "a text without end": lambda patch: patch.setattr(activepieces, "parse_status", lambda value: str(value or "")),

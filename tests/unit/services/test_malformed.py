@@ -254,7 +254,7 @@ def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_fir
     target = NewestRunsTarget(target.service, target.flow_id, 3)
     answers = bodies([row(number) for number in (1, 2, 3)])
     answers[0]["total"] = 9  # TableFlow's way to say that there are more
-    with pytest.raises(UnexpectedResponseError, match="the list comes oldest first and has further pages"):
+    with pytest.raises(UnexpectedResponseError, match="the list is sorted oldest first and has more pages"):
         drive(service.poll(target), *answers)
 
 
