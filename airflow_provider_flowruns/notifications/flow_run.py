@@ -14,7 +14,7 @@ from airflow_provider_flowruns.services.catalog import CATALOG
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.registry import get_service
-from airflow_provider_flowruns.tasks.arguments import check_when_known, known_part, require_rendered
+from airflow_provider_flowruns.tasks.arguments import check_when_known, get_known_part, require_rendered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -64,7 +64,7 @@ class FlowRunNotifier(BaseNotifier):
         self.payload = payload
         self.conn_id = conn_id or api.info.default_conn_id
         check_when_known(flow_id, api.validate_flow_id)
-        parse_payload(known_part(payload))
+        parse_payload(get_known_part(payload))
         self._payload_given = payload is not None
 
     def notify(self, context: Context) -> None:

@@ -27,8 +27,8 @@ from airflow_provider_flowruns.tasks.arguments import (
     check_range_when_known,
     check_text,
     check_when_known,
-    given_arguments,
-    known_part,
+    get_given_arguments,
+    get_known_part,
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
-    """Return the summary of one flow run as it stands.
+    """Return the summary of a flow run in its current state.
 
     Reads ``GET /api/v1/flow-runs/{id}``; the data of the run's steps stays out of XCom. Raises ``InvalidArgumentError``
-    for an id that cannot be one, and an ``ApiError`` when there is no usable answer.
+    for an invalid id, and an ``ApiError`` if there is no usable response.
 
     :param run_id: the run's id, 21 letters and digits, templated.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
@@ -70,8 +70,8 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
 
     Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``; ``limit``, ``fetch_all``, ``max_runs``
     and ``output_path``, and what is returned and raised, are those of
-    :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a usable answer raises an
-    ``ApiError``. A page stays at 100 runs unless ``limit`` says otherwise: each carries its flow's whole definition.
+    :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a usable response raises an
+    ``ApiError``. The page size is 100 unless ``limit`` is given, because each run contains its flow's whole definition.
 
     :param flow_id: only runs of this flow, templated.
     :param status: only runs in this status, or one of these, in the service's words, templated.
@@ -91,7 +91,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
         "activepieces_conn_id",
     )
     hook_class = ActivepiecesHook
-    default_limit = walk_limit = DEFAULT_LIMIT
+    default_limit = fetch_all_page_size = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
 
     def __init__(
@@ -114,7 +114,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
             check_when_known(flow_id, validate_flow_id)
         check_when_known(status, validate_statuses)
         check_range_when_known(created_after, created_before, "created_after", "created_before")
-        self._given = given_arguments(self, *self.template_fields)
+        self._given = get_given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the project's runs."""
@@ -131,14 +131,14 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
 class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
     """Start a flow that has a webhook trigger, and wait for that very run.
 
-    Starts it with ``POST /api/v1/webhooks/{flowId}``, which names no run: the payload carries a value that no other
-    start has, and the run that was called with it is the one. The API token is never sent to a webhook, because the
+    Starts it with ``POST /api/v1/webhooks/{flowId}``, whose response does not name the run. So the payload contains a
+    value that no other start has, which identifies the run. The API token is never sent to a webhook, because the
     server keeps the headers of the request in the run. Needs the connection's ``project_id`` and a token that may list
-    the project's runs, which is tried before the flow is started.
+    the project's runs; both are checked before the flow is started.
 
-    A flow whose trigger does not hand on what it was called with shows no such value. Then, after three minutes in
-    which no run showed it, the run that was created at that time is taken, with a warning; of several the task waits
-    for all, and succeeds only if all do.
+    The runs of a flow whose trigger does not pass on its input do not show this value. If no run has shown it for three
+    minutes, the task takes the run that was created at the time of the start, and warns; if there are several, it waits
+    for all of them and succeeds only if all succeed.
 
     Cancelling (``POST /api/v1/flow-runs/cancel``) works while the run is queued or paused.
 
@@ -147,8 +147,8 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         datetimes in it are sent as ISO-8601 text.
     :param correlation_key: key under which this task's own value is added to the payload or, where that is a list, to
         the query of the webhook's address.
-    :param retry_from_failure: when a task is retried and its own run has failed, run that one again from its failed
-        step instead of starting a new one.
+    :param retry_from_failure: if the task is retried and its own run has failed, retry that run from its failed step
+        instead of starting a new one.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
     """
 
@@ -173,7 +173,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         self.activepieces_conn_id = activepieces_conn_id
         check_when_known(flow_id, validate_flow_id)
         check_text(correlation_key, argument="correlation_key")
-        parse_payload(known_part(payload), reserved=correlation_key)
+        parse_payload(get_known_part(payload), reserved=correlation_key)
         self._payload_given = payload is not None
 
     def start_run(self, starter: RunStarter) -> StartedRun:
@@ -182,7 +182,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
         payload = parse_payload(self.payload, reserved=self.correlation_key)
-        # The run is looked for in this list: a token or project that may not read it must show before there is a run.
+        # The run will be looked for in this list: a token that may not read it has to fail before there is a run.
         newest = self.hook.client.send(self.hook.api.list_flow_runs(flow_id=flow_id, limit=1).first).items
         marker = starter.new_marker(self.correlation_key, newest[0].run_id if newest else None)
         own = {marker.correlation_key: marker.correlation}
@@ -193,21 +193,22 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         return starter.start(StartedRun(flow_id, marker), call)
 
     def recover_run(self, failed: FlowRun, starter: RunStarter) -> StartedRun | None:
-        """Run the failed run again from its failed step, if asked to."""
+        """Retry the failed run from its failed step, if asked to."""
         if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
             return None
         return retry_run(self.hook, failed, "FROM_FAILED_STEP", starter)
 
 
 class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
-    """Run a failed run again, and wait for the end of the new attempt.
+    """Retry a failed run, and wait for the end of the new attempt.
 
-    Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a
-    new run; either way the old result does not count. A lost answer is looked up with ``FROM_FAILED_STEP``; with
-    ``ON_LATEST_VERSION`` nothing tells the new run from others, so a retry of the task may make a second one.
+    Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` creates
+    a new run; in both cases the old result is ignored. If the response is lost, the run is looked up with
+    ``FROM_FAILED_STEP``; with ``ON_LATEST_VERSION`` nothing identifies the new run, so a retry of the task may create
+    a second one.
 
-    A run that has neither failed nor been cancelled is refused with ``FlowRunNotFailed``, which names its state, before
-    anything is sent: the server would take the request, and nothing would run.
+    A run that has neither failed nor been cancelled raises ``FlowRunNotFailed`` with its state, and nothing is sent:
+    the server would accept the request without running anything.
 
     :param run_id: the failed run's id, 21 letters and digits, templated.
     :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``, templated.

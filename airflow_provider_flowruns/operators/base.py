@@ -1,4 +1,4 @@
-"""What the reading operators share."""
+"""Base classes of the operators that read."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from airflow_provider_flowruns.tasks.base import HookT, RunTask, ServiceTask
 
 
 class ReadOperator(ServiceTask[HookT], BaseOperator):
-    """Base of the operators that read: their result is plain JSON, ready for a downstream task."""
+    """Base of the operators that read; their result is plain JSON for downstream tasks."""
 
     ui_color = "#dff3ef"
 
     def __init__(self, **kwargs: Any) -> None:
-        # Airflow 3.3 takes a mapped task's defaults from the signatures on the way to BaseOperator: a class without
-        # one of its own passes on None for inlets and outlets, of which every mapped task dies.
+        # Airflow 3.3 takes a mapped task's defaults from the signatures of the classes down to BaseOperator. A class
+        # without a signature of its own passes None for inlets and outlets, which fails every mapped task.
         super().__init__(**kwargs)
 
 
 class ReadRunOperator(RunTask[HookT], ReadOperator[HookT]):
-    """Base of the operators that read one run: they have its link, and tell it to the task's outlets."""
+    """Base of the operators that read one run: they have its link and emit its asset events."""

@@ -29,11 +29,11 @@ from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
     check_range_when_known,
     check_when_known,
-    given_arguments,
+    get_given_arguments,
     parse_seconds,
 )
 from airflow_provider_flowruns.tasks.outcomes import error_for
-from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, one_at_a_time
+from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunStarter
 
@@ -51,11 +51,11 @@ MAX_STAGGER_SECONDS = 10.0
 
 
 class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
-    """Return the run attempts of a flow, as a list of run summaries in the order asked for, or write them to a file.
+    """Return the run attempts of a flow as a list of run summaries in the given order, or write them to a file.
 
     Reads ``GET /v2/flows/{id}/run``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned
     and raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
-    usable answer raises an ``ApiError``.
+    usable response raises an ``ApiError``.
 
     :param flow_id: the flow's number, templated.
     :param sort: ``DESC`` (newest first) or ``ASC``, by the time of creation, templated.
@@ -76,7 +76,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
     )
     hook_class = PortableHook
     default_limit = DEFAULT_LIMIT
-    max_limit = walk_limit = MAX_LIMIT
+    max_limit = fetch_all_page_size = MAX_LIMIT
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         check_when_known(flow_id, validate_flow_id)
         check_when_known(sort, validate_sort)
         check_range_when_known(start_time, end_time, "start_time", "end_time")
-        self._given = given_arguments(self, *self.template_fields)
+        self._given = get_given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the flow's run attempts."""
@@ -110,18 +110,18 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
 class PortableRunFlowOperator(RunOperator[PortableHook]):
     """Start a flow and wait for that very run.
 
-    Starts it with ``POST /v2/flows/{id}/run``, which names no run: the newest run attempt is noted before, and the
-    attempt with trigger ``API`` that is newer, and that was created while the request was under way, is the one. Tasks
-    that start the same flow on one machine do so one after the other. Another API client, or another machine's task,
-    that starts it within the same few seconds cannot be told from this one: then the task warns with the ids of all
-    runs that may be its own, waits for all of them, and succeeds only if all succeed.
+    Starts it with ``POST /v2/flows/{id}/run``. The response does not name the run, so the newest run attempt is saved
+    before; the run is the newer attempt with trigger ``API`` that was created while the request was in flight. Tasks of
+    one machine start the same flow one after the other. If another API client, or a task of another machine, starts
+    the flow within the same few seconds, the runs cannot be told apart: then the task warns with the ids of all runs
+    that may be its own, waits for all of them, and succeeds only if all succeed.
 
-    Cancelling goes by the flow (``POST /v2/flows/{id}/cancel``), so it is done only while no other run is active, and
-    never while it is not certain which run is this task's.
+    Portable cancels by flow (``POST /v2/flows/{id}/cancel``), so a run is cancelled only while no other run is active,
+    and never while it is not certain which run is this task's.
 
     :param flow_id: the flow's number, templated.
-    :param if_running: what to do when the flow is running already: ``wait`` until it has ended and then start, ``join``
-        the run that is going and take its outcome (it is never cancelled by this task), ``fail`` with
+    :param if_running: what to do if the flow is already running: ``wait`` until it has ended and then start it,
+        ``join`` the active run and take its outcome (this task never cancels it), ``fail`` with
         ``FlowAlreadyRunning``, or ``skip``.
     :param portable_conn_id: Airflow connection of type ``portable``, templated.
     """
@@ -149,12 +149,12 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         flow_id = validate_flow_id(self.flow_id)
         while True:
             with self._start_lock(flow_id):
-                newest = self._newest_attempts(flow_id)
+                newest = self._read_newest_attempts(flow_id)
                 running = next((attempt for attempt in newest if attempt.is_active), None)
                 if running is None:
                     marker = starter.new_marker("", newest[0].run_id if newest else None)
                     started = starter.start(StartedRun(flow_id, marker), self.hook.api.run_flow(flow_id))
-                    # The next holder of the lock must see it running; if that takes long, the wait goes on without.
+                    # The next holder of the lock must see it running; if that takes too long, the lock is released.
                     self._wait_until_visible(started, starter.store)
                     return started
             if self.if_running == "join":
@@ -181,7 +181,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         """Let one task of this machine at a time start the flow; starts of other machines are told apart by time."""
         seconds_left = self.wait_limits["deadline_at"] - self.clock.now()
         try:
-            with one_at_a_time(self.hook.settings.base_url, flow_id, timeout=seconds_left) as problem:
+            with hold_start_lock(self.hook.settings.base_url, flow_id, timeout=seconds_left) as problem:
                 if problem:
                     self.log.warning(
                         "No lock file for starts of Portable flow %s (%s): set TMPDIR to a folder that the worker can "
@@ -197,7 +197,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
                 f"this task's timeout ({self.timeout:g} s); let this task be retried, or raise timeout"
             ) from None
 
-    def _newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
+    def _read_newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
         # Read as a wait reads them: if the newest attempt cannot be read, nothing may be started.
         target = NewestRunsTarget("portable", flow_id, _NEWEST_ATTEMPTS)
         return self.hook.client.execute(self.hook.api.poll(target))
@@ -252,15 +252,15 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
 
 
 class PortableCancelFlowOperator(ReadOperator[PortableHook]):
-    """Cancel whatever a flow is running, and return its status afterwards as a run summary.
+    """Cancel the active runs of a flow, and return its status afterwards as a run summary.
 
-    Sends ``POST /v2/flows/{id}/cancel``, which does nothing when the flow is idle, and then reads
-    ``GET /v2/flows/{id}/status`` until the flow is at rest. Raises ``FlowRunTimeout`` when it does not come to rest,
-    and an ``ApiError`` when there is no usable answer.
+    Sends ``POST /v2/flows/{id}/cancel``, which does nothing if the flow is idle, and then reads
+    ``GET /v2/flows/{id}/status`` until the flow is idle. Raises ``FlowRunTimeout`` if it does not become idle in time,
+    and an ``ApiError`` if there is no usable response.
 
     :param flow_id: the flow's number, templated.
-    :param timeout: seconds or timedelta for the flow to come to rest.
-    :param poll_interval: seconds or timedelta between two looks.
+    :param timeout: seconds or timedelta within which the flow has to become idle.
+    :param poll_interval: seconds or timedelta between two polls.
     :param portable_conn_id: Airflow connection of type ``portable``, templated.
     """
 
@@ -284,7 +284,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         check_when_known(flow_id, validate_flow_id)
 
     def execute(self, context: Context) -> RunSummary:
-        """Cancel, and return the flow's status once it is at rest."""
+        """Cancel, and return the flow's status once it is idle."""
         clock = Clock()
         deadline = clock.now() + self.timeout
         with self.hook as hook:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_flowruns.exceptions import FlowRunTimeout
+from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
 from airflow_provider_flowruns.polling.messages import describe
@@ -137,7 +137,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         result = WaitResult.from_dict(event)
         store = self._store = StartedRunStore(context)
         with self.hook:
-            store.current = store.load() or StartedRun.from_record(started_run) or _started_run_from(result)
+            store.current = store.load() or StartedRun.from_record(started_run) or _build_started_run(result)
             if result.run:
                 store.record_run_id(result.run["run_id"])
             return self._deliver_result(result, context)
@@ -189,16 +189,16 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         if started.is_joined:
             self.log.warning("This task joined %s and did not start it, so it is not cancelled", started.label)
             return
-        target = started.to_target(self.hook.api.info.name)
         try:
+            target = started.to_target(self.hook.api.info.name)
             # A client of its own: a kill interrupts the other one anywhere.
             with SyncClient(limit_timeout(self.hook.settings, KILL_TIMEOUT_SECONDS), ONCE) as client:
                 self.log.info("%s", client.execute(cancel_run(client.settings.service, target)))
-        except FlowRunsError as error:
+        except (FlowRunsError, FlowRunUnobservable) as error:
             self.log.warning("Could not cancel %s, which may keep running: %s", started.label, error)
 
 
-def _started_run_from(result: WaitResult) -> StartedRun | None:
+def _build_started_run(result: WaitResult) -> StartedRun | None:
     """Return the run as the trigger saw it, where nothing else is known of it."""
     return StartedRun(result.run["flow_id"], run_id=result.run["run_id"], is_accepted=True) if result.run else None
 

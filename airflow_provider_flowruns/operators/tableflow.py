@@ -13,7 +13,7 @@ from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.files import (
     Paths,
-    file_parts,
+    build_file_parts,
     parse_file_metadata,
     parse_files,
     parse_guidance,
@@ -31,8 +31,8 @@ from airflow_provider_flowruns.services.tableflow import (
 from airflow_provider_flowruns.tasks.arguments import (
     check_text,
     check_when_known,
-    given_arguments,
-    known_part,
+    get_given_arguments,
+    get_known_part,
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 
 class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
-    """Return the summary of one flow run as it stands.
+    """Return the summary of a flow run in its current state.
 
-    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an id that cannot be one, and an ``ApiError``
-    when there is no usable answer.
+    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an invalid id, and an ``ApiError``
+    if there is no usable response.
 
     :param run_id: the run's id, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
@@ -72,7 +72,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
 
     Reads ``GET /v2/flows/runs``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned and
     raised, are those of :class:`~airflow_provider_flowruns.operators.history.HistoryOperator`. A request without a
-    usable answer raises an ``ApiError``.
+    usable response raises an ``ApiError``.
 
     :param flow_id: only runs of this flow, templated.
     :param status: only runs in this status: processing, review, completed or failed, templated.
@@ -89,7 +89,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
     )
     hook_class = TableFlowHook
     default_limit = DEFAULT_LIMIT
-    max_limit = walk_limit = MAX_LIMIT
+    max_limit = fetch_all_page_size = MAX_LIMIT
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         if flow_id is not None:
             check_when_known(flow_id, validate_flow_id)
         check_when_known(status, validate_status)
-        self._given = given_arguments(self, *self.template_fields)
+        self._given = get_given_arguments(self, *self.template_fields)
 
     def pages(self, page_size: int) -> Pages[FlowRun]:
         """Return the workspace's flow runs."""
@@ -117,11 +117,11 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
 class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
     """Start a flow with its files, and wait for that very run.
 
-    Starts it with ``POST /v2/flows/{id}/run``, whose answer is the run. The files are streamed, and everything about
-    them is checked against the flow's configuration before anything is sent. A value that no other start has is put
-    into the run's metadata, so that a run whose answer was lost is found again.
+    Starts it with ``POST /v2/flows/{id}/run``, whose response is the run. The files are streamed; before that, they are
+    checked against the flow's configuration. The run's metadata contains a value that no other start has, so that the
+    run is found even if the response is lost.
 
-    TableFlow cannot cancel a run: a killed task's log says that it goes on.
+    TableFlow cannot cancel a run: if the task is killed, its log says that the run continues.
 
     :param flow_id: the flow's id, templated.
     The four arguments that are objects may be given as JSON text, too. Datetimes in metadata are sent as ISO-8601 text.
@@ -171,11 +171,11 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(flow_id, validate_flow_id)
         check_text(correlation_key, argument="correlation_key")
-        parse_object(known_part(metadata), argument="metadata", reserved=correlation_key)
-        parse_files(known_part(files))
+        parse_object(get_known_part(metadata), argument="metadata", reserved=correlation_key)
+        parse_files(get_known_part(files))
         check_when_known(file_metadata, parse_file_metadata)
         check_when_known(guidance, parse_guidance)
-        self._given = given_arguments(self, "files", "file_metadata", "guidance", "metadata")
+        self._given = get_given_arguments(self, "files", "file_metadata", "guidance", "metadata")
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Send the files and start the flow."""
@@ -184,7 +184,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
             require_rendered(getattr(self, name), argument=name)
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
         about_files = parse_files(self.files), parse_file_metadata(self.file_metadata), parse_guidance(self.guidance)
-        files = file_parts(self._flow(flow_id), *about_files)
+        files = build_file_parts(self._flow(flow_id), *about_files)
         marker = starter.new_marker(self.correlation_key)
         texts = [Part("metadata", json.dumps({**metadata, marker.correlation_key: marker.correlation}))]
         if self.name:

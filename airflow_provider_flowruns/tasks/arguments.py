@@ -1,4 +1,4 @@
-"""Checks of operator arguments, at DAG parse as far as they are known by then, else when they are rendered."""
+"""Check operator arguments: at DAG parse if their value is known by then, otherwise when they are rendered."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.parsing import describe_value
 from airflow_provider_flowruns.services.validation import validate_range, validate_time
 
-#: Longer waits are mistakes, such as milliseconds taken for seconds, and do not fit the dates they are added to.
+#: Longer durations are mistakes, such as milliseconds instead of seconds, and overflow the dates they are added to.
 MAX_DURATION_SECONDS = 10 * 365 * 24 * 60 * 60
 
 
 def check_when_known(value: Any, check: Callable[[Any], object]) -> None:
-    """Run a check now if the value is final; one with a template or another task's result is checked when rendered.
+    """Check a value now if it is final; one with a template or another task's result is checked when it is rendered.
 
     :param value: the argument's value.
-    :param check: raises for a wrong value.
+    :param check: raises an error if the value is wrong.
     :raises InvalidArgumentError: the value is final and wrong.
     """
     if is_known(value):
@@ -28,13 +28,13 @@ def check_when_known(value: Any, check: Callable[[Any], object]) -> None:
 
 
 def check_range_when_known(start: Any, end: Any, start_argument: str, end_argument: str) -> None:
-    """Check a time range as far as its ends are known at DAG parse.
+    """Check a time range as far as its bounds are known at DAG parse.
 
-    :param start: begin of the range, None when it is not given.
-    :param end: end of the range, None when it is not given.
-    :param start_argument: name of the argument with the begin.
+    :param start: start of the range, None if it is not given.
+    :param end: end of the range, None if it is not given.
+    :param start_argument: name of the argument with the start.
     :param end_argument: name of the argument with the end.
-    :raises InvalidArgumentError: an end is known and no point in time, or both are and the range is empty.
+    :raises InvalidArgumentError: a bound is known and is not a time, or both are known and the range is empty.
     """
     for value, argument in ((start, start_argument), (end, end_argument)):
         if value is not None:
@@ -45,38 +45,38 @@ def check_range_when_known(start: Any, end: Any, start_argument: str, end_argume
 
 
 def is_known(value: Any) -> bool:
-    """Return whether a value is final at DAG parse: no template and no other task's result, nor a container of one.
+    """Return whether a value is final at DAG parse: it contains neither a template nor another task's result.
 
     :param value: the argument's value.
     """
     return not callable(value) and all(map(_is_final, _leaves(value)))
 
 
-def known_part(value: Any) -> Any:
-    """Return what of a value is known at DAG parse: without other tasks' results in it, None when all of it is one.
+def get_known_part(value: Any) -> Any:
+    """Return the part of a value that is known at DAG parse: without other tasks' results, None if it is one itself.
 
-    Templates within containers stay: they are text already. Text that has a template in it is not known at all.
+    Templates in containers are kept as text. A text that contains a template is not known at all.
 
     :param value: the argument's value.
     """
     if callable(value) or (isinstance(value, str) and _is_template(value)):
         return None
     try:
-        return _known_part(value)
-    except RecursionError:  # it contains itself, which is the check's to say
+        return _get_known_part(value)
+    except RecursionError:  # it contains itself, which the check reports
         return value
 
 
-def _known_part(value: Any) -> Any:
+def _get_known_part(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _known_part(inner) for key, inner in value.items() if not _is_reference(inner)}
+        return {key: _get_known_part(inner) for key, inner in value.items() if not _is_reference(inner)}
     if isinstance(value, list | tuple | set):
-        return [_known_part(inner) for inner in value if not _is_reference(inner)]
+        return [_get_known_part(inner) for inner in value if not _is_reference(inner)]
     return None if _is_reference(value) else value
 
 
 def _leaves(value: Any) -> list[Any]:
-    """Return what is in a value's containers, those that Airflow renders."""
+    """Return the values in the containers that Airflow renders."""
     leaves, seen, rest = [], set(), [value]
     while rest:
         one = rest.pop()
@@ -97,16 +97,16 @@ def _is_template(text: str) -> bool:
 
 
 def _is_reference(value: Any) -> bool:
-    """Return whether Airflow puts something else in place of a value, such as a task's result."""
+    """Return whether Airflow replaces a value when it renders, such as a task's result."""
     return hasattr(value, "resolve") and not isinstance(value, os.PathLike)
 
 
 def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None:
-    """Check an argument that is one of a few words.
+    """Check that an argument is one of its allowed values.
 
     :param value: the argument's value.
     :param argument: its name, for the message.
-    :param choices: the words it may be.
+    :param choices: the allowed values.
     :raises InvalidArgumentError: it is none of them.
     """
     if value not in choices:
@@ -114,11 +114,11 @@ def check_choice(value: Any, *, argument: str, choices: tuple[str, ...]) -> None
 
 
 def check_text(value: Any, *, argument: str) -> None:
-    """Check an argument that is a text.
+    """Check that an argument is a text.
 
     :param value: the argument's value.
     :param argument: its name, for the message.
-    :raises InvalidArgumentError: it is none, or blank.
+    :raises InvalidArgumentError: it is not a text, or it is blank.
     """
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgumentError(f"{argument} must be a text, got {describe_value(value)}")
@@ -129,20 +129,20 @@ def parse_seconds(value: Any, *, argument: str) -> float:
 
     :param value: number of seconds or timedelta.
     :param argument: the argument's name, for the message.
-    :raises InvalidArgumentError: it is neither, not above zero, or longer than ten years.
+    :raises InvalidArgumentError: it is neither, not above zero, or above ten years.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 < seconds <= MAX_DURATION_SECONDS:
         raise InvalidArgumentError(
             f"{argument} must be a number of seconds above 0 and at most {MAX_DURATION_SECONDS} (10 years), "
-            f"or a timedelta within these bounds, got {describe_value(value)}"
+            f"or a timedelta in this range, got {describe_value(value)}"
         )
     return float(seconds)
 
 
-def given_arguments(task: Any, *names: str) -> tuple[str, ...]:
-    """Return which of a task's named arguments were given, to be asked for before they are rendered.
+def get_given_arguments(task: Any, *names: str) -> tuple[str, ...]:
+    """Return which of a task's named arguments were given; call it before they are rendered.
 
     :param task: the sensor or operator, with its arguments as attributes.
     """
@@ -150,11 +150,11 @@ def given_arguments(task: Any, *names: str) -> tuple[str, ...]:
 
 
 def require_rendered(value: Any, *, argument: str) -> None:
-    """Check that an argument that was given has a value now.
+    """Check that an argument that was given has a value after rendering.
 
     :param value: the rendered value of an argument that was not None when the DAG was parsed.
     :param argument: its name, for the message.
-    :raises InvalidArgumentError: nothing is left of it.
+    :raises InvalidArgumentError: it is empty or None.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise InvalidArgumentError(

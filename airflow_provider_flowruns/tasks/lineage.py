@@ -1,4 +1,4 @@
-"""What OpenLineage is told about a run: from what the task has seen already, without a request."""
+"""OpenLineage's view of a run, built from what the task has already read, without a request."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RUN_FACET = "flowruns_run"
 
 
 def build_lineage(run: RunSummary) -> OperatorLineage[Any, Any]:
-    """Return a run's lineage.
+    """Build a run's lineage.
 
-    Run facets: ``externalQuery`` (which run, of which service), ``flowruns_run`` (how it stands) and, with errors,
-    ``errorMessage``. Outputs: one dataset for each resource of the run, ``<flow id>.<resource>``, with the rows that
-    were loaded as its ``outputStatistics``.
+    Run facets: ``externalQuery`` (which run, of which service), ``flowruns_run`` (its state) and, with errors,
+    ``errorMessage``. Outputs: one dataset for each resource of the run, ``<flow id>.<resource>``, with the number of
+    rows loaded as its ``outputStatistics``.
 
     :param run: the run's summary.
     """
@@ -33,8 +33,8 @@ def build_lineage(run: RunSummary) -> OperatorLineage[Any, Any]:
 
     from airflow_provider_flowruns.tasks.lineage_facet import FlowRunRunFacet
 
-    source = _source(run)
-    facets: dict[str, Any] = {RUN_FACET: FlowRunRunFacet.of(run)}
+    source = _build_source(run)
+    facets: dict[str, Any] = {RUN_FACET: FlowRunRunFacet.from_summary(run)}
     if run["run_id"]:
         facets["externalQuery"] = ExternalQueryRunFacet(externalQueryId=run["run_id"], source=source)
     if run["errors"]:
@@ -50,7 +50,7 @@ def build_lineage(run: RunSummary) -> OperatorLineage[Any, Any]:
     return OperatorLineage(outputs=outputs, run_facets=facets)
 
 
-def _source(run: RunSummary) -> str:
-    """Return the service and, as far as it is known, its address: what run and flow ids are unique in."""
+def _build_source(run: RunSummary) -> str:
+    """Return the service and, if it is known, its host: the namespace in which run and flow ids are unique."""
     host = urlsplit(run["url"] or "").netloc
     return f"{run['service']}://{host}" if host else str(run["service"])

@@ -1,4 +1,4 @@
-"""Our own OpenLineage facet. Needs the OpenLineage client, so it is imported only when that asks for lineage."""
+"""Our own OpenLineage facet. It needs the OpenLineage client, so it is imported only for lineage."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class FlowRunRunFacet(RunFacet):
     url: str | None
 
     @classmethod
-    def of(cls, run: RunSummary) -> FlowRunRunFacet:
-        """Return a run's facet.
+    def from_summary(cls, run: RunSummary) -> FlowRunRunFacet:
+        """Build a run's facet.
 
         :param run: the run's summary.
         """

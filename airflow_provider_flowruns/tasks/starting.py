@@ -50,7 +50,7 @@ class RunStarter:
         :param after_run_id: id of the flow's newest run before the start, None when it has none.
         """
         ti: Any = self._context["ti"]
-        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), start_value(service_time(self._task.hook)))
+        names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), start_value(get_service_time(self._task.hook)))
         return StartMarker("/".join(names), correlation_key, after_run_id=after_run_id)
 
     def start(self, started: StartedRun, call: Call[Any]) -> StartedRun:
@@ -64,7 +64,7 @@ class RunStarter:
         if warning := client.vendor_clock.warning():
             log.warning("%s: %s", self._task.hook.api.info.title, warning)
         sent_at = time.time()
-        started.sent_at, started.generation = service_time(self._task.hook), self.store.generation
+        started.sent_at, started.generation = get_service_time(self._task.hook), self.store.generation
         self._set_creation_range(started, sent_at=sent_at, arrived_at=sent_at + MAX_SENDING_SECONDS)
         self.store.save(started)
         run: Any = None
@@ -168,7 +168,7 @@ class RunFinder:
             return waiter
         left = float(self._task.hook.api.info.appear_within)
         if not started.is_accepted and started.sent_at is not None:
-            left -= service_time(self._task.hook) - started.sent_at  # the service's clock has been measured by now
+            left -= get_service_time(self._task.hook) - started.sent_at  # the service's clock has been measured by now
         return self._poll_until_known(started, left) if left > 0.0 else waiter
 
     def _poll_until_known(self, started: StartedRun, appear_within_seconds: float) -> RunWaiter:
@@ -191,11 +191,11 @@ class RunFinder:
         marker = started.marker
         if started.run_id or marker is None or marker.correlation_key or started.sent_at is None:
             return None
-        age = max(0.0, service_time(self._task.hook) - started.sent_at)
+        age = max(0.0, get_service_time(self._task.hook) - started.sent_at)
         return self._task.clock.now() + min(AMBIGUITY_SECONDS, self._interval_seconds) - age
 
 
-def service_time(hook: FlowRunsHook[Any]) -> float:
+def get_service_time(hook: FlowRunsHook[Any]) -> float:
     """Return the Unix time on the service's clock, as far as that has been measured.
 
     :param hook: the service's hook.

@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.lineage import RUN_FACET
 from airflow_provider_flowruns.tasks.lineage_facet import SCHEMA_FILE
-from airflow_provider_flowruns.tasks.outlets import FACTS
+from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
 from tests.airflow.dags.ui_artifacts import ALARM_FLOW_ID
 from tools.real_airflow import RealAirflow
 from tools.stepped_clock import SteppedClock
@@ -155,13 +155,15 @@ def wait_for_event_extras(artifacts: UiArtifacts, dag_id: str, expected: int) ->
 @pytest.mark.parametrize("dag_id", ["ui_artifacts_table_consumer", "ui_artifacts_named_consumer"])
 def test_a_dag_that_an_outlet_starts_receives_the_facts_of_the_run(artifacts: UiArtifacts, dag_id: str) -> None:
     run = artifacts.get_result("sync")
-    assert wait_for_event_extras(artifacts, dag_id, 1) == [{name: run[name] for name in FACTS}]
+    assert wait_for_event_extras(artifacts, dag_id, 1) == [{name: run[name] for name in EXTRA_FIELDS}]
     assert run["rows"]["loaded"] == 1500
 
 
 def test_an_alias_receives_an_event_of_each_flow(artifacts: UiArtifacts) -> None:
     extras = wait_for_event_extras(artifacts, "ui_artifacts_flows_consumer", 2)
-    expected = [{name: artifacts.get_result(task_id)[name] for name in FACTS} for task_id in ("sync", "deferred")]
+    expected = [
+        {name: artifacts.get_result(task_id)[name] for name in EXTRA_FIELDS} for task_id in ("sync", "deferred")
+    ]
     assert sorted(extras, key=lambda extra: extra["flow_id"]) == sorted(expected, key=lambda extra: extra["flow_id"])
     assets = artifacts.airflow.get("/api/v2/assets", limit=100, only_active=False)["assets"]
     wanted = {f"flowruns://portable/{artifacts.flows[name]}" for name in ("sync", "deferred")}

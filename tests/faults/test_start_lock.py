@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks import start_lock as lock_module
-from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, one_at_a_time
+from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
 from tests.faults.starts import Make, add_flow, started
 from tests.parity.modes import run_task, task_context
 
@@ -42,7 +42,7 @@ def test_a_second_holder_waits_for_the_first(folder: Path) -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        with one_at_a_time("flow", timeout=30.0):
+        with hold_start_lock("flow", timeout=30.0):
             inside.set()
             leave.wait(30.0)
             order.append("first")
@@ -50,7 +50,7 @@ def test_a_second_holder_waits_for_the_first(folder: Path) -> None:
     def second() -> None:
         inside.wait(30.0)
         threading.Timer(0.2, leave.set).start()
-        with one_at_a_time("flow", timeout=30.0):
+        with hold_start_lock("flow", timeout=30.0):
             order.append("second")
 
     with ThreadPoolExecutor(2) as threads:
@@ -60,34 +60,34 @@ def test_a_second_holder_waits_for_the_first(folder: Path) -> None:
 
 
 def test_other_flows_do_not_wait(folder: Path) -> None:
-    with one_at_a_time("one", timeout=1.0), one_at_a_time("other", timeout=1.0) as problem:
+    with hold_start_lock("one", timeout=1.0), hold_start_lock("other", timeout=1.0) as problem:
         assert problem is None
 
 
 def test_nobody_waits_for_longer_than_the_timeout(folder: Path) -> None:
-    with one_at_a_time("flow", timeout=1.0), pytest.raises(StartLockTimeout), one_at_a_time("flow", timeout=0.2):
+    with hold_start_lock("flow", timeout=1.0), pytest.raises(StartLockTimeout), hold_start_lock("flow", timeout=0.2):
         pytest.fail("two at a time")
 
 
 def test_an_error_of_the_holder_frees_the_lock(folder: Path) -> None:
-    with pytest.raises(KeyError), one_at_a_time("flow", timeout=1.0):
+    with pytest.raises(KeyError), hold_start_lock("flow", timeout=1.0):
         raise KeyError
-    with one_at_a_time("flow", timeout=0.2) as problem:
+    with hold_start_lock("flow", timeout=0.2) as problem:
         assert problem is None
 
 
 def test_the_lock_file_is_for_this_user_alone(folder: Path) -> None:
-    with one_at_a_time("flow", timeout=1.0):
+    with hold_start_lock("flow", timeout=1.0):
         (path,) = folder.iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(folder: Path, tmp_path: Path) -> None:
-    with one_at_a_time("flow", timeout=1.0):
+    with hold_start_lock("flow", timeout=1.0):
         (path,) = folder.iterdir()
     path.unlink()
     path.symlink_to(tmp_path / "somebody_else_s")
-    with one_at_a_time("flow", timeout=1.0) as problem:
+    with hold_start_lock("flow", timeout=1.0) as problem:
         assert problem is not None
     assert not (tmp_path / "somebody_else_s").exists()
 
@@ -100,9 +100,9 @@ def test_a_file_system_without_locks_is_said_so_and_the_body_runs(
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", fail)
-    with one_at_a_time("flow", timeout=1.0) as problem:
+    with hold_start_lock("flow", timeout=1.0) as problem:
         assert problem == f"{type(error).__name__}: {error}"
-    with pytest.raises(KeyError) as raised, one_at_a_time("flow", timeout=1.0):
+    with pytest.raises(KeyError) as raised, hold_start_lock("flow", timeout=1.0):
         raise KeyError
     assert raised.value.__context__ is None
 
@@ -114,7 +114,7 @@ def test_a_file_system_without_locks_is_said_so_and_the_body_runs(
 def held(sandbox: Sandbox, folder: Path) -> Iterator[object]:
     """A flow that another task of this machine is starting, and does not get done with."""
     flow = add_flow(sandbox, "portable")
-    with one_at_a_time(PortableHook().settings.base_url, str(flow.id), timeout=1.0):
+    with hold_start_lock(PortableHook().settings.base_url, str(flow.id), timeout=1.0):
         yield flow
 
 

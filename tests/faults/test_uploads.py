@@ -72,14 +72,14 @@ def test_files_metadata_guidance_and_name_arrive(flow: Any, folder: Path) -> Non
     [
         (
             {"invoice": "a.pdf", "invoices": "a.pdf"},
-            "files names invoices, but the flow's file fields are: invoice, orders",
+            "files names invoices; the flow's file fields are: invoice, orders",
         ),
-        ({"orders": "a.pdf"}, "files must hold invoice: the flow requires it"),
-        ({}, "files must hold invoice"),
-        ({"invoice": "nowhere.pdf"}, "there is no file"),
-        ({"invoice": "."}, "there is no file"),
-        ({"invoice": "big.pdf"}, "has 1001 bytes, the flow takes at most 1000"),
-        ({"invoice": "a.pdf", "orders": ["a.pdf", "nowhere.pdf"]}, "there is no file"),
+        ({"orders": "a.pdf"}, "files must contain invoice, which the flow requires"),
+        ({}, "files must contain invoice"),
+        ({"invoice": "nowhere.pdf"}, "does not exist"),
+        ({"invoice": "."}, "does not exist"),
+        ({"invoice": "big.pdf"}, "has 1001 bytes, the flow accepts at most 1000"),
+        ({"invoice": "a.pdf", "orders": ["a.pdf", "nowhere.pdf"]}, "does not exist"),
     ],
 )
 def test_bad_files_fail_before_anything_is_sent(

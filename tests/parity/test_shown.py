@@ -12,7 +12,7 @@ from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.base import WaitingTask
 from airflow_provider_flowruns.tasks.lineage import RUN_FACET
-from airflow_provider_flowruns.tasks.outlets import FACTS
+from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
 from tests.asset_events import OutletEventAccessors, alias_events
 from tests.parity.cases import KINDS, Kind
 from tests.parity.modes import MODES, End, run_in, run_task, task_context
@@ -80,7 +80,7 @@ def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sa
     end = recorder.run_sensor(kind, mode, kind.arguments(flow.id, run.id))
     assert end.state == "success", end
     assert recorder.url == end.xcom["url"]
-    assert recorder.extra == {name: end.xcom[name] for name in FACTS}
+    assert recorder.extra == {name: end.xcom[name] for name in EXTRA_FIELDS}
     assert recorder.alias_events == [(f"flowruns://{kind.service}/{flow.id}", build_alias_extra(recorder.extra))]
     assert recorder.get_facets()[RUN_FACET].disposition == "SUCCEEDED"
     assert recorder.get_facets()[RUN_FACET].completed_at == end.xcom["completed_at"]
@@ -107,7 +107,7 @@ class TestRunOperator:
         flow.next_run(waiting=0.2, running=0.4)
         end = recorder.run_operator(flow_id=flow.id, deferrable=deferrable)
         assert end.state == "success", end
-        assert (recorder.url, recorder.extra) == (end.xcom["url"], {name: end.xcom[name] for name in FACTS})
+        assert (recorder.url, recorder.extra) == (end.xcom["url"], {name: end.xcom[name] for name in EXTRA_FIELDS})
         assert recorder.get_facets()["externalQuery"].externalQueryId == end.xcom["run_id"]
 
     def test_it_shows_the_run_that_failed(self, deferrable: bool, sandbox: Sandbox, recorder: TaskRecorder) -> None:

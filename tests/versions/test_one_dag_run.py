@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_flowruns.compat.versions import build_alias_extra
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.tasks.outlets import FACTS
+from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
 from tools.real_airflow import RealAirflow
 from tools.secret_scan import find_secrets
 
@@ -97,7 +97,7 @@ def test_a_task_links_to_its_run(airflow: RealAirflow, run_id: str, task_id: str
 
 def test_the_asset_events_of_a_task_contain_the_facts_of_its_run(airflow: RealAirflow, run_id: str) -> None:
     run = airflow.get_xcom(DAG_ID, run_id, "started")
-    facts = {name: run[name] for name in FACTS}
+    facts = {name: run[name] for name in EXTRA_FIELDS}
     assert airflow.list_asset_events(DAG_ID, run_id) == [facts, build_alias_extra(facts)]
 
 

@@ -337,7 +337,7 @@ def test_the_limit_is_of_the_json_as_a_whole(sandbox, monkeypatch) -> None:
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", str(size))
     assert len(read(task)) == 5
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", str(size - 1))
-    with pytest.raises(ResultTooLarge, match=f"5 runs come to {size} bytes"):
+    with pytest.raises(ResultTooLarge, match=f"5 runs take {size} bytes"):
         read(task)
 
 

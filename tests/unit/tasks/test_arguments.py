@@ -26,8 +26,8 @@ from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, 
 from airflow_provider_flowruns.tasks.arguments import (
     MAX_DURATION_SECONDS,
     check_when_known,
+    get_known_part,
     is_known,
-    known_part,
     parse_seconds,
     require_rendered,
 )
@@ -63,7 +63,7 @@ def result() -> Any:
 )
 def test_what_has_no_template_in_it_is_known(value) -> None:
     assert is_known(value)
-    assert known_part(value) is not None or value is None
+    assert get_known_part(value) is not None or value is None
 
 
 @pytest.mark.parametrize("template", ["{{ ds }}", "{% if x %}1{% endif %}", "{# a remark #}1", "s3://b/{{ ds }}"])
@@ -83,7 +83,7 @@ def test_a_value_that_airflow_calls_when_it_renders_is_not_known() -> None:
         return {}
 
     assert not is_known(payload)
-    assert known_part(payload) is None
+    assert get_known_part(payload) is None
 
 
 def test_a_mapped_task_groups_argument_is_not_known() -> None:
@@ -91,7 +91,7 @@ def test_a_mapped_task_groups_argument_is_not_known() -> None:
 
     @task_group
     def group(value: Any) -> None:
-        seen.append((is_known(value), is_known({"a": value}), known_part({"a": value, "b": 1})))
+        seen.append((is_known(value), is_known({"a": value}), get_known_part({"a": value, "b": 1})))
         BaseOperator(task_id="inside")
 
     with DAG("dag", schedule=None):
@@ -100,18 +100,21 @@ def test_a_mapped_task_groups_argument_is_not_known() -> None:
 
 
 def test_the_known_part_is_all_but_other_tasks_results(result) -> None:
-    assert known_part({"a": 1, "b": result, "c": [result, 2, {"d": result, "e": 3}]}) == {"a": 1, "c": [2, {"e": 3}]}
-    assert known_part({"day": "{{ ds }}", "n": 1}) == {"day": "{{ ds }}", "n": 1}
-    assert known_part([(result, 1), {2}]) == [[1], [2]]
-    assert known_part(result) is None
-    assert known_part("{{ ds }}") is None
+    assert get_known_part({"a": 1, "b": result, "c": [result, 2, {"d": result, "e": 3}]}) == {
+        "a": 1,
+        "c": [2, {"e": 3}],
+    }
+    assert get_known_part({"day": "{{ ds }}", "n": 1}) == {"day": "{{ ds }}", "n": 1}
+    assert get_known_part([(result, 1), {2}]) == [[1], [2]]
+    assert get_known_part(result) is None
+    assert get_known_part("{{ ds }}") is None
 
 
 def test_a_container_of_itself_is_known_as_it_is() -> None:
     value: dict[str, Any] = {}
     value["self"] = [value]
     assert is_known(value)
-    assert known_part(value) is value
+    assert get_known_part(value) is value
 
 
 def test_a_check_waits_for_all_of_a_value(result) -> None:

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, ResourceCounts, RunSummary
-from airflow_provider_flowruns.tasks.outlets import FACTS, emit_asset_events
+from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS, emit_asset_events
 from tests.asset_events import OutletEventAccessors, alias_events
 
 TABLE, FLOWS = Asset("s3://bucket/table"), AssetAlias("flows")
@@ -38,7 +38,7 @@ def events() -> OutletEventAccessors:
 
 def test_an_asset_is_told_the_same_facts_whether_or_not_they_are_known(events) -> None:
     emit_asset_events([TABLE], run(), {"outlet_events": events})
-    assert {*events[TABLE].extra} == {*FACTS}
+    assert {*events[TABLE].extra} == {*EXTRA_FIELDS}
     assert events[TABLE].extra["rows"] == {"extracted": 3, "analyzed": 3, "loaded": 2}
     assert events[TABLE].extra["completed_at"] is None
     assert json.loads(json.dumps(events[TABLE].extra)) == events[TABLE].extra
@@ -56,7 +56,7 @@ def test_an_alias_gets_an_event_of_the_flow(events) -> None:
     [(uri, extra)] = alias_events(events[FLOWS])
     assert uri == "flowruns://portable/5"
     rows = json.loads(extra["rows"]) if isinstance(extra["rows"], str) else extra["rows"]
-    assert {**extra, "rows": rows} == {name: value for name, value in run().items() if name in FACTS}
+    assert {**extra, "rows": rows} == {name: value for name, value in run().items() if name in EXTRA_FIELDS}
 
 
 def test_an_alias_gets_none_of_a_run_whose_flow_is_unknown(events) -> None:
