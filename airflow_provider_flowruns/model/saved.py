@@ -64,5 +64,5 @@ def _check_schema(schema: Any, kind: type[Saved]) -> None:
     if schema != kind.schema:
         raise ValueError(
             f"the saved {kind.__name__} has schema {schema!r}, and this release reads schema {kind.schema}: install "
-            "one release of airflow-provider-flowruns on workers and triggerers alike"
+            "the same release of airflow-provider-flowruns on workers and triggerers"
         )

@@ -1,4 +1,4 @@
-"""The trigger of an asset watcher: it fires whenever a run of a flow has ended."""
+"""The trigger of an asset watcher: it fires an event for each completed run of a flow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_flowruns.compat.state_stores import get_asset_stores
 from airflow_provider_flowruns.compat.versions import get_base_event_trigger
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, RunSummary
-from airflow_provider_flowruns.polling import flow_watcher as following
+from airflow_provider_flowruns.polling import flow_watcher
 from airflow_provider_flowruns.polling.flow_watcher import CompletedRuns, FlowWatcher
 from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks.arguments import parse_seconds
@@ -33,55 +33,55 @@ if TYPE_CHECKING:
 else:
     BaseEventTrigger = get_base_event_trigger()
 
-#: Shorter polling intervals are refused: Airflow takes some seconds to start a DAG anyway.
+#: Minimum polling interval: Airflow takes some seconds to start a DAG anyway.
 MIN_POLL_INTERVAL_SECONDS = 5.0
 
-# The scheduler starts one DAG run for an asset at its next turn, whatever comes until then, and hands over only the
-# events up to the first one; later ones wait for the next event. So each event gets a turn of the scheduler of its
-# own: the two pauses below lie between two events.
+# In each iteration, Airflow's scheduler starts at most one DAG run for an asset, however many events arrived, and
+# passes it only the events up to the first one. Later events wait for the next event. Therefore two pauses separate two
+# events, so that each has an iteration of its own.
 
-#: Seconds before an event. Airflow takes up to three to end the watchers of a triggerer that stood still and was
-#: replaced: they must not fire first.
+#: Pause before an event, in seconds. Airflow takes up to 3 s to stop the watchers of a triggerer that stood still and
+#: was replaced, and they must not fire first.
 _CHECK_AFTER_SECONDS = 3.0
-#: Seconds after an event before it counts as delivered: Airflow takes up to two to write it down. Killed before that,
-#: the watcher fires again, because a run that started no DAG is worse than one that started two.
+#: Pause after an event until it counts as delivered, in seconds. Airflow takes up to 2 s to store it. If the watcher is
+#: killed before, it fires the event again: a missed DAG run is worse than a second one.
 _DELIVERED_AFTER_SECONDS = 3.0
-#: A pause that took this many seconds longer than planned says that the triggerer stood still.
+#: A pause that was longer than planned by this many seconds means that the triggerer stood still.
 _STANDSTILL_SECONDS = 5.0
-#: Number of groups that the ends of one poll are told in, so that any number of them is told within two minutes.
+#: Maximum number of groups in which the runs of one poll are reported, so that all are reported within two minutes.
 _MAX_GROUPS = 20
 _OUTCOMES = tuple(str(one) for one in (Disposition.SUCCEEDED, Disposition.FAILED, Disposition.CANCELED))
 
 
 class _InvalidWatcher(InvalidArgumentError, TypeError):
-    """An argument of a watcher cannot be right.
+    """Raised for an invalid argument of a watcher.
 
-    A ``TypeError``, because a triggerer passes over a trigger whose constructor raises that; anything else ends it,
-    with all other triggers. It can come to that when triggerer and DAG processor have different releases installed.
+    It is a ``TypeError``, because a triggerer skips a trigger whose constructor raises that. Any other exception ends
+    the triggerer with all its triggers. This can happen if triggerer and DAG processor have different releases.
     """
 
 
 class FlowRunFinishedTrigger(BaseEventTrigger):
-    """Fire an event for every run of a flow that ends, once a run; for an ``AssetWatcher`` (Airflow 3.0 and newer).
+    """Fire one event for each completed run of a flow; for an ``AssetWatcher`` (Airflow 3.0 and newer).
 
-    The payload is the run's summary, see ``model.runs.FlowRun.summary``. What had ended before the watcher's first
-    look is no news. Ends that are seen together are events at least six seconds apart, so that each starts a DAG run;
-    of more than twenty, several share one.
+    The payload is the run's summary, see ``model.runs.FlowRun.summary``. Runs that completed before the watcher's first
+    poll are not reported. The events of runs found by the same poll are at least six seconds apart, so that each starts
+    a DAG run. If there are more than twenty, several runs share one DAG run.
 
-    On Airflow 3.3 it goes on after a restart where it left off, so that it misses no run; killed within seconds of an
-    event it may fire that one again. Before 3.3 it starts anew: what ended meanwhile is missed.
+    On Airflow 3.3, the watcher continues after a restart and misses no run. If it is killed within seconds of an event,
+    it may fire that event again. Before 3.3, runs that complete during a restart are missed.
 
-    It reads the flow's newest runs (Portable ``GET /v2/flows/{id}/run``, Activepieces ``GET /api/v1/flow-runs``, which
+    It polls the flow's newest runs (Portable ``GET /v2/flows/{id}/run``, Activepieces ``GET /api/v1/flow-runs``, which
     needs the connection's ``project_id``, TableFlow ``GET /v2/flows/runs``). All watchers and waits of a connection
-    share one poll loop and its pool of HTTP connections. It never ends: when the flow cannot be read it says so in the
-    triggerer's log and tries again.
+    share one poll loop and its pool of HTTP connections. The watcher never ends: if the flow cannot be polled, it logs
+    the error in the triggerer's log and tries again.
 
     :param service: ``portable``, ``activepieces`` or ``tableflow``.
     :param flow_id: the flow's id.
-    :param conn_id: Airflow connection of that type; the default is the service's own default id.
-    :param outcomes: the ends that count, of ``SUCCEEDED``, ``FAILED`` and ``CANCELED``; one text or several.
-    :param poll_interval: seconds or timedelta between two polls; 5 seconds at least.
-    :raises InvalidArgumentError: at DAG parse, for an argument that cannot be right.
+    :param conn_id: Airflow connection of that type; by default the service's default connection id.
+    :param outcomes: outcomes to report, of ``SUCCEEDED``, ``FAILED`` and ``CANCELED``; one string or several.
+    :param poll_interval: interval between two polls as seconds or timedelta, at least 5 seconds.
+    :raises InvalidArgumentError: at DAG parse time, for an invalid argument.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
             raise _InvalidWatcher(*error.args) from None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments, plain JSON; equal watchers have equal ones."""
+        """Return the class path and the arguments as plain JSON. Equal watchers have equal arguments."""
         return (
             "airflow_provider_flowruns.triggers.flow_run.FlowRunFinishedTrigger",
             {
@@ -118,26 +118,26 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
 
     @property
     def state_key(self) -> str:
-        """Under which name it keeps its place in the state store of its asset, which other watchers use too."""
+        """Name of its cursor in the asset's state store, which other watchers use too."""
         return " ".join(["flowruns", self.service, self.conn_id, self.flow_id, *self.outcomes])
 
     def watcher(self, saved: str | None) -> FlowWatcher:
-        """Return what says which runs are news.
+        """Return the state machine that decides which runs to report.
 
-        :param saved: where an earlier one left off, None for a first look.
+        :param saved: the cursor of an earlier watcher, None to start with a first poll.
         """
-        wanted = map(Disposition, self.outcomes)
-        return FlowWatcher(self.service, self.flow_id, self.poll_interval, wanted, saved)
+        dispositions = map(Disposition, self.outcomes)
+        return FlowWatcher(self.service, self.flow_id, self.poll_interval, dispositions, saved)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll for ever; fire an event for each run that has ended."""
+        """Poll until cancelled, and fire an event for each completed run."""
         store = CursorStore(get_asset_stores(self), self.state_key, self.log)
-        watcher = self._follow_from(await store.load())
+        watcher = self._continue_from(await store.load())
         sleep = random.random() * min(self.poll_interval, 10.0)  # all watchers start together
         while True:
-            ended = await self._next(watcher, sleep)
+            completed = await self._wait_for_runs(watcher, sleep)
             try:
-                for runs in _in_groups(ended.runs):
+                for runs in _split_into_groups(completed.runs):
                     await _pause(_CHECK_AFTER_SECONDS)
                     await store.check()
                     for run in runs:
@@ -145,31 +145,31 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
                     await _pause(_DELIVERED_AFTER_SECONDS)
                     watcher.mark_delivered(runs)
                     await store.save(watcher.to_json())
-                if not ended.runs:
+                if not completed.runs:
                     await store.save(watcher.to_json())
             except TakenOver as other:
-                self.log.info("Watcher %r: %s; going on from where that one is", self.state_key, other)
-                watcher = self._follow_from(other.text)
-                sleep = self.poll_interval  # the other one goes first, for as long as both are there
+                self.log.info("Watcher %r: %s; continuing from its cursor", self.state_key, other)
+                watcher = self._continue_from(other.text)
+                sleep = self.poll_interval  # the other one polls first, while both exist
             else:
                 sleep = watcher.sleep
 
-    def _follow_from(self, saved: str | None) -> FlowWatcher:
+    def _continue_from(self, saved: str | None) -> FlowWatcher:
         watcher = self.watcher(saved)
         if saved is not None and watcher.to_json() is None:
-            text = "what it saved cannot be read; it starts anew, and what has ended meanwhile is missed"
+            text = "the saved cursor cannot be read, so runs that completed since it was saved are missed"
             self.log.warning("Watcher %r: %s", self.state_key, text)
         return watcher
 
-    async def _next(self, watcher: FlowWatcher, sleep: float) -> CompletedRuns:
-        """Return what is new; whatever goes wrong, the watcher goes on."""
+    async def _wait_for_runs(self, watcher: FlowWatcher, sleep: float) -> CompletedRuns:
+        """Return the next runs to report. After an unexpected exception, log it and try again."""
         while True:
             try:
                 async with SharedClient(self.service, self.conn_id, async_settings) as client:
                     poll_loop = get_poll_loop(client, self.service, self.conn_id)
                     return await poll_loop.wait_for_result(watcher, partial(log_messages, self.log), sleep)
             except Exception as error:
-                sleep = max(self.poll_interval, following.PERMANENT_ERROR_INTERVAL_SECONDS)
+                sleep = max(self.poll_interval, flow_watcher.PERMANENT_ERROR_INTERVAL_SECONDS)
                 self._log_fault(error, sleep)
                 await asyncio.sleep(sleep)
 
@@ -180,21 +180,21 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
 
 
 async def _pause(seconds: float) -> None:
-    """Sleep, and once more if the triggerer stood still meanwhile.
+    """Sleep, and repeat it if the triggerer stood still.
 
-    Then another one may have taken its watchers over, and it takes seconds until they are ended here.
+    Another triggerer may have taken over its watchers then, and it takes seconds until they are stopped here.
     """
     while True:
-        clocks = time.monotonic(), time.time()  # one of them stands still in a virtual machine that is paused
+        clocks = time.monotonic(), time.time()  # one of them stops while a virtual machine is paused
         await asyncio.sleep(seconds)
         if max(time.monotonic() - clocks[0], time.time() - clocks[1]) < seconds + _STANDSTILL_SECONDS:
             return
 
 
-def _in_groups(runs: Sequence[RunSummary]) -> Iterator[Sequence[RunSummary]]:
-    """Divide the ends of one poll into those that are told at a time: one by one, unless they are too many.
+def _split_into_groups(runs: Sequence[RunSummary]) -> Iterator[Sequence[RunSummary]]:
+    """Split the runs of one poll into groups to report together: one run each, unless there are too many.
 
-    The last one is always alone: the DAG run that it starts gets whatever no other has been handed.
+    The last group always has one run: the DAG run that it starts gets all events that no other got.
     """
     size = max(1, math.ceil((len(runs) - 1) / (_MAX_GROUPS - 1)))
     for start in range(0, len(runs) - 1, size):
@@ -207,7 +207,7 @@ def _parse_conn_id(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and value.strip() and "{" not in value):
         return value
     raise InvalidArgumentError(
-        f"conn_id must be the id of an Airflow connection, got {value!r}; a watcher renders no templates"
+        f"conn_id must be the id of an Airflow connection, got {value!r}; watchers do not render templates"
     )
 
 

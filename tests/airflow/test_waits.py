@@ -115,8 +115,8 @@ def test_a_triggerer_that_was_suspended_cancels_nothing(airflow: RealAirflow, li
     airflow.resume("triggerer")
 
     airflow.wait_for(
-        "the log line that the run is left alone",
-        lambda: "is left alone: this triggerer stood still" in airflow.get_log("deferred_start", run_id, "run"),
+        "the log line that the run is not cancelled",
+        lambda: "is not cancelled: this triggerer stood still" in airflow.get_log("deferred_start", run_id, "run"),
         120,
     )
     assert not [event for event in live_sandbox.ledger.canceled if event.flow_id == flow.id]

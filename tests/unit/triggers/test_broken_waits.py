@@ -1,4 +1,4 @@
-"""Whatever is wrong with a saved wait or with this package, the task learns of it, and no other trigger is harmed."""
+"""An unreadable wait, or a bug in this package, ends only the task of its own trigger."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ UNREADABLE = ['{"schema": 99}', '{"schema": 1}', '{"schema": 1, "plan": {}, "mem
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def poll_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.01, 0.02))
 
 
 def raised_by(trigger: FlowRunTrigger) -> FlowRunUnobservable:
-    """Return what the task ends with after the trigger's only event."""
+    """Return the exception that the task raises after the trigger's only event."""
 
     async def events() -> list[Any]:
         return [event.payload async for event in trigger.run()]
@@ -38,14 +38,14 @@ def raised_by(trigger: FlowRunTrigger) -> FlowRunUnobservable:
 
 
 @pytest.mark.parametrize("waiter", UNREADABLE)
-def test_a_wait_that_cannot_be_read_does_not_end_the_triggerer_but_its_task(waiter: str) -> None:
-    """A constructor that raises would end the triggerer; it is called again at every restart."""
+def test_an_unreadable_wait_ends_its_task_and_not_the_triggerer(waiter: str) -> None:
+    """An exception in the constructor would end the triggerer, again at every restart."""
     trigger = FlowRunTrigger("portable_default", waiter, cancel_on_kill=True)
     assert trigger.serialize()[1]["waiter"] == waiter
-    assert "install one release" in str(raised_by(trigger))
+    assert "install the same release" in str(raised_by(trigger))
 
 
-def test_a_fault_of_this_package_ends_the_task_as_unobservable_without_the_fault_s_words(
+def test_a_bug_in_this_package_ends_the_task_as_unobservable_without_the_exceptions_text(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any) -> Any:
@@ -54,6 +54,6 @@ def test_a_fault_of_this_package_ends_the_task_as_unobservable_without_the_fault
     monkeypatch.setattr(AsyncClient, "poll", broken)
     flow, now = sandbox.portable.add_flow(), time.time()
     config = WaitConfig(target=FlowStatusTarget("portable", str(flow.id)), interval_seconds=1.0, deadline_at=now + 60)
-    said = str(raised_by(FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())))
-    assert "RuntimeError in " in said
-    assert sandbox.portable.token not in said
+    text = str(raised_by(FlowRunTrigger("portable_default", RunWaiter(config, now).to_json())))
+    assert "RuntimeError in " in text
+    assert sandbox.portable.token not in text

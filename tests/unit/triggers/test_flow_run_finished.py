@@ -425,7 +425,7 @@ def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_alway
     count: int, sizes: list[int]
 ) -> None:
     runs: list[Any] = [{"run_id": str(number)} for number in range(count)]
-    groups = list(finished._in_groups(runs))
+    groups = list(finished._split_into_groups(runs))
     assert [run for group in groups for run in group] == runs
     assert [len(group) for group in groups] == sizes
     assert len(groups) <= finished._MAX_GROUPS
@@ -434,7 +434,7 @@ def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_alway
 @pytest.mark.parametrize("count", range(1, 400, 7))
 def test_no_number_of_ends_takes_longer_than_twenty_events_of_their_own(count: int) -> None:
     runs: list[Any] = [{}] * count
-    groups = list(finished._in_groups(runs))
+    groups = list(finished._split_into_groups(runs))
     assert len(groups) <= finished._MAX_GROUPS
     assert len(groups[-1]) == 1
 
@@ -606,7 +606,7 @@ def test_a_position_that_cannot_be_read_is_a_first_look_and_said(
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
-    assert "what it saved cannot be read" in caplog.text
+    assert "the saved cursor cannot be read" in caplog.text
     assert len(watchers.told) == 1
 
 

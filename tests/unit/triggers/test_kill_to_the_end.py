@@ -1,4 +1,4 @@
-"""A kill's work is finished although core cancels the trigger again and again meanwhile."""
+"""Cancelling a run is completed although Airflow cancels the trigger repeatedly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_flowruns.triggers.flow_run import _to_its_end
+from airflow_provider_flowruns.triggers.flow_run import _await_despite_cancellation
 
 
 def test_repeated_cancellation_does_not_stop_it() -> None:
@@ -18,7 +18,7 @@ def test_repeated_cancellation_does_not_stop_it() -> None:
         done.append("cancelled the run")
 
     async def killed() -> None:
-        kill = asyncio.create_task(_to_its_end(work()))
+        kill = asyncio.create_task(_await_despite_cancellation(work()))
         for _ in range(4):
             await asyncio.sleep(0)
             kill.cancel()
@@ -33,4 +33,4 @@ def test_its_error_is_not_lost() -> None:
         raise LookupError("no such run")
 
     with pytest.raises(LookupError):
-        asyncio.run(_to_its_end(work()))
+        asyncio.run(_await_despite_cancellation(work()))

@@ -1,4 +1,4 @@
-"""Triggers share the hub, and each has its own log: Airflow takes from the context of a line whose it is."""
+"""Triggers share a poll loop, and each has its own log, which Airflow finds by the context of a line."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger, FlowRunTrigger
 
-whose: ContextVar[str] = ContextVar("whose")
+current_trigger: ContextVar[str] = ContextVar("current_trigger")
 
 
 class ByContext(logging.Handler):
-    """Sorts lines as the triggerer does."""
+    """Sorts lines by context, as the triggerer does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: defaultdict[str, list[str]] = defaultdict(list)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines[whose.get()].append(record.getMessage())
+        self.lines[current_trigger.get()].append(record.getMessage())
 
 
 def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
@@ -48,7 +48,7 @@ def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(kind, "_log", log)
 
     async def run(name: str, trigger: Any) -> None:
-        whose.set(name)
+        current_trigger.set(name)
         async for _ in trigger.run():
             pass
 

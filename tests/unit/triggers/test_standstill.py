@@ -1,4 +1,4 @@
-"""An event loop that stood still is noticed, and a killed trigger then leaves its run alone."""
+"""A standstill of the event loop is detected, and a killed trigger then does not cancel its run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (60.0, 60.0))
 
 
-def test_a_loop_that_goes_on_did_not_stand_still() -> None:
+def test_a_responsive_loop_did_not_stand_still() -> None:
     async def work() -> float | None:
         with get_standstill_detector() as detector:
             await asyncio.sleep(0.3)
@@ -50,7 +50,7 @@ def test_a_loop_that_was_blocked_stood_still() -> None:
     async def work() -> float | None:
         with get_standstill_detector() as detector:
             await asyncio.sleep(0.1)
-            time.sleep(2.0)  # noqa: ASYNC251 - what it is about
+            time.sleep(2.0)  # noqa: ASYNC251 - blocks on purpose
             await asyncio.sleep(0.1)
             return detector.get_recent_seconds()
 
@@ -133,7 +133,7 @@ def killed(trigger: FlowRunTrigger, frozen: float = 0.0) -> None:
 
 @pytest.fixture
 def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A run that a task which has failed meanwhile started."""
+    """Return a run whose task has failed."""
 
     async def failed(task_instance: Any) -> str:
         return "failed"
@@ -150,17 +150,21 @@ def test_a_killed_task_s_run_is_cancelled(run: Any, sandbox: Sandbox) -> None:
     assert [event.run_id for event in sandbox.ledger.canceled] == [run.id]
 
 
-def test_after_a_standstill_the_run_is_left_alone(run: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_standstill_the_run_is_not_cancelled(
+    run: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         killed(trigger_on(run), frozen=2.0)
     assert not sandbox.ledger.canceled
-    assert f"its run {run.id} is left alone: this triggerer stood still for 2 s" in caplog.text
+    assert f"its run {run.id} is not cancelled: this triggerer stood still for 2 s" in caplog.text
 
 
-def test_past_its_deadline_the_run_is_left_alone(run: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_past_its_deadline_the_run_is_not_cancelled(
+    run: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     trigger = trigger_on(run, seconds=-1.0)
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(trigger.on_kill())
     assert not sandbox.ledger.canceled
-    assert f"its run {run.id} is left alone: its wait's time was over" in caplog.text
+    assert f"its run {run.id} is not cancelled: the deadline of the wait has passed" in caplog.text
