@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a multipart body: a text, or a file that is opened when it is sent and never read whole.
+    """One part of a multipart body: a text, or a file that is opened when it is sent and is never read whole.
 
     :param name: the part's name.
     :param text: its text, when it is no file.
@@ -51,17 +51,17 @@ class Request:
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether sending it twice does no more than sending it once."""
+        """Whether sending it twice has the same effect as sending it once."""
         return self.method in {"GET", "HEAD"}
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer as data.
+    """An HTTP response as data.
 
     :param status: HTTP status.
-    :param headers: found by their names in lower case.
-    :param body: the bytes as they arrived.
+    :param headers: by their names in lower case.
+    :param body: the bytes as received.
     """
 
     status: int
@@ -69,19 +69,22 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body as a JSON value of clean texts; raises ValueError when it is none."""
+        """Return the body as a JSON value of clean texts.
+
+        :raises ValueError: it is not JSON.
+        """
         return parse_json(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request and the function that reads its answer's JSON body.
+    """A request and the function that reads the JSON body of its response.
 
     :param service: registry name of the service.
     :param request: what is sent.
-    :param read: makes the result of the answer's JSON body, None when the body is empty.
-    :param may_be_empty: whether an answer without a body is a good one.
-    :param meanings: HTTP status to words, for answers that do not say themselves what it means here.
+    :param read: returns the result, from the response's JSON body or from None when the body is empty.
+    :param may_be_empty: whether a response without a body is usable.
+    :param meanings: by HTTP status, what it means here; for responses that do not say it themselves.
     """
 
     service: str
@@ -92,15 +95,15 @@ class Call(Generic[T]):
 
 
 class Rows(tuple[T, ...]):
-    """What could be read of a list's rows, as a tuple, and what is known of the others, which are left out."""
+    """The rows of a list that could be read, as a tuple, and what is known of the others, which are left out."""
 
-    #: Number of rows in the response, those left out included.
+    #: Number of rows in the response, including those left out.
     total: int
     #: Number of rows that could not be read.
     unread: int
-    #: Whether a row that could not be read stands before all that were.
+    #: Whether the first row could not be read.
     is_first_unread: bool
-    #: Latest time of creation of a row that could not be read, None when none of them shows one.
+    #: Latest time of creation of the rows that could not be read, None if they show none.
     newest_unread_at: datetime | None
     #: Whether the response listed its runs oldest first, although newest first is documented.
     is_oldest_first: bool
@@ -117,7 +120,7 @@ class Rows(tuple[T, ...]):
         is_oldest_first: bool = False,
         is_out_of_order: bool = False,
     ) -> Self:
-        """Return the rows with what is known of their response; ``total`` is their own number when it is None."""
+        """Return the rows with what is known of their response; without ``total``, it is their number."""
         self = super().__new__(cls, rows)
         self.total = len(self) if total is None else total
         self.unread = unread
@@ -132,8 +135,8 @@ class Rows(tuple[T, ...]):
 class Page(Generic[T]):
     """One page of a list and the call for the next one, None on the last.
 
-    :param items: what is on it; as :class:`Rows`, they also say what could not be read.
-    :param next: asks for the next page, None on the last.
+    :param items: its items; as :class:`Rows`, they also say what could not be read.
+    :param next: requests the next page, None on the last.
     """
 
     items: tuple[T, ...]
@@ -149,8 +152,8 @@ class Page(Generic[T]):
 class Pages(Generic[T]):
     """A list that comes in pages.
 
-    :param first: asks for the first page.
-    :param identity: items for which this is equal are given out once.
+    :param first: requests the first page.
+    :param identity: items for which this is equal are returned once.
     """
 
     first: Call[Page[T]]
@@ -162,6 +165,6 @@ class Pages(Generic[T]):
         return page
 
 
-#: Several calls that together answer one question: yields calls, is sent their results, returns the answer.
-#: Whoever drives it does the I/O, so the same steps serve the synchronous and the asynchronous client.
+#: Several calls for one result: yields calls, is sent their results, and returns its own. Its driver does the I/O, so
+#: that the synchronous and the asynchronous client can execute the same sequence.
 CallSequence = Generator[Call[Any], Any, T]

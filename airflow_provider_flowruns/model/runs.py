@@ -17,7 +17,7 @@ MAX_COUNT = 2**53 - 1
 
 
 class Lifecycle(StrEnum):
-    """Where a run stands. ``UNKNOWN`` is a status this version has never heard of."""
+    """State of a run. ``UNKNOWN`` is a status that this release does not know."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -27,7 +27,7 @@ class Lifecycle(StrEnum):
 
 
 class Disposition(StrEnum):
-    """How a run ended; ``NONE`` as long as it has not (or nothing has run yet)."""
+    """How a run ended; ``NONE`` while it has not, or if nothing has run yet."""
 
     NONE = "NONE"
     SUCCEEDED = "SUCCEEDED"
@@ -95,7 +95,7 @@ class ResourceCounts:
 
     :param name: name of the endpoint or table.
     :param extracted: rows read from the source.
-    :param analyzed: rows looked at on the way.
+    :param analyzed: rows analyzed in between.
     :param loaded: rows written to the destination.
     :param errors: the service's error texts about it.
     """
@@ -117,19 +117,18 @@ class FlowRun:
     :param kind: ``RUN``, or ``FLOW`` or ``WORKFLOW`` for a last run without identity.
     :param run_id: the run's id as text, None where the service shows none.
     :param flow_id: id of the flow (workflow) as text.
-    :param lifecycle: where it stands.
+    :param lifecycle: its state.
     :param disposition: how it ended.
     :param vendor_status: the service's own word, as sent.
     :param attempt: which attempt of the run, from 1, None where the service does not count.
     :param trigger: what triggered it, in the service's word.
-    :param created_at: when it came to be.
-    :param started_at: when it began to work.
+    :param created_at: when it was created.
+    :param started_at: when it began.
     :param completed_at: when it ended.
     :param resources: rows by resource, Portable only.
     :param errors: the service's error texts about the run as a whole.
-    :param url: where a person can look at it.
-    :param may_recover: the service itself may still turn the failure into something else (Activepieces
-        ``INTERNAL_ERROR``).
+    :param url: its page in the service's app.
+    :param may_recover: the service itself may still repair the failure (Activepieces ``INTERNAL_ERROR``).
     :param raw: the record as sent; it never goes to XCom.
     """
 
@@ -153,7 +152,7 @@ class FlowRun:
 
     @property
     def is_active(self) -> bool:
-        """Whether the run is on its way: pending, running or paused."""
+        """Whether the run is pending, running or paused."""
         return self.lifecycle in {Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.PAUSED}
 
     def summary(self) -> RunSummary:
@@ -230,7 +229,7 @@ class Flow:
 
     :param service: registry name of the service.
     :param flow_id: the flow's id as text.
-    :param name: the name people gave it.
+    :param name: its name.
     :param enabled: whether it can run, None where the service does not say.
     :param raw: the record as sent.
     """

@@ -32,7 +32,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     get_given_arguments,
     parse_seconds,
 )
-from airflow_provider_flowruns.tasks.outcomes import error_for
+from airflow_provider_flowruns.tasks.outcomes import build_error
 from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunStarter
@@ -246,7 +246,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
 
     def _require_end(self, result: WaitResult) -> None:
         if result.outcome not in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED}:
-            raise error_for(result, FlowRunTimeout)
+            raise build_error(result, FlowRunTimeout)
         # All tasks that waited for this end see it at the same moment; the first one to start is seen by the others.
         time.sleep(random.random() * min(MAX_STAGGER_SECONDS, self.poll_interval))
 

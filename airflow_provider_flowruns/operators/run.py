@@ -105,7 +105,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     def wait_limits(self) -> dict[str, Any]:
         """Fields of a ``WaitConfig``: when the whole wait, which begins with their first use, ends, and why."""
         began = self.clock.now()
-        deadline_at, limited_by = self.ends_at(began, began)
+        deadline_at, limited_by = self.get_deadline(began, began)
         return {"deadline_at": deadline_at, "limited_by": limited_by}
 
     def execute(self, context: Context) -> Any:

@@ -7,20 +7,22 @@ stored as active, so that it is reported again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
+import msgspec
+from msgspec.structs import replace
+
+from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.errors import FlowRunsError, NotFoundError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
 from airflow_provider_flowruns.polling.run_waiter import MAX_AHEAD_SECONDS
 
-SCHEMA = 1
 #: Numbers of newest runs to poll; None is the service's usual page. The next one is used if all runs are unknown.
 PAGE_SIZES = (None, 100, 1_000)
 #: Maximum number of completed runs in the cursor: more than one poll usually returns.
@@ -59,34 +61,43 @@ class FlowWatcherStep:
     messages: tuple[LogMessage, ...] = ()
 
 
-@dataclass(slots=True)
-class _Cursor:
+class SavedCursor(msgspec.Struct, frozen=True):
+    """A watcher's cursor as it is stored.
+
+    :param completed: outcome and Unix time of completion of the reported runs, by run id.
+    :param active: ids of the runs that were active, or whose report was not delivered.
+    :param high_water_mark: Unix time; unknown runs that completed by then are not reported.
+    """
+
+    schema: ClassVar[int] = 1
+
+    completed: dict[str, tuple[str, float]]
+    active: list[str]
+    high_water_mark: float
+
+
+class _Cursor(msgspec.Struct):
     #: By run id: the outcome and the Unix time of completion. The most recently polled run is last.
-    completed: dict[str, tuple[str, float]] = field(default_factory=dict)
+    completed: dict[str, tuple[str, float]] = msgspec.field(default_factory=dict)
     #: Ids of the runs that were active in their last poll. The most recently polled run is last.
-    active: dict[str, None] = field(default_factory=dict)
+    active: dict[str, None] = msgspec.field(default_factory=dict)
     #: Unknown runs that completed at or before this time, on the service's clock, are not reported.
     high_water_mark: float = 0.0
     #: By run id: the summaries of completed runs that were not delivered yet, in order of completion.
-    undelivered: dict[str, RunSummary] = field(default_factory=dict)
+    undelivered: dict[str, RunSummary] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
         try:
-            saved = json.loads(text)
-            if saved["schema"] != SCHEMA:
-                return None
-            completed = {str(run_id): (str(key), float(at)) for run_id, (key, at) in saved["completed"].items()}
-            return cls(completed, dict.fromkeys(map(str, saved["active"])), float(saved["high_water_mark"]))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            cursor = saved.from_json(text, SavedCursor)
+        except ValueError:
             return None
+        return cls(cursor.completed, dict.fromkeys(cursor.active), cursor.high_water_mark)
 
     def to_json(self) -> str:
         completed = {run_id: end for run_id, end in self.completed.items() if run_id not in self.undelivered}
         active = list(self.active | dict.fromkeys(self.undelivered))
-        return json.dumps(
-            {"schema": SCHEMA, "completed": completed, "active": active, "high_water_mark": self.high_water_mark}
-        )
+        return saved.to_json(SavedCursor(completed, active, self.high_water_mark))
 
     def copy(self) -> Self:
         return replace(

@@ -181,7 +181,7 @@ def timed_out(seconds: float, limited_by: str, last_state: str, last_error: str 
 
 
 def failure_ignored(reason: str) -> str:
-    """Return that a wait goes on although it would have ended."""
+    """Return that a wait continues although it would have ended."""
     return f"{reason}; still waiting (silent_fail)"
 
 

@@ -242,7 +242,7 @@ class RunWaiter:
             self._follow(str(known[0].run_id))
         else:
             self._warn_of_candidates(known, marker)
-        self._record(known, slowest(known), now)
+        self._record(known, find_slowest(known), now)
         results = self._judge_all(known, now)
         decide_at = self.config.decide_at
         is_settled = decide_at is None or now >= min(decide_at, self.config.deadline_at)
@@ -525,7 +525,7 @@ class RunWaiter:
         self.warn_once(text, text)
 
 
-def slowest(runs: Sequence[FlowRun]) -> FlowRun:
+def find_slowest(runs: Sequence[FlowRun]) -> FlowRun:
     """Return the run that decides for all: one that has not ended, else one that failed, else the newest.
 
     :param runs: at least one run, newest first.

@@ -41,7 +41,7 @@ class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest production runs (``GET /api/v1/flow-runs``, which needs the connection's ``project_id``).
-    Without a guard it stays with the run it first sees going, even when a newer one starts.
+    Without a guard it waits for the first run that it sees active, even if a newer one starts.
 
     :param flow_id: the flow's id, 21 letters and digits, templated.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.

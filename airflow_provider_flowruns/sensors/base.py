@@ -1,4 +1,4 @@
-"""The sensor all services share: it drives a watch in every mode and settles its verdict in one place."""
+"""The base of all sensors: drives a run waiter in every mode, and turns its result into the task's in one place."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _STATE_KEY = "flowruns_wait"
 
-#: Stands for a guard that the DAG file does not mention.
-_NOT_MENTIONED: Any = object()
+#: Default of a guard, to tell it from None.
+_NOT_GIVEN: Any = object()
 
 
 class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
@@ -35,44 +35,44 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
 
     It fails with ``FlowRunFailed`` on a failed run (with the service's own error text), ``FlowRunCanceled`` on a
     cancelled one, ``AirflowSensorTimeout`` when the run does not end within ``timeout``, ``AirflowTaskTimeout`` when it
-    does not end within ``execution_timeout``, ``FlowRunUnobservable`` when nobody could look for longer than
-    ``error_budget``, and the ``ApiError`` subclass that says why when the service refuses to be asked. ``soft_fail``
-    skips on the first four of these, ``never_fail`` on all.
+    does not end within ``execution_timeout``, ``FlowRunUnobservable`` when there is no usable response within
+    ``error_budget``, and with the ``ApiError`` subclass that says why when the service refuses the request.
+    ``soft_fail`` skips on the first four of these, ``never_fail`` on all.
 
     Airflow's ``execution_timeout`` limits the whole wait in every mode, deferred and rescheduled time included. Unlike
     ``timeout`` it allows retries.
 
-    XCom ``run_url`` and the link *Flow run* are there as soon as a look has shown a run. When the task succeeds, the
-    asset events of its ``outlets`` say which run it was, see ``outlets.emit_asset_events``.
+    XCom ``run_url`` and the link *Flow run* are available as soon as a poll has shown a run. When the task succeeds,
+    the asset events of its ``outlets`` name the run, see ``outlets.emit_asset_events``.
 
     :param deferrable: wait in the triggerer, holding no worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
-    :param error_budget: seconds or timedelta without one good answer before giving up. Connection errors, HTTP 429 and
-        5xx and answers that are no JSON are ridden out so long; the run itself is never touched.
+    :param error_budget: seconds or timedelta without a usable response after which the wait gives up. Within it,
+        connection errors, HTTP 429 and 5xx and responses that are not JSON are retried; the run itself is not touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds or timedelta between two polls; in ``reschedule`` mode at least, and never fewer
-        than 15 seconds.
+    :param poke_interval: seconds or timedelta between two polls, at most; in ``reschedule`` mode at least, and no
+        fewer than 15 seconds.
     :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#dff3ef"
 
-    #: Seconds between two polls in ``reschedule`` mode at least: a task that is queued again while its last process is
-    #: still being reported as ended, which takes up to 5 s, is failed by Airflow 3.3.
+    #: Minimum number of seconds between two polls in ``reschedule`` mode: Airflow 3.3 fails a task that is queued again
+    #: before the end of its last process was recorded, which takes up to 5 s.
     min_reschedule_seconds: ClassVar[float] = 15.0
 
-    #: Whether this sensor looks at a last run, which may be older than wanted.
+    #: Whether this sensor waits for a last run, which may be older than wanted.
     takes_guard: ClassVar[bool] = False
 
     completed_after: datetime | str | None = None
     started_after: datetime | str | None = None
 
-    #: Names of the guards that were given, whatever they render to.
+    #: Names of the guards that were given, also if they render to nothing.
     _given_guards: frozenset[str] = frozenset()
     #: Unix time at which this process began to wait.
-    _began = 0.0
+    _began_at = 0.0
 
     def __init__(
         self,
@@ -96,57 +96,57 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         self.on_canceled = on_canceled
         check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
         check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
-        self._watch: RunWaiter | None = None
-        self._decision = NextAction()
+        self._waiter: RunWaiter | None = None
+        self._action = NextAction()
 
     @abstractmethod
     def target(self) -> Target:
-        """Return what to look at, from arguments that are rendered by now.
+        """Return what to poll. The arguments are rendered by then, and their ids are validated here.
 
-        :raises InvalidArgumentError: one of them cannot be right.
+        :raises InvalidArgumentError: an argument is not valid.
         """
 
     def execute(self, context: Context) -> Any:
         """Wait for the run; see the class for what is returned and raised."""
-        self._began = self.clock.now()
+        self._began_at = self.clock.now()
         self._is_resumed = bool(context.get("task_reschedule_count"))
         with self.hook:
-            self._watch = self._begin(context)
+            self._waiter = self._resume_or_start(context)
             if not self.deferrable:
                 return super().execute(context)
-            result = self._look_for_verdict(self._watch, context)
-        return self._settle(result, context) if result else self.hand_over(self._watch)
+            result = self._poll_and_record(self._waiter, context)
+        return self._deliver_result(result, context) if result else self.hand_over(self._waiter)
 
     def execute_complete(self, context: Context, event: Any = None) -> RunSummary:
-        """Settle what the trigger saw; anything but a verdict that says success fails.
+        """Return the run's summary if the trigger reports success; anything else fails.
 
         :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         """
-        return self._settle(WaitResult.from_dict(event), context)
+        return self._deliver_result(WaitResult.from_dict(event), context)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
-        waiter = self._watch = self._watch or self._begin(context)
-        result = self._look_for_verdict(waiter, context)
+        """Poll once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
+        waiter = self._waiter = self._waiter or self._resume_or_start(context)
+        result = self._poll_and_record(waiter, context)
         if result is None:
-            if self.reschedule:  # what this process has seen would go with it
-                self._keep(waiter, context)
+            if self.reschedule:  # what this process has seen would be lost
+                self._save_wait(waiter, context)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._settle(result, context))
+        return PokeReturnValue(is_done=True, xcom_value=self._deliver_result(result, context))
 
-    def _begin(self, context: Context) -> RunWaiter:
-        """Go on with the wait this try began before it was rescheduled, or plan a new one."""
+    def _resume_or_start(self, context: Context) -> RunWaiter:
+        """Return the waiter from before this try was rescheduled, or a new one."""
         target = self.target()
-        self.hook.get_conn()  # a connection that cannot work fails here, whatever silent_fail says
-        saved = self._load(context)
+        self.hook.get_conn()  # an invalid connection fails here, also with silent_fail
+        saved = self._load_wait(context)
         if saved.get("try_number") == context["ti"].try_number and "waiter" in saved:
             return RunWaiter.from_json(saved["waiter"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
-        guards = saved.get("guards") or (self._guard("completed_after"), self._guard("started_after"))
+        guards = saved.get("guards") or (self._validate_guard("completed_after"), self._validate_guard("started_after"))
         completed_after, started_after = guards
-        began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began or self.clock.now()
-        deadline_at, limited_by = self.ends_at(began, began)
+        began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began_at or self.clock.now()
+        deadline_at, limited_by = self.get_deadline(began, began)
         config = self.build_config(
             target,
             deadline_at=deadline_at,
@@ -159,7 +159,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             max_interval_seconds=self.max_wait.total_seconds() if self.max_wait else None,
         )
         waiter = RunWaiter(config, began)
-        self._keep(waiter, context)
+        self._save_wait(waiter, context)
         return waiter
 
     @property
@@ -167,38 +167,38 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         """Whether only a run that is fresh enough counts."""
         return bool(self._given_guards) or self.completed_after is not None or self.started_after is not None
 
-    def _load(self, context: Context) -> dict[str, Any]:
-        saved = TaskState(context, _STATE_KEY).load_if_possible(self.log) if self._is_kept else {}
+    def _load_wait(self, context: Context) -> dict[str, Any]:
+        saved = TaskState(context, _STATE_KEY).load_if_possible(self.log) if self._is_saved else {}
         return saved if saved.get("generation") == get_generation(context) else {}  # a cleared task waits anew
 
     @property
-    def _is_kept(self) -> bool:
+    def _is_saved(self) -> bool:
         return self.reschedule or self.is_guarded
 
     def _take_guard(self, name: str, value: datetime | str | None) -> None:
-        """Take a guard as the DAG file has it.
+        """Store a guard as the DAG file has it.
 
         :param name: the argument's name.
         :param value: its value. None is "not given", except among the arguments of a mapped task: there it came out of
             another task's result.
         """
         is_given = value is not None or is_mapped(self)
-        if value is _NOT_MENTIONED or not is_given:
+        if value is _NOT_GIVEN or not is_given:
             setattr(self, name, None)
             return
         setattr(self, name, value)
         self._given_guards |= {name}
-        # Whether it lies too far ahead is asked when the task runs: a DAG file may be written long before.
+        # Whether it is too far ahead is checked when the task runs: a DAG file may be written long before.
         check_when_known(value, partial(validate_guard, argument=name))
 
-    def _guard(self, name: str) -> float | None:
+    def _validate_guard(self, name: str) -> float | None:
         value = getattr(self, name)
         if value is None and name not in self._given_guards:
             return None
         return validate_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
 
-    def _keep(self, waiter: RunWaiter, context: Context) -> None:
-        if self._is_kept:
+    def _save_wait(self, waiter: RunWaiter, context: Context) -> None:
+        if self._is_saved:
             config = waiter.config
             state = {
                 "generation": get_generation(context),
@@ -208,22 +208,22 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             }
             TaskState(context, _STATE_KEY).save_if_possible(state, self.log)
 
-    def _look_for_verdict(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
-        self._decision = self.poll(waiter)
+    def _poll_and_record(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
+        self._action = self.poll(waiter)
         if waiter.last_seen:
             self.record_run(waiter.last_seen.summary(), context)
-        return self._decision.result
+        return self._action.result
 
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
-        # Airflow's own loop sleeps as long as the watch says, as every other mode does; only a rescheduled task is not
-        # woken earlier than it asked for, except for its last poll.
-        wait = self._decision.wait
-        if self.reschedule and self._watch:
-            left = self._watch.deadline - self.clock.now()
+        # Airflow's own loop sleeps as long as the waiter says, as in every other mode. Only a rescheduled task is not
+        # woken before its interval has passed, except for its last poll.
+        wait = self._action.wait
+        if self.reschedule and self._waiter:
+            left = self._waiter.deadline - self.clock.now()
             wait = max(wait, min(self.poke_interval, left), self.min_reschedule_seconds)
         return wait
 
-    def _settle(self, result: WaitResult, context: Context) -> RunSummary:
+    def _deliver_result(self, result: WaitResult, context: Context) -> RunSummary:
         summary = self.result_or_raise(result, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
         self._warn_if_old(summary, result.vendor_offset, context)
         return summary
@@ -245,14 +245,14 @@ class FreshSensor(FlowRunSensor[HookT]):
     """Base of the sensors on a last run, which may be an old one.
 
     :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
-        time zone), templated, such as ``{{ dag_run.run_after }}``. It is a time on Airflow's clock. Without a guard,
-        which is None too, the last run counts as it stands; a guard that renders to nothing is an error.
+        time zone), templated, such as ``{{ dag_run.run_after }}``. It is a time on Airflow's clock. Without a guard, or
+        with None, the last run counts whatever its age; a guard that renders to nothing is an error.
     """
 
     template_fields: Sequence[str] = ("completed_after",)
     takes_guard = True
 
-    def __init__(self, *, completed_after: datetime | str | None = _NOT_MENTIONED, **kwargs: Any) -> None:
+    def __init__(self, *, completed_after: datetime | str | None = _NOT_GIVEN, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.completed_after = None
         self._take_guard("completed_after", completed_after)
@@ -262,14 +262,14 @@ class FlowSensor(FreshSensor[HookT]):
     """Base of the sensors on a flow's last run, where the service tells its runs apart.
 
     With a guard, the newest run that is fresh enough and has ended decides; a failure does not while a newer run is
-    still going.
+    still active.
 
     :param started_after: accept no run that started (Portable: was created) before this time; like ``completed_after``.
     """
 
     template_fields: Sequence[str] = (*FreshSensor.template_fields, "started_after")
 
-    def __init__(self, *, started_after: datetime | str | None = _NOT_MENTIONED, **kwargs: Any) -> None:
+    def __init__(self, *, started_after: datetime | str | None = _NOT_GIVEN, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.started_after = None
         self._take_guard("started_after", started_after)

@@ -38,8 +38,8 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
 class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
-    Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it stays with the run it first sees going,
-    even when a newer one starts.
+    Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it waits for the first run that it
+    sees active, even if a newer one starts.
 
     :param flow_id: the flow's id, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.

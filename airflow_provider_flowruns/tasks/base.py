@@ -61,31 +61,31 @@ class RunTask(ServiceTask[HookT]):
 
     @property
     def pushed_url(self) -> str | None:
-        """The run's address as this try has pushed it, empty when it has not; None when only XCom can say."""
+        """The run's URL if this try has pushed it, empty if it has not; None if only XCom knows."""
         return self._shown or (None if self._is_resumed else "")
 
     def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
-        """Go on after a deferral, as Airflow's own operators do."""
+        """Resume after a deferral, as Airflow's own operators do."""
         self._is_resumed = True
         return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
     def record_run(self, run: RunSummary, context: Context) -> None:
-        """Remember how the run stands, and show its address as soon as it is known.
+        """Store the run's summary for lineage, and push its URL as soon as it is known.
 
         :param run: the run's summary.
         :param context: Airflow's context of the task.
         """
         self._run = run
-        task_instance = context.get("ti")  # absent where somebody's unit test calls a reading operator
+        task_instance = context.get("ti")  # missing if a user's unit test calls a reading operator
         if task_instance is not None and run["url"] and run["url"] != self._shown:
             self._shown = run["url"]
             try:
                 task_instance.xcom_push(key=FlowRunLink.xcom_key, value=run["url"])
-            except Exception as error:  # a button is not worth a task; Airflow pushes it when this process ends
-                self.log.warning("Could not push the run's address yet: %s", error)
+            except Exception as error:  # a link must not fail the task; Airflow pushes it again when this process ends
+                self.log.warning("The run's URL could not be pushed to XCom yet: %s", error)
 
     def result(self, run: RunSummary, context: Context) -> RunSummary:
-        """Return a run's summary as the task's result, after telling it to the task's outlets.
+        """Return a run's summary as the task's result, and emit the asset events of the task's outlets.
 
         :param run: the run's summary.
         :param context: Airflow's context of the task.
@@ -98,9 +98,9 @@ class RunTask(ServiceTask[HookT]):
 class WaitingTask(RunTask[HookT]):
     """Mixin of a task that waits for its run, in this process or in the triggerer, and reports its lineage."""
 
-    #: Seconds for which a failure that the service itself may mend is not taken as one.
+    #: Seconds for which a failure that the service itself may repair is not final.
     recovery_grace: ClassVar[float] = 300.0
-    #: Seconds for which something that was seen before may be unknown.
+    #: Seconds for which something that was found before may be unknown to the service.
     gone_grace: ClassVar[float] = 120.0
 
     defer: Callable[..., NoReturn]
@@ -112,22 +112,22 @@ class WaitingTask(RunTask[HookT]):
 
     @cached_property
     def clock(self) -> Clock:
-        """Wall time that does not jump while this process lives."""
+        """Wall-clock time that does not jump during this process."""
         return Clock()
 
-    def ends_at(self, wait_began: float, task_began: float) -> tuple[float, str]:
-        """Return the Unix time at which a wait has to end, and the argument that says so.
+    def get_deadline(self, wait_began_at: float, task_began_at: float) -> tuple[float, str]:
+        """Return the Unix time at which a wait has to end, and the argument that sets it.
 
         ``execution_timeout`` bounds the wait in every mode; Airflow itself counts only time in a worker.
 
-        :param wait_began: when the wait began, for ``timeout``.
-        :param task_began: when this try of the task began, for ``execution_timeout``.
+        :param wait_began_at: when the wait began, for ``timeout``.
+        :param task_began_at: when this try of the task began, for ``execution_timeout``.
         """
-        by_timeout = wait_began + self.timeout
+        by_timeout = wait_began_at + self.timeout
         if self.execution_timeout is None:
             return by_timeout, "timeout"
         seconds = self.execution_timeout.total_seconds()
-        by_execution = task_began + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
+        by_execution = task_began_at + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
         return min((by_timeout, "timeout"), (by_execution, "execution_timeout"))
 
     def build_config(self, target: Target, *, deadline_at: float, interval_seconds: float, **more: Any) -> WaitConfig:
@@ -155,30 +155,30 @@ class WaitingTask(RunTask[HookT]):
         )
 
     def poll(self, waiter: RunWaiter) -> NextAction:
-        """Look at a wait's target once, and tell what is new.
+        """Poll a waiter's target once, and log its messages.
 
-        :param waiter: the wait.
+        :param waiter: the waiter.
         """
-        seen = self.hook.client.poll(waiter.target)
-        if isinstance(seen, AuthenticationError) and self.hook.renew_token():
-            seen = self.hook.client.poll(waiter.target)
+        polled = self.hook.client.poll(waiter.target)
+        if isinstance(polled, AuthenticationError) and self.hook.renew_token():
+            polled = self.hook.client.poll(waiter.target)
         vendor_clock = self.hook.client.vendor_clock
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
             waiter.warn_once("vendor clock", warning)
-        action = waiter.step(seen, self.clock.now())
+        action = waiter.step(polled, self.clock.now())
         log_messages(self.log, action.messages)
         return action
 
     def hand_over(
         self, waiter: RunWaiter, method_name: str = "execute_complete", *, cancel_on_kill: bool = False, **kwargs: Any
     ) -> NoReturn:
-        """Leave a wait to the triggerer; the task goes on in a method of it when the wait is over.
+        """Defer: the triggerer continues the wait, and the task resumes in one of its methods afterwards.
 
         The method gets the trigger's event, and the further keyword arguments.
 
         :param waiter: the wait so far.
-        :param method_name: the method with which the task goes on.
+        :param method_name: the method in which the task resumes.
         :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
         """
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
@@ -188,7 +188,7 @@ class WaitingTask(RunTask[HookT]):
             trigger=FlowRunTrigger(conn_id=self.conn_id, waiter=waiter.to_json(), cancel_on_kill=cancel_on_kill),
             method_name=method_name,
             kwargs=kwargs,
-            # Only a net: the trigger knows the deadline, and this one would skip its last look and the cancel.
+            # Only a safety net: the trigger knows the deadline. This timeout would skip the last poll and the cancel.
             timeout=timedelta(seconds=left + 2 * waiter.config.interval_seconds + 60),
         )
 
@@ -199,7 +199,7 @@ class WaitingTask(RunTask[HookT]):
         :param context: Airflow's context of the task.
         """
         if wait_result.run:
-            self.record_run(wait_result.run, context)  # before anything is raised: lineage asks afterwards
+            self.record_run(wait_result.run, context)  # before raising: lineage is collected afterwards
         return self.result(result_or_raise(wait_result, **meaning), context)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:

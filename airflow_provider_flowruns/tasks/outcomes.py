@@ -1,4 +1,4 @@
-"""From the end of a wait to the end of a task: one place for every mode."""
+"""Turn the end of a wait into the end of a task, in every mode."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 
-#: What a run came to, as opposed to not being able to look: only this is softened by ``soft_fail``.
-_SOFT = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
+#: ``soft_fail`` applies to the run's outcome, not to monitoring failures.
+_SOFT_OUTCOMES = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
 
 
 def log_messages(log: Any, messages: Iterable[LogMessage]) -> None:
-    """Write what a wait has to tell to a task's log.
+    """Write a wait's messages to a task's log.
 
     :param log: the logger of the sensor, operator or trigger that drives the wait.
-    :param messages: the lines, see ``polling.run_waiter.Decision``.
+    :param messages: the lines.
     """
-    for line in messages:
-        log.log(logging.WARNING if line.is_warning else logging.INFO, "%s", line.text)
+    for message in messages:
+        log.log(logging.WARNING if message.is_warning else logging.INFO, "%s", message.text)
 
 
-def error_for(result: WaitResult, timeout_error: type[Exception] = AirflowSensorTimeout) -> BaseException:
-    """Return the exception that stands for a wait that did not succeed.
+def build_error(result: WaitResult, timeout_error: type[Exception] = AirflowSensorTimeout) -> BaseException:
+    """Return the exception for a wait that did not succeed.
 
     :param result: the end of the wait.
     :param timeout_error: class of the exception for a run that did not end within ``timeout``; for one that did not
@@ -65,14 +65,14 @@ def result_or_raise(
     :raises FlowRunFailed: the run failed; its subclass FlowRunCanceled: it was cancelled.
     :raises AirflowSensorTimeout: the run did not end within ``timeout``, or whatever ``timeout_error`` is.
     :raises AirflowTaskTimeout: it did not end within ``execution_timeout``.
-    :raises FlowRunUnobservable: nobody could look for longer than the error budget.
+    :raises FlowRunUnobservable: there was no usable response within the error budget.
     :raises ApiError: the service refuses to be asked, as the subclass says.
     """
     if result.outcome is Outcome.SUCCEEDED and result.run is not None:
         return result.run
     if result.outcome is Outcome.SKIPPED:
         raise AirflowSkipException(result.reason)
-    error = error_for(result, timeout_error)
-    if never_fail or (soft_fail and result.outcome in _SOFT):
+    error = build_error(result, timeout_error)
+    if never_fail or (soft_fail and result.outcome in _SOFT_OUTCOMES):
         raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
     raise error

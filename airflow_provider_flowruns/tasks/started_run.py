@@ -13,7 +13,7 @@ from airflow_provider_flowruns.exceptions import FlowRunUnobservable
 from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, StartMarker, Target
-from airflow_provider_flowruns.polling.run_waiter import slowest
+from airflow_provider_flowruns.polling.run_waiter import find_slowest
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -170,4 +170,4 @@ class StartedRunStore:
         started.is_accepted = started.is_accepted or not started.is_joined
         if before != (started.run_id, started.candidates, started.is_accepted):
             self.save(started)
-        self.record_run_id(started.run_id or slowest(runs).run_id)
+        self.record_run_id(started.run_id or find_slowest(runs).run_id)

@@ -13,7 +13,7 @@ from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import StartMarker, start_value
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome
-from airflow_provider_flowruns.tasks.outcomes import error_for
+from airflow_provider_flowruns.tasks.outcomes import build_error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -183,7 +183,7 @@ class RunFinder:
             if action.result:
                 if waiter.is_run_absent and action.result.outcome is Outcome.UNOBSERVABLE:
                     return waiter
-                raise error_for(action.result, FlowRunTimeout)
+                raise build_error(action.result, FlowRunTimeout)
             time.sleep(action.wait)
 
     def _decide_at(self, started: StartedRun) -> float | None:

@@ -95,7 +95,7 @@ def test_a_store_that_is_away_is_warned_of_and_ends_no_wait(
         end, _ = wait_in(mode, sandbox, {"ti": AwayTaskInstance(), "task_state_store": AwayStore()})
     assert end.state == "success", end
     assert "Could not save the state of this wait; continuing without it: API_SERVER_ERROR" in caplog.text
-    assert "Could not push the run's address yet" in caplog.text
+    assert "The run's URL could not be pushed to XCom yet" in caplog.text
 
 
 def test_a_rescheduled_wait_whose_state_is_lost_keeps_its_deadline(sandbox: Sandbox) -> None:

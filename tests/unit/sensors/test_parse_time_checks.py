@@ -133,7 +133,7 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
     with pytest.raises(InvalidArgumentError, match=rf"^{name} must not lie more than a day ahead"):
-        task._guard(name)
+        task._validate_guard(name)
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
