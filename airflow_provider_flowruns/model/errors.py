@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 #: Longest time in seconds for which a ``Retry-After`` counts: one response must not silence a connection for a day.
-MAX_HOLD_SECONDS = 300.0
+MAX_RETRY_AFTER_SECONDS = 300.0
 
 
 class FlowRunsError(Exception):
@@ -36,7 +36,7 @@ class ApiError(FlowRunsError):
     :param status: HTTP status of the answer, None when there was none.
     :param message: the service's own words, or what happened on the way.
     :param hint: what the reader can do about it.
-    :param retry_after: seconds the service asked to wait, at most ``MAX_HOLD_SECONDS``; None when it did not.
+    :param retry_after: seconds the service asked to wait, at most ``MAX_RETRY_AFTER_SECONDS``; None when it did not.
     """
 
     #: The client itself may repeat an idempotent request.

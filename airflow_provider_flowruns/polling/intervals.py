@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from airflow_provider_flowruns.model.errors import MAX_HOLD_SECONDS, ApiError, FlowRunsError, RateLimitError
+from airflow_provider_flowruns.model.errors import MAX_RETRY_AFTER_SECONDS, ApiError, FlowRunsError, RateLimitError
 from airflow_provider_flowruns.polling.durations import DurationRange
 
 #: Minimum interval of a young wait, in seconds.
@@ -64,7 +64,7 @@ def align(time: float, interval: float, *, is_shared: bool) -> float:
 
 
 def get_requested_delay(error: FlowRunsError) -> float | None:
-    """Return for how many seconds a service asks to send no requests, at most :data:`MAX_HOLD_SECONDS`.
+    """Return for how many seconds a service asks to send no requests, at most :data:`MAX_RETRY_AFTER_SECONDS`.
 
     Only HTTP 429 and 503 can ask for it. ``Retry-After`` on other responses concerns that one request.
 
@@ -73,4 +73,4 @@ def get_requested_delay(error: FlowRunsError) -> float | None:
     """
     if not isinstance(error, ApiError) or not (isinstance(error, RateLimitError) or error.status == 503):
         return None
-    return min(error.retry_after, MAX_HOLD_SECONDS) if error.retry_after else None
+    return min(error.retry_after, MAX_RETRY_AFTER_SECONDS) if error.retry_after else None

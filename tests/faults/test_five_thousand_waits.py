@@ -1,4 +1,4 @@
-"""Five thousand waits on services that fail, reset and ask for silence: each ends with its own run's outcome."""
+"""Five thousand waits on services with errors, resets and rate limits: each ends with the outcome of its own run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget, Target
+from airflow_provider_flowruns.polling import backoff
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow, SandboxRun
-from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
-#: Seconds in which the runs end, and far more than the waits for them take on a slow machine.
-SHORTEST, LONGEST = 4.0, 14.0
-PERMANENT_ERROR_INTERVAL_SECONDS = 1_800.0
+#: Range of the runs' durations in seconds.
+MIN_DURATION_SECONDS, MAX_DURATION_SECONDS = 4.0, 14.0
+#: Deadline and error budget of the waits in seconds: far more than they take on a slow machine.
+TIMEOUT_SECONDS = 1_800.0
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A wait, and the run that must decide it."""
+    """A wait, and the run that it must end with."""
 
     trigger: FlowRunTrigger
     run: SandboxRun
@@ -36,7 +37,7 @@ class Waiting:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.5, 2.0))
-    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.5)
+    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.5)
     with Sandbox() as running:
         for name, value in running.connections().items():
             monkeypatch.setenv(name, value)
@@ -48,18 +49,20 @@ def trigger_on(target: Target) -> FlowRunTrigger:
     config = WaitConfig(
         target=target,
         interval_seconds=3.0,
-        deadline_at=now + PERMANENT_ERROR_INTERVAL_SECONDS,
-        error_budget_seconds=PERMANENT_ERROR_INTERVAL_SECONDS,
+        deadline_at=now + TIMEOUT_SECONDS,
+        error_budget_seconds=TIMEOUT_SECONDS,
     )
     return FlowRunTrigger(conn_id=f"{target.service}_default", waiter=RunWaiter(config, now).to_json())
 
 
 def waits_on(sandbox: Sandbox) -> Iterator[Waiting]:
-    dice = Random(5)
+    numbers = Random(5)
 
     def add_run(flow: Any, *outcomes: str) -> tuple[SandboxRun, str]:
-        outcome = dice.choice(outcomes)
-        run = flow.add_run(outcome=outcome, waiting=0.5, running=dice.uniform(SHORTEST, LONGEST))
+        outcome = numbers.choice(outcomes)
+        run = flow.add_run(
+            outcome=outcome, waiting=0.5, running=numbers.uniform(MIN_DURATION_SECONDS, MAX_DURATION_SECONDS)
+        )
         return run, outcome.lower()
 
     flow: SandboxFlow[Any]
@@ -92,7 +95,7 @@ def add_trouble(sandbox: Sandbox) -> None:
 
 async def outcome_of(waiting: Waiting) -> str:
     events = [event async for event in waiting.trigger.run()]
-    assert waiting.run.ended_at is not None, "ended before its run"
+    assert waiting.run.ended_at is not None, "completed before its run"
     (event,) = events
     return str(event.payload["outcome"])
 
@@ -103,7 +106,7 @@ def test_every_wait_ends_with_the_true_outcome_of_its_run(sandbox: Sandbox) -> N
     add_trouble(sandbox)
 
     async def together() -> list[str]:
-        async with asyncio.timeout(PERMANENT_ERROR_INTERVAL_SECONDS / 2):
+        async with asyncio.timeout(TIMEOUT_SECONDS / 2):
             return await asyncio.gather(*map(outcome_of, waits))
 
     outcomes = asyncio.run(together())
@@ -114,5 +117,5 @@ def test_every_wait_ends_with_the_true_outcome_of_its_run(sandbox: Sandbox) -> N
     assert all(struck[service.name, 429] >= 8 for service in sandbox.services)
     assert sum(struck[service.name, 503] for service in sandbox.services) > 0
     assert sum(struck[service.name, None] for service in sandbox.services) > 0
-    # Far fewer than one a wait and round: what was read together was not read again one by one.
+    # Far fewer than one per wait and round: runs read in batches were not polled individually.
     assert len(sandbox.ledger.requests) < len(waits)

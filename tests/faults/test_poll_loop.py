@@ -1,4 +1,4 @@
-"""Many waits in one event loop against the sandbox: what they ask for together, and what trouble does to them."""
+"""Many waits in one event loop against the sandbox: batches, shared requests, errors and cancellation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.polling import backoff
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import RecordedRequest, Sandbox
-from airflow_provider_flowruns.triggers import poll_loop
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 LATENCY = 0.05
@@ -71,42 +71,44 @@ def requests_to(sandbox: Sandbox, service: str) -> list[RecordedRequest]:
     return [request for request in sandbox.ledger.requests if request.service == service]
 
 
-# -- what is asked together
+# -- batches
 
 
-def test_three_hundred_runs_are_read_by_the_hundred(sandbox: Sandbox) -> None:
+def test_three_hundred_runs_are_polled_by_the_hundred(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     outcomes: list[Any] = ["SUCCEEDED", "FAILED", "CANCELED"] * 100
     runs = [flow.add_run(outcome=outcome, waiting=0.1, running=1.5) for outcome in outcomes]
 
     assert outcomes_of([trigger_on_run(run) for run in runs]) == [outcome.lower() for outcome in outcomes]
 
-    # One by one they would take a thousand; a run that is due while nobody else is may be read alone.
+    # Individually they would take a thousand. A run may be polled individually if no other is due.
     assert len(sandbox.ledger.requests) < 200
     lists = [request for request in sandbox.ledger.requests if ids_in(request)]
     assert 50 <= max(len(ids_in(request)) for request in lists) <= 100
     assert all(int(dict(request.query)["limit"]) == len(ids_in(request)) for request in lists)
 
 
-def test_only_runs_that_lists_leave_out_are_read_alone(sandbox: Sandbox) -> None:
+def test_only_runs_missing_from_lists_are_polled_individually(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=3.0) for _ in range(20)]
     runs[3].archived_at, runs[7].environment = runs[3].created, "TESTING"
 
     assert outcomes_of([trigger_on_run(run) for run in runs]) == ["succeeded"] * 20
 
-    left_out = [runs[3].id, runs[7].id]
+    missing = [runs[3].id, runs[7].id]
     listed = Counter(run_id for request in sandbox.ledger.requests for run_id in ids_in(request))
-    alone = Counter(request.path.rpartition("/")[2] for request in sandbox.ledger.requests if not ids_in(request))
-    assert all(listed[run_id] <= 1 for run_id in left_out)
-    assert all(alone[run_id] for run_id in left_out)
-    # One that is due while nobody else is may be read alone.
-    others = [run.id for run in runs if run.id not in left_out]
-    assert sum(listed[run_id] for run_id in others) > sum(alone[run_id] for run_id in others)
+    single_polls = Counter(
+        request.path.rpartition("/")[2] for request in sandbox.ledger.requests if not ids_in(request)
+    )
+    assert all(listed[run_id] <= 1 for run_id in missing)
+    assert all(single_polls[run_id] for run_id in missing)
+    # A run may be polled individually if no other is due.
+    others = [run.id for run in runs if run.id not in missing]
+    assert sum(listed[run_id] for run_id in others) > sum(single_polls[run_id] for run_id in others)
 
 
 def refused_list(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    sandbox.faults.add("status", status=status, path=LIST, body={"message": "not this way"}, times=None)
+    sandbox.faults.add("status", status=status, path=LIST, body={"message": "not like this"}, times=None)
 
 
 def no_project(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +134,7 @@ WITHOUT_LISTS: dict[str, Callable[[Sandbox, pytest.MonkeyPatch], None]] = {
 
 
 @pytest.mark.parametrize("name", WITHOUT_LISTS)
-def test_without_a_usable_list_each_run_is_read_alone(
+def test_without_a_usable_list_each_run_is_polled_individually(
     name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow = sandbox.activepieces.add_flow()
@@ -141,11 +143,11 @@ def test_without_a_usable_list_each_run_is_read_alone(
 
     assert outcomes_of([trigger_on_run(run) for run in runs]) == ["succeeded"] * 20
 
-    alone = {request.path.rpartition("/")[2] for request in sandbox.ledger.requests if not ids_in(request)}
-    assert alone == {run.id for run in runs}
-    # No run is asked for in a list again once the list did not show it.
-    asked = [run_id for request in sandbox.ledger.requests for run_id in ids_in(request)]
-    assert len(asked) == len(set(asked))
+    single_polls = {request.path.rpartition("/")[2] for request in sandbox.ledger.requests if not ids_in(request)}
+    assert single_polls == {run.id for run in runs}
+    # A run that was missing from a list is not requested in a list again.
+    requested = [run_id for request in sandbox.ledger.requests for run_id in ids_in(request)]
+    assert len(requested) == len(set(requested))
 
 
 def test_large_rows_come_a_few_at_a_time(sandbox: Sandbox) -> None:
@@ -158,7 +160,7 @@ def test_large_rows_come_a_few_at_a_time(sandbox: Sandbox) -> None:
     assert all(size < 10 for size in batches[-3:])
 
 
-# -- what is shared
+# -- shared requests
 
 
 def test_waits_on_one_flow_share_one_request_at_a_time(sandbox: Sandbox) -> None:
@@ -169,7 +171,7 @@ def test_waits_on_one_flow_share_one_request_at_a_time(sandbox: Sandbox) -> None
 
     arrivals = [request.time for request in sandbox.ledger.requests]
     assert len(arrivals) < 100
-    # Each answer takes as long as the latency, and nobody asks before the one under way has come.
+    # Each response takes the latency, and no request is sent while another is in flight.
     assert all(after - before >= LATENCY for before, after in pairwise(arrivals))
 
 
@@ -185,8 +187,8 @@ def test_attempts_of_one_flow_share_its_pages(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(("waits", "older_than"), [(30, 0), (3, 0), (8, 300)])
-def test_a_list_of_others_is_read_only_where_it_pays(waits: int, older_than: int, sandbox: Sandbox) -> None:
-    """TableFlow's list is of everybody's runs: for few runs, or runs deep down in it, single reads cost less."""
+def test_a_list_is_polled_only_where_it_is_cheaper(waits: int, older_than: int, sandbox: Sandbox) -> None:
+    """TableFlow's list contains all runs: for few runs, or runs far back in it, single requests are cheaper."""
     flow = sandbox.tableflow.add_flow()
     runs = [flow.add_run(outcome="SUCCEEDED", ago=60, waiting=0, running=62.5) for _ in range(waits)]
     for _ in range(older_than):
@@ -202,26 +204,26 @@ def test_a_list_of_others_is_read_only_where_it_pays(waits: int, older_than: int
         assert singles >= waits
     else:
         assert lists > 0
-        assert lists + singles < 5 * waits  # one by one they would take eight times as many
+        assert lists + singles < 5 * waits  # individually they would take eight times as many
 
 
-def test_a_wait_on_a_flow_goes_on_with_the_run_it_has_seen_going(sandbox: Sandbox) -> None:
+def test_a_wait_on_a_flow_follows_the_run_that_it_has_seen_active(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    going = flow.add_run(outcome="FAILED", waiting=0.1, running=2.0)
+    active = flow.add_run(outcome="FAILED", waiting=0.1, running=2.0)
 
     async def play() -> list[str]:
         waits = [
             asyncio.create_task(outcome_of(trigger_on(NewestRunsTarget("activepieces", flow.id)))) for _ in range(5)
         ]
-        await until(lambda: sandbox.ledger.count(path=going.id))
+        await until(lambda: sandbox.ledger.count(path=active.id))
         newer = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=0.0)
-        alone = asyncio.create_task(outcome_of(trigger_on_run(newer)))
-        return [*await asyncio.gather(*waits), await alone]
+        newest = asyncio.create_task(outcome_of(trigger_on_run(newer)))
+        return [*await asyncio.gather(*waits), await newest]
 
     assert asyncio.run(play()) == ["failed"] * 5 + ["succeeded"]
 
 
-# -- trouble
+# -- errors
 
 
 TROUBLE: dict[str, dict[str, Any]] = {
@@ -232,7 +234,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", TROUBLE)
-def test_an_error_counts_for_all_who_waited_on_it(name: str, sandbox: Sandbox) -> None:
+def test_an_error_counts_for_all_waits_that_shared_the_request(name: str, sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=0.5) for _ in range(10)]
     fault = sandbox.faults.add(**TROUBLE[name], times=None)
@@ -248,7 +250,7 @@ def test_an_error_counts_for_all_who_waited_on_it(name: str, sandbox: Sandbox) -
     assert asyncio.run(play()) == ["unobservable"] * 10 + ["succeeded"] * 10
 
 
-def test_a_refused_token_ends_all(sandbox: Sandbox) -> None:
+def test_a_rejected_token_ends_all_waits(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="RUNNING") for _ in range(50)]
     sandbox.activepieces.token = "made-up-new-token"
@@ -256,7 +258,7 @@ def test_a_refused_token_ends_all(sandbox: Sandbox) -> None:
     assert outcomes_of([trigger_on_run(run) for run in runs]) == ["refused"] * 50
 
 
-def test_retry_after_silences_the_whole_connection_and_no_other(sandbox: Sandbox) -> None:
+def test_retry_after_holds_back_the_whole_connection_and_no_other(sandbox: Sandbox) -> None:
     flow, other = sandbox.activepieces.add_flow(), sandbox.portable.add_flow()
     runs = [flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=0.5) for _ in range(50)]
     other.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0)
@@ -276,8 +278,8 @@ def test_retry_after_silences_the_whole_connection_and_no_other(sandbox: Sandbox
     assert second.time >= first.time + 5
 
 
-def test_refusals_without_a_time_are_answered_with_patience(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poll_loop, "FIRST_HOLD", 0.8)
+def test_rate_limits_without_retry_after_double_the_delay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "INITIAL_BACKOFF_SECONDS", 0.8)
     run = sandbox.portable.add_flow().add_run(outcome="SUCCEEDED", waiting=0.1, running=0.1)
     sandbox.faults.add("status", status=429, times=2)
 
@@ -287,7 +289,7 @@ def test_refusals_without_a_time_are_answered_with_patience(sandbox: Sandbox, mo
     assert third >= second + 1.6
 
 
-def test_a_deadline_is_kept_though_the_service_wants_a_day_of_silence(sandbox: Sandbox) -> None:
+def test_a_deadline_is_kept_although_retry_after_is_a_day(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="RUNNING") for _ in range(10)]
     sandbox.faults.add("status", status=429, headers={"Retry-After": "86400"}, times=None)
@@ -301,12 +303,12 @@ def test_a_deadline_is_kept_though_the_service_wants_a_day_of_silence(sandbox: S
         return [await scout, *rest]
 
     assert asyncio.run(play()) == ["timed_out"] * 10
-    _, *last_looks = sandbox.ledger.requests
-    assert last_looks
-    assert all(request.time >= deadline - 0.01 for request in last_looks)
+    _, *last_polls = sandbox.ledger.requests
+    assert last_polls
+    assert all(request.time >= deadline - 0.01 for request in last_polls)
 
 
-# -- leaving
+# -- cancellation
 
 
 async def cancelled(waits: Sequence[asyncio.Task[str]]) -> list[Any]:
@@ -315,7 +317,7 @@ async def cancelled(waits: Sequence[asyncio.Task[str]]) -> list[Any]:
     return [type(end) for end in await asyncio.gather(*waits, return_exceptions=True)]
 
 
-def test_who_leaves_in_the_middle_of_a_request_leaves_the_others_alone(sandbox: Sandbox) -> None:
+def test_cancelling_waits_during_a_request_does_not_affect_others(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=0.2) for _ in range(10)]
     sandbox.faults.add("hang", seconds=1.0, times=None)
@@ -330,7 +332,7 @@ def test_who_leaves_in_the_middle_of_a_request_leaves_the_others_alone(sandbox: 
 
 
 @pytest.mark.parametrize("fault", ["hang", None])
-def test_the_last_one_to_leave_closes_the_door(fault: str | None, sandbox: Sandbox) -> None:
+def test_the_last_wait_to_leave_stops_timers_and_closes_connections(fault: str | None, sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     runs = [flow.add_run(outcome="RUNNING") for _ in range(10)]
     if fault:
@@ -348,12 +350,12 @@ def test_the_last_one_to_leave_closes_the_door(fault: str | None, sandbox: Sandb
         assert await cancelled(waits) == [asyncio.CancelledError] * 10
 
     async def play() -> None:
-        alone = asyncio.all_tasks()
+        tasks_before = asyncio.all_tasks()
         for _ in range(2):
             opened = sandbox.ledger.connections_opened
             await come_and_go()
             assert not loop_timers()
-            await until(lambda: asyncio.all_tasks() == alone)
+            await until(lambda: asyncio.all_tasks() == tasks_before)
             assert sandbox.ledger.connections_opened > opened  # none was kept from the time before
 
     asyncio.run(play())

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_flowruns.client import aio
 from airflow_provider_flowruns.hooks import base
-from airflow_provider_flowruns.polling import intervals as pace
+from airflow_provider_flowruns.polling import intervals
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
@@ -30,7 +30,7 @@ INTERVAL = 0.2
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
     monkeypatch.setattr(FlowRunSensor, "min_reschedule_seconds", 0.0)
-    monkeypatch.setattr(pace, "MAX_HOLD_SECONDS", 2.0)
+    monkeypatch.setattr(intervals, "MAX_RETRY_AFTER_SECONDS", 2.0)
     with Sandbox() as running:
         for name, value in running.connections().items():
             connection = json.loads(value)

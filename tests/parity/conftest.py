@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_flowruns.polling import intervals as pace
+from airflow_provider_flowruns.polling import intervals
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
@@ -31,7 +31,7 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds that only make a test long."""
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.05, 0.1))
     monkeypatch.setattr(FlowRunSensor, "min_reschedule_seconds", 0.0)
-    monkeypatch.setattr(pace, "MAX_HOLD_SECONDS", 0.3)
+    monkeypatch.setattr(intervals, "MAX_RETRY_AFTER_SECONDS", 0.3)
     monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.3))
 
 

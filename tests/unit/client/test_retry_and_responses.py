@@ -16,7 +16,7 @@ from airflow_provider_flowruns.client.retry_after import parse_retry_after
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Request, Response
 from airflow_provider_flowruns.model.errors import (
-    MAX_HOLD_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
     ApiError,
     AuthenticationError,
     ConfigurationError,
@@ -96,7 +96,7 @@ def test_retry_after_as_a_date_and_a_past_date_is_now(monkeypatch, ahead, second
     ],
 )
 def test_retry_after_counts_for_five_minutes_at_most(header) -> None:
-    assert parse_retry_after({"retry-after": header}) == pytest.approx(MAX_HOLD_SECONDS)
+    assert parse_retry_after({"retry-after": header}) == pytest.approx(MAX_RETRY_AFTER_SECONDS)
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 408, 409, 410, 425, 429, 500, 502, 503, 504])

@@ -16,7 +16,7 @@ from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.client.sync import SyncClient
 from airflow_provider_flowruns.model.calls import Call, Request
 from airflow_provider_flowruns.model.errors import (
-    MAX_HOLD_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
     ApiError,
     AuthenticationError,
     InvalidRequestError,
@@ -231,7 +231,7 @@ def test_retry_after_is_slept_before_the_next_request(wire, client, sleeps, stat
 
 def test_a_retry_after_of_minutes_is_left_to_the_caller(wire, client, sleeps) -> None:
     wire.get(STATUS_URL, status_code=429, headers={"Retry-After": "600"})
-    assert error_of(client).retry_after == pytest.approx(MAX_HOLD_SECONDS)
+    assert error_of(client).retry_after == pytest.approx(MAX_RETRY_AFTER_SECONDS)
     assert (wire.call_count, sleeps) == (1, [])
 
 

@@ -302,7 +302,7 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
     async def script() -> None:
         await watchers.until(lambda: min(looked_at().values()) >= 2)
         await watchers.until_told(*(flow.add_run(**RUNNING) for flow in flows))
-        # A task each that waits for the hub's word, and a few requests under way: no timers or loops of their own.
+        # One task per watcher, and a few requests in flight: no timers or loops of their own.
         assert len(asyncio.all_tasks()) <= len(flows) + scheduler.MAX_CONCURRENT_REQUESTS + 1
 
     watchers.play(script)
@@ -484,7 +484,7 @@ def test_what_another_told_meanwhile_is_not_told_again(
     assert "another triggerer has taken this watcher over" in caplog.text
 
 
-def test_what_another_has_put_down_is_not_overwritten(sandbox: Sandbox) -> None:
+def test_a_cursor_of_another_watcher_is_not_overwritten(sandbox: Sandbox) -> None:
     store = Store()
     newer = "the other's"
 
