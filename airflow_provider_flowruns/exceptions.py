@@ -1,4 +1,4 @@
-"""The exceptions a task of this package ends with, in one place to import them from."""
+"""All exceptions of this package, in one place to import them from."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class FlowRunFailed(AirflowException):
-    """The run ended as failed.
+    """The run failed.
 
     :param message: which run, and the service's own error text.
     :param run: the run's summary.
@@ -58,32 +58,32 @@ class FlowRunFailed(AirflowException):
 
 
 class FlowRunCanceled(FlowRunFailed):
-    """The run was cancelled before it ended by itself."""
+    """The run was cancelled."""
 
 
 class FlowRunTimeout(AirflowException):
-    """An operator's run did not end in time; unless it was cancelled, it goes on."""
+    """An operator's run did not end in time; unless it was cancelled, it continues."""
 
 
 class FlowAlreadyRunning(AirflowException):
-    """The flow was running when it was to be started, and ``if_running`` says to fail then."""
+    """The flow was already running when it should start, and ``if_running`` is ``fail``."""
 
 
 class FlowRunNotFailed(AirflowException):
-    """The run that was to be retried goes on, or has succeeded; nothing was sent."""
+    """The run that should be retried is still active, or has succeeded; nothing was sent."""
 
 
 class ResultTooLarge(AirflowException):
-    """The runs read come to more than XCom takes; ``output_path`` has them written to a file instead."""
+    """The runs are too large for XCom; ``output_path`` writes them to a file instead."""
 
 
 class FlowRunUnobservable(FlowRunsError):
-    """The run could not be observed for longer than the error budget, or was there before and is gone; it may be going.
+    """The run could not be observed for longer than the error budget, or disappeared; it may still be active.
 
-    Deliberately no AirflowException: ``soft_fail`` is about what a run came to, not about a wait that saw nothing.
+    Deliberately no AirflowException: ``soft_fail`` applies to the run's outcome, not to monitoring failures.
 
-    :param message: for how long, and what came instead of an answer.
-    :param run: summary of the run when it was last seen, None when it never was.
+    :param message: for how long, and the last error.
+    :param run: summary of the run when it was last seen, None if it never was.
     """
 
     def __init__(self, message: str, run: RunSummary | None = None) -> None:

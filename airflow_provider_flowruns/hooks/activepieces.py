@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
     """Reads flows and flow runs of Activepieces, in the cloud or self-hosted.
 
-    Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
-    answer, ``InvalidArgumentError`` before any request when an argument cannot be right, and ``ConfigurationError``
-    when the connection cannot (lists need its ``project_id``).
+    Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` if there is no usable response, and
+    before any request ``InvalidArgumentError`` for an invalid argument or ``ConfigurationError`` for an invalid
+    connection (lists need its ``project_id``).
 
     :param activepieces_conn_id: Airflow connection of type ``activepieces``.
     """
@@ -65,10 +65,10 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         )
 
     def run_flow(self, flow_id: str, payload: Mapping[str, Any] | Sequence[Any] | str | None = None) -> None:
-        """Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the server does not name the run.
+        """Start a flow by its webhook (``POST /api/v1/webhooks/{flowId}``); the response does not name the run.
 
         Sent without the token, and again only if it provably was not carried out. After a ``ServiceConnectionError`` or
-        ``ServerError`` look before starting again: the flow may be running.
+        ``ServerError`` check before starting again: the flow may be running.
 
         :param flow_id: 21 letters and digits.
         :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text; datetimes in it
@@ -77,7 +77,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         self._send(self.api.run_flow(flow_id, payload))
 
     def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> FlowRun:
-        """Run a failed run again and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
+        """Retry a failed run and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
 
         :param run_id: 21 letters and digits.
         :param strategy: ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` makes a new run.
@@ -85,9 +85,9 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         return self._send(self.api.retry_flow_run(run_id, strategy))
 
     def cancel_flow_runs(self, run_ids: Iterable[str]) -> None:
-        """Cancel queued and paused runs; running ones go on (``POST /api/v1/flow-runs/cancel``).
+        """Cancel queued and paused runs; running ones continue (``POST /api/v1/flow-runs/cancel``).
 
-        :param run_ids: ids of the runs; an empty list, which the server takes for all runs, raises
+        :param run_ids: ids of the runs; an empty list, which would mean all runs to the server, raises
             ``InvalidArgumentError``.
         """
         self._send(self.api.cancel_flow_runs(run_ids))

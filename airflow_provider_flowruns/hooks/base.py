@@ -1,4 +1,4 @@
-"""What the hooks of all services share: an Airflow connection becomes a client."""
+"""Base of the hooks: it turns an Airflow connection into a client."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.client.sync import SyncClient
     from airflow_provider_flowruns.model.calls import Call, Pages
 
-#: A connection whose token is refused is looked up again once its last look-up is this many seconds old.
-LOOK_UP_AGAIN_SECONDS = 60.0
+#: Minimum interval between two readings of a connection whose token is rejected.
+RELOAD_INTERVAL_SECONDS = 60.0
 
 ApiT = TypeVar("ApiT", bound=Service)
 T = TypeVar("T")
 
 
 class FlowRunsHook(BaseHook, Generic[ApiT]):
-    """Base of the hooks: looks its connection up once, on first use, and keeps one client for it.
+    """Base of the hooks: reads its connection once, on first use, and keeps one client for it.
 
     A subclass names its service by :attr:`info`, from which what Airflow reads of a hook class is derived. The client's
     HTTP session is kept alive between calls; use the hook as a context manager, or call :meth:`close`, to close it.
@@ -65,49 +65,49 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
     def settings(self) -> Settings:
         """The connection's fields, checked.
 
-        :raises ConfigurationError: there is no such connection, or a field is missing or cannot be right.
-        :raises ServiceConnectionError: Airflow could not be asked for it just now.
+        :raises ConfigurationError: there is no such connection, or a field is missing or invalid.
+        :raises ServiceConnectionError: Airflow could not provide it at the moment.
         """
-        return self._look_up()
+        return self._read_settings()
 
-    _looked_up_at = 0.0
+    _read_at = 0.0
 
-    def _look_up(self) -> Settings:
-        # Imported here because a DAG file that imports a hook has no use for it.
-        from airflow_provider_flowruns.hooks.connection import check_extra, connection_settings, reading_connection
+    def _read_settings(self) -> Settings:
+        # Imported here because a DAG file that imports a hook does not need it.
+        from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection, translate_errors
 
-        self._looked_up_at = time.monotonic()
-        with reading_connection(self.conn_type, self.conn_id):
+        self._read_at = time.monotonic()
+        with translate_errors(self.conn_type, self.conn_id):
             connection = self.get_connection(self.conn_id)
             check_extra(self.conn_id, connection.extra)
             extra = connection.extra_dejson
-        return connection_settings(self.conn_type, self.conn_id, connection, extra)
+        return parse_connection(self.conn_type, self.conn_id, connection, extra)
 
     @cached_property
     def client(self) -> SyncClient:
-        """The client for this connection, made on first use."""
+        """The client for this connection, created on first use."""
         from airflow_provider_flowruns.client.sync import SyncClient
 
         return SyncClient(self.settings)
 
     @property
     def api(self) -> ApiT:
-        """The service's calls, as this connection means them."""
+        """The service's calls for this connection."""
         return cast("ApiT", self.settings.service)
 
     def renew_token(self) -> bool:
-        """Look the connection up again after its token was refused, at most once a minute.
+        """Read the connection again after its token was rejected, at most once a minute.
 
-        The settings stay what they were until the new ones are there: a kill that comes meanwhile needs them.
+        The old settings stay until the new ones have been read: a kill in the meantime needs them.
 
-        :return: whether the connection holds another token by now; then the client is a new one.
+        :return: whether the connection has another token now; then the client is a new one.
         """
-        if time.monotonic() - self._looked_up_at < LOOK_UP_AGAIN_SECONDS:
+        if time.monotonic() - self._read_at < RELOAD_INTERVAL_SECONDS:
             return False
         try:
-            renewed = self._look_up()
-        except Exception as error:  # Airflow cannot be asked just now, or the connection is being changed
-            self.log.warning("Could not look up connection %r again: %s", self.conn_id, type(error).__name__)
+            renewed = self._read_settings()
+        except Exception as error:  # Airflow is not available at the moment, or the connection is being edited
+            self.log.warning("Could not read connection %r again: %s", self.conn_id, type(error).__name__)
             return False
         if renewed.token == self.settings.token:
             return False
@@ -138,32 +138,32 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
         return self.client.iterate(pages)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection with a read-only request.
+        """Test the connection with a read-only request.
 
         :return: whether it works, and a sentence that says which account or project it sees, or what is wrong and how
-            to mend it.
+            to fix it.
         """
         try:
             return True, self.client.execute(self.api.check())
         except FlowRunsError as error:
-            # Airflow tests under an id of its own making, which says nothing to whoever reads this.
-            said = str(error).replace(f"connection {self.conn_id!r}", "this connection")
-            return False, f"{_diagnosis(error)} {said}"
+            # Airflow tests under a generated id, which means nothing to the reader.
+            message = str(error).replace(f"connection {self.conn_id!r}", "this connection")
+            return False, f"{_diagnose(error)} {message}"
         finally:
             self.close()
 
 
-def _diagnosis(error: FlowRunsError) -> str:
+def _diagnose(error: FlowRunsError) -> str:
     if isinstance(error, ConfigurationError):
-        return "The connection is not complete."
+        return "The connection is incomplete or invalid."
     if isinstance(error, AuthenticationError):
         return "The service does not accept the token."
     if isinstance(error, PermissionDeniedError):
-        return "The service knows the token but does not let it in."
+        return "The service knows the token but denies it access."
     if isinstance(error, ServiceConnectionError):
         return "The service cannot be reached."
     if isinstance(error, RateLimitError | ServerError):
-        return "The service answers with an error."
+        return "The service responds with an error."
     if isinstance(error, NotFoundError):
-        return "The server answers, but does not know what it was asked for; the base URL or an id may be wrong."
-    return "The server answers, but not as this service does; the base URL may be wrong."
+        return "The server responds, but has no such object; the base URL or an id may be wrong."
+    return "The server responds, but not like this service; the base URL may be wrong."

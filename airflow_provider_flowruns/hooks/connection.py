@@ -1,4 +1,4 @@
-"""An Airflow connection as a client needs it; what goes wrong on the way is an error of this package."""
+"""Turn an Airflow connection into settings, and errors on the way into errors of this package."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from airflow_provider_flowruns.services.registry import get_service
 
 
 @contextmanager
-def reading_connection(service: str, conn_id: str) -> Generator[None]:
-    """Turn what Airflow raises within the block, when it is asked for a connection, into this package's errors.
+def translate_errors(service: str, conn_id: str) -> Generator[None]:
+    """Translate what Airflow raises while it reads a connection within the block into this package's errors.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
-    :raises ConfigurationError: there is no such connection here, or it is not in the form that Airflow reads.
-    :raises RequestNotSentError: Airflow could not be asked for it just now.
+    :raises ConfigurationError: there is no such connection here, or Airflow cannot parse it.
+    :raises RequestNotSentError: Airflow could not provide it at the moment.
     """
     try:
         yield
     except FlowRunsError:
         raise
     except AirflowNotFoundException:
-        # Where Airflow cannot make sense of a connection, it mostly says that there is none.
+        # If Airflow cannot parse a connection, it mostly reports that there is none.
         raise ConfigurationError(
-            f"connection {conn_id!r} is not defined where this process looks for it, or not as Airflow reads it"
+            f"connection {conn_id!r} is not defined for this process, or not in a form that Airflow can read"
         ) from None
     except ValueError:
-        # What it says may show a part of the connection.
+        # Its message may show a part of the connection.
         raise ConfigurationError(
             f"connection {conn_id!r} cannot be read by Airflow: check the form of its JSON or URI, and its port"
         ) from None
     except Exception as error:
         title = get_service(service).info.title
-        said = f"Airflow could not read connection {conn_id!r}: {type(error).__name__}"
-        raise RequestNotSentError(title, "GET", "(connection)", None, said) from error
+        message = f"Airflow could not read connection {conn_id!r}: {type(error).__name__}"
+        raise RequestNotSentError(title, "GET", "(connection)", None, message) from error
 
 
 def check_extra(conn_id: str, extra: Any) -> None:
-    """Check that a connection's extra is empty or a JSON object; Airflow takes broken JSON for an empty one.
+    """Check that a connection's extra is empty or a JSON object; Airflow treats invalid JSON as empty.
 
     :param conn_id: the connection's id.
     :param extra: the extra as it is stored.
@@ -60,14 +60,14 @@ def check_extra(conn_id: str, extra: Any) -> None:
         raise ConfigurationError(f'connection {conn_id!r}: extra must be a JSON object, such as {{"timeout": 30}}')
 
 
-def connection_settings(service: str, conn_id: str, connection: Any, extra: dict[str, Any]) -> Settings:
+def parse_connection(service: str, conn_id: str, connection: Any, extra: dict[str, Any]) -> Settings:
     """Check a connection's fields and return them as settings.
 
     :param service: registry name of the service.
     :param conn_id: the connection's id.
     :param connection: the Airflow connection.
     :param extra: its extra, as Airflow reads it.
-    :raises ConfigurationError: a field is missing or cannot be right.
+    :raises ConfigurationError: a field is missing or invalid.
     """
     return parse_settings(
         service,

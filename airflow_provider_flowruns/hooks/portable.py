@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class PortableHook(FlowRunsHook[PortableApi]):
     """Reads flows, workflows and run attempts of Portable.
 
-    Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` when the service gives no usable
-    answer, ``InvalidArgumentError`` before any request when an argument cannot be right, and ``ConfigurationError``
-    when the connection cannot.
+    Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` if there is no usable response, and
+    before any request ``InvalidArgumentError`` for an invalid argument or ``ConfigurationError`` for an invalid
+    connection.
 
     :param portable_conn_id: Airflow connection of type ``portable``.
     """

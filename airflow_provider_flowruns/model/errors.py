@@ -1,17 +1,17 @@
-"""What can go wrong between this package and a service, as exceptions that never hold a token."""
+"""Errors between this package and a service, as exceptions that never contain a token."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-#: Longest time in seconds for which a ``Retry-After`` counts: one response must not silence a connection for a day.
+#: Maximum time in seconds for which a ``Retry-After`` counts: one response must not block a connection for a day.
 MAX_RETRY_AFTER_SECONDS = 300.0
 
 
 class FlowRunsError(Exception):
-    """Base of every error this package raises for the services it talks to."""
+    """Base of all errors of this package except the outcomes of runs."""
 
-    #: A wait may ride this out within its error budget.
+    #: Whether a wait tolerates it within its error budget.
     transient: ClassVar[bool] = False
 
     def to_record(self) -> dict[str, Any]:
@@ -20,26 +20,26 @@ class FlowRunsError(Exception):
 
 
 class InvalidArgumentError(FlowRunsError, ValueError):
-    """An argument cannot be right; raised before any request. The message names it and the fix."""
+    """An argument is invalid; raised before any request. The message names it and the fix."""
 
 
 class ConfigurationError(FlowRunsError):
-    """A connection cannot be used as it stands; raised before any request. The message says what to set."""
+    """A connection cannot be used; raised before any request. The message says what to set."""
 
 
 class ApiError(FlowRunsError):
-    """A request got no usable answer.
+    """A request got no usable response.
 
     :param service: title of the service, e.g. ``Portable``.
     :param method: HTTP method of the request.
     :param path: path of the request, without host and query.
-    :param status: HTTP status of the answer, None when there was none.
-    :param message: the service's own words, or what happened on the way.
-    :param hint: what the reader can do about it.
-    :param retry_after: seconds the service asked to wait, at most ``MAX_RETRY_AFTER_SECONDS``; None when it did not.
+    :param status: HTTP status of the response, None if there was none.
+    :param message: the service's own message, or what happened on the way.
+    :param hint: what the user can do about it.
+    :param retry_after: requested seconds until the next try, at most ``MAX_RETRY_AFTER_SECONDS``; None if none.
     """
 
-    #: The client itself may repeat an idempotent request.
+    #: Whether the client may repeat an idempotent request after it.
     retryable: ClassVar[bool] = False
 
     def __init__(
@@ -62,8 +62,8 @@ class ApiError(FlowRunsError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        answer = f"answered {self.status}" if self.status else "gave no answer"
-        text = f"{self.service} {answer} to {self.method} {self.path}: {self.message}"
+        response = f"responded with {self.status}" if self.status else "did not respond"
+        text = f"{self.service} {response} to {self.method} {self.path}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
 
 
@@ -80,25 +80,25 @@ class NotFoundError(ApiError):
 
 
 class InvalidRequestError(ApiError):
-    """The service refuses the request as it was made (any other HTTP 4xx)."""
+    """The service rejects the request (any other HTTP 4xx)."""
 
 
 class RateLimitError(ApiError):
-    """The service asks for fewer requests (HTTP 429)."""
+    """The service limits the rate of requests (HTTP 429)."""
 
     transient = True
     retryable = True
 
 
 class ServerError(ApiError):
-    """The service failed (HTTP 5xx), or gave up waiting for us (408, 425)."""
+    """The service failed (HTTP 5xx), or timed out (408, 425)."""
 
     transient = True
     retryable = True
 
 
 class ServiceConnectionError(ApiError):
-    """No answer arrived: refused, unresolved, reset, timed out, or TLS did not agree.
+    """No response arrived: refused, unresolved, reset, timed out, or TLS failed.
 
     A request that was sent before this happened may still have been carried out.
     """
@@ -108,11 +108,11 @@ class ServiceConnectionError(ApiError):
 
 
 class RequestNotSentError(ServiceConnectionError):
-    """The request did not leave: no connection came about, so nothing can have been carried out."""
+    """The request was not sent: there was no connection, so nothing can have been carried out."""
 
 
 class UnexpectedResponseError(ApiError):
-    """An answer arrived that this API does not give: HTML, broken JSON, a redirect, a wrong shape."""
+    """The response is none of this API: HTML, invalid JSON, a redirect, an unknown structure."""
 
     transient = True
 
@@ -139,14 +139,14 @@ _BY_NAME: dict[str, type[FlowRunsError]] = {
 def from_record(record: dict[str, Any]) -> FlowRunsError:
     """Rebuild an error from :meth:`FlowRunsError.to_record`.
 
-    A class name this version does not know becomes a plain :class:`FlowRunsError` with the same words.
+    An unknown class name becomes a plain :class:`FlowRunsError` with the same message.
     """
     return _BY_NAME.get(str(record.get("class")), FlowRunsError)(*record["args"])
 
 
 def is_rejected(error: FlowRunsError) -> bool:
     """Whether an error proves that the service did not carry out the request."""
-    refusals = (
+    rejections = (
         RequestNotSentError
         | RateLimitError
         | AuthenticationError
@@ -154,11 +154,11 @@ def is_rejected(error: FlowRunsError) -> bool:
         | NotFoundError
         | InvalidRequestError
     )
-    return isinstance(error, refusals | InvalidArgumentError | ConfigurationError)
+    return isinstance(error, rejections | InvalidArgumentError | ConfigurationError)
 
 
 def get_error_class(status: int) -> type[ApiError]:
-    """Return the error class that stands for an HTTP status of 300 or above."""
+    """Return the error class for an HTTP status of 300 or above."""
     if status < 400:
         return UnexpectedResponseError
     if status >= 500 or status in {408, 425}:

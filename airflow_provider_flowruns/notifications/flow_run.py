@@ -25,11 +25,10 @@ class FlowRunNotifier(BaseNotifier):
 
     Starts it once and does not wait for the run: ``POST /v2/flows/{id}/run`` on Portable,
     ``POST /api/v1/webhooks/{flowId}`` on Activepieces, which the API token is never sent to. The request is sent again
-    only if it provably was not accepted. Arguments that cannot be right raise ``InvalidArgumentError`` at DAG parse. A
-    start that fails raises a ``FlowRunsError`` in the callback, which Airflow logs; the task's own error and state
-    stay.
+    only if it provably was not accepted. Invalid arguments raise ``InvalidArgumentError`` at DAG parse. A start that
+    fails raises a ``FlowRunsError`` in the callback, which Airflow logs; the task's own error and state stay.
 
-    In a deadline's callback Airflow's context holds only ``dag_run`` and ``deadline``, so templates see no more.
+    In a deadline's callback Airflow's context has only ``dag_run`` and ``deadline``, so templates can use nothing else.
 
     :param service: ``portable`` or ``activepieces``. TableFlow starts a flow only with files, so it takes a task: a
         ``TableFlowRunFlowOperator`` with ``trigger_rule="one_failed"``.
@@ -71,7 +70,7 @@ class FlowRunNotifier(BaseNotifier):
         """Start the flow.
 
         :param context: Airflow's context of the task.
-        :raises FlowRunsError: it was not started, or there was no response and it is not known.
+        :raises FlowRunsError: it was not started, or it is unknown because there was no response.
         """
         module, _, class_name = get_service(self.service).info.hook_class.rpartition(".")
         hook_class: Any = getattr(import_module(module), class_name)
@@ -83,7 +82,7 @@ class FlowRunNotifier(BaseNotifier):
         """Start the flow from an event loop, without blocking it.
 
         :param context: Airflow's context of the task.
-        :raises FlowRunsError: it was not started, or there was no response and it is not known.
+        :raises FlowRunsError: it was not started, or it is unknown because there was no response.
         """
         from airflow_provider_flowruns.client.aio import SharedClient
         from airflow_provider_flowruns.triggers.connection import async_settings
@@ -107,7 +106,7 @@ class FlowRunNotifier(BaseNotifier):
 def _check_can_start(info: ServiceInfo) -> None:
     if info.takes_files:
         raise InvalidArgumentError(
-            f"service must not be {info.name!r}: a start there takes files, which a notifier has none of; use a "
+            f"service must not be {info.name!r}: a start there needs files, which a notifier does not have; use a "
             f'{info.title}RunFlowOperator with trigger_rule="one_failed"'
         )
 

@@ -1,4 +1,4 @@
-"""Lenient readers for what the services send, strict writers for what they are sent."""
+"""Parse what the services send: lenient about spelling, missing values and types."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from airflow_provider_flowruns.model.runs import MAX_COUNT, FlowRun
 T = TypeVar("T")
 #: Portable's examples write dates with U+2010 HYPHEN; editors produce the neighbours.
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-")
-#: Above this a number of seconds lies 3,000 years ahead, so it is milliseconds.
+#: A larger number of seconds would be 3,000 years ahead, so it is milliseconds.
 _LARGEST_SECONDS = 1e11
-#: No time is written in more characters.
+#: Maximum length of a time.
 _MAX_TIME_CHARS = 64
 #: Beyond these, adding a day or changing the time zone leaves the calendar. Both ends also stand for "never".
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
-#: Python does not write out numbers of thousands of digits; no id is as long as this.
+#: Python does not format numbers of thousands of digits; no id is as large as this.
 _LARGEST_ID = 10**128
-#: Longer texts are not taken as an id.
+#: Maximum length of an id.
 MAX_ID_CHARS = 128
-#: Names and words that are shown are cut at this length.
+#: Maximum length of names and statuses; longer ones are cut.
 MAX_NAME_CHARS = 200
-#: Longer texts are none of the words that the services document.
+#: Maximum length of a word that a service documents.
 _MAX_WORD_CHARS = 64
 _SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
-#: Python takes a Unix time in digits for a date and a time without the signs in between: 13 digits for the year 1768.
+#: Python would read a Unix time in digits as a date and a time without separators: 13 digits as the year 1768.
 _UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
-#: What :func:`parse_word` returns for a value that is there but is no word; no service documents it.
+#: Result of :func:`parse_word` for a value that is not a word; no service documents it.
 UNREADABLE = "(unreadable)"
 
 
 def parse_time(value: Any) -> datetime | None:
-    """Return an ISO-8601 text or a Unix time (seconds, or milliseconds when that large) as aware UTC, else None.
+    """Return an ISO-8601 text or a Unix time (seconds, or milliseconds if that large) as aware UTC, else None.
 
-    Unix times of 0 and below are none, nor are the first and the last days of the calendar: services write them for
-    "never", and whoever adds a day to what is returned stays within the calendar.
+    Unix times up to 0 and the first and last days of the calendar give None: services use them for "never", and a day
+    can be added to any result.
     """
     moment: datetime | None = None
     if isinstance(value, str):
-        moment = _from_text(value)
+        moment = parse_iso_time(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        moment = _from_unix(value)
+        moment = _parse_unix_time(value)
     return moment if moment and _EARLIEST <= moment <= _LATEST else None
 
 
-def _from_text(value: str) -> datetime | None:
+def parse_iso_time(value: str) -> datetime | None:
+    """Return an ISO-8601 text as aware UTC, None for any other text."""
     text = value.strip()
     if not text or len(text) > _MAX_TIME_CHARS:
         return None
@@ -61,7 +62,7 @@ def _from_text(value: str) -> datetime | None:
         return None
 
 
-def _from_unix(seconds: float) -> datetime | None:
+def _parse_unix_time(seconds: float) -> datetime | None:
     if seconds <= 0:
         return None
     try:
@@ -71,23 +72,23 @@ def _from_unix(seconds: float) -> datetime | None:
 
 
 def convert_to_utc(moment: datetime) -> datetime:
-    """Return the moment in UTC; one without a time zone is taken as UTC."""
+    """Return the moment in UTC; one without a time zone is assumed to be UTC."""
     if moment.tzinfo is UTC:
         return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def parse_word(value: Any) -> str:
-    """Return an enum word as the services mean it: trimmed, upper case, ASCII hyphens.
+    """Return the word of an enumeration in its normal form: trimmed, upper case, ASCII hyphens.
 
-    Empty when missing (None, empty text, empty object); :data:`UNREADABLE` for everything else that is no such word.
+    Empty if missing (None, empty text, empty object); :data:`UNREADABLE` for anything else that is not a word.
     """
     if isinstance(value, str):
         return _normalize_word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
     return "" if value is None or value == {} else UNREADABLE
 
 
-@lru_cache(maxsize=256)  # a history says the same few words hundreds of thousands of times
+@lru_cache(maxsize=256)  # a long history has the same few words hundreds of thousands of times
 def _normalize_word(text: str) -> str:
     trimmed = text.strip().translate(_DASHES)
     # Some letters of other alphabets have an ASCII letter as their upper case.
@@ -95,7 +96,7 @@ def _normalize_word(text: str) -> str:
 
 
 def parse_status(value: Any) -> str:
-    """Return a status as it was sent, for people to read: at most 200 characters, empty when missing."""
+    """Return a status as it was sent, for display: at most 200 characters, empty if missing."""
     if isinstance(value, str):
         return shorten_text(value)
     if value is None or value == {}:
@@ -104,10 +105,10 @@ def parse_status(value: Any) -> str:
 
 
 def shorten_text(text: str, limit: int = MAX_NAME_CHARS) -> str:
-    """Return a text that is cut, with dots at its end, when it is too long.
+    """Return a text, cut and with dots at its end if it is too long.
 
     :param text: the text.
-    :param limit: characters that it may have, dots included.
+    :param limit: maximum number of characters, dots included.
     """
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
@@ -124,7 +125,7 @@ def parse_text(value: Any) -> str | None:
 
 
 def parse_name(value: Any) -> str | None:
-    """Return a name as :func:`text_of` does, cut at 200 characters."""
+    """Return a name as :func:`parse_text` does, cut at 200 characters."""
     if type(value) is str and len(value) <= MAX_NAME_CHARS:
         return value or None
     text = parse_text(value)
@@ -139,10 +140,10 @@ def parse_id(value: Any) -> str | None:
 
 
 def require_id(record: Mapping[str, Any], pattern: re.Pattern[str] | None = None) -> str:
-    """Return a record's ``id`` as :func:`id_of` does.
+    """Return a record's ``id`` as :func:`parse_id` does.
 
     :param record: the record.
-    :param pattern: what the service's ids look like, for one that will be asked about; None for any.
+    :param pattern: form of the service's ids, if requests will contain this one; None for any.
     :raises ValueError: the record has no such id.
     """
     found = parse_id(record.get("id"))
@@ -156,17 +157,17 @@ def parse_texts(value: Any) -> tuple[str, ...]:
     if value is None or value in ("", {}, []):
         return ()
     items: Iterable[Any] = value if isinstance(value, list) else [value]
-    return tuple(_error_text(item) for item in items if item not in (None, "", {}))
+    return tuple(_parse_error_text(item) for item in items if item not in (None, "", {}))
 
 
-def _error_text(item: Any) -> str:
+def _parse_error_text(item: Any) -> str:
     if isinstance(item, Mapping):
         return str(item.get("message") or item.get("error") or dict(item))
     return str(item)
 
 
 def parse_count(value: Any) -> int:
-    """Return a number of rows; 0 for anything that is not one, and for numbers that JSON cannot carry exactly."""
+    """Return a number of rows; 0 for anything else, and for numbers that JSON cannot represent exactly."""
     if type(value) is int:
         return value if 0 <= value <= MAX_COUNT else 0
     try:
@@ -177,7 +178,7 @@ def parse_count(value: Any) -> int:
 
 
 def is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Tell whether a value is a JSON object; asking for Mapping alone takes ten times as long."""
+    """Tell whether a value is a JSON object; checking only for Mapping takes ten times as long."""
     return type(value) is dict or isinstance(value, Mapping)
 
 
@@ -191,14 +192,14 @@ def unwrap_object(value: Any) -> Mapping[str, Any]:
 
 
 def unwrap_object_with_id(value: Any, record_id: str) -> Mapping[str, Any]:
-    """Return a JSON object as :func:`record_of` does; raises ValueError as well when it is about another id.
+    """Return a JSON object as :func:`unwrap_object` does; raises ValueError, too, if it has another id.
 
     :param value: the body, read as JSON.
-    :param record_id: the id that was asked for.
+    :param record_id: the id that was requested.
     """
     record = unwrap_object(value)
     if parse_id(record.get("id")) != record_id:
-        raise ValueError(f"asked about {record_id}, got an answer about {describe_value(record.get('id'))}")
+        raise ValueError(f"requested {record_id}, got a response about {describe_value(record.get('id'))}")
     return record
 
 
@@ -212,14 +213,14 @@ def unwrap_list(value: Any, *names: str) -> list[Any]:
 
 
 def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str, created: str = "") -> Rows[T]:
-    """Read the objects of a list as :func:`list_of` finds it, each for itself.
+    """Read the objects of a list as :func:`unwrap_list` finds it, one by one.
 
-    A row that cannot be read is left out and counted, so that it does not hide the others. The list may be found under
+    A row that cannot be read is omitted and counted, so that it does not hide the others. The list may be found under
     any of the names.
 
     :param value: the body, read as JSON.
-    :param read: makes an item of a row; None for a row that is not wanted.
-    :param created: key of a row's time of creation, where it matters which row is the newest.
+    :param read: returns the item of a row; None to omit the row.
+    :param created: key of a row's creation time, if the newest row matters.
     :raises ValueError: there is no list, or none of its rows can be read.
     """
     rows = unwrap_list(value, *names)
@@ -227,8 +228,8 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     unread, is_first_unread, unread_at, reason = 0, False, list[datetime](), ""
     for row in rows:
         try:
-            item = read(row) if is_object(row) else _refuse(row)
-        except Exception as error:  # whatever a row does to its reader, the others are read
+            item = read(row) if is_object(row) else _reject_row(row)
+        except Exception as error:  # one malformed row must not hide the others
             unread += 1
             is_first_unread = is_first_unread or not items
             if is_object(row) and (moment := parse_time(row.get(created))):
@@ -250,16 +251,16 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     )
 
 
-def _refuse(row: Any) -> Any:
+def _reject_row(row: Any) -> Any:
     raise ValueError(f"expected a JSON object, got {describe_shape(row)}")
 
 
 def is_run_of_flow(run: FlowRun, flow_id: str | None) -> bool:
-    """Return whether a run belongs to a flow: a service may ignore the filter that it was sent.
+    """Return whether a run belongs to a flow: a service may ignore the filter.
 
     :param run: the run.
     :param flow_id: the flow's id; None for any flow.
-    :raises ValueError: the run does not say which flow it belongs to.
+    :raises ValueError: the run has no flow id.
     """
     if flow_id is not None and run.flow_id is None:
         raise ValueError("expected the id of a flow")
@@ -267,16 +268,16 @@ def is_run_of_flow(run: FlowRun, flow_id: str | None) -> bool:
 
 
 def sort_newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
-    """Return the runs of a list that is documented to be newest first in that order, whatever order they came in.
+    """Sort the runs of a list that is documented to be newest first.
 
-    Runs of one time, and runs without one, keep their places.
+    Runs with equal times, and runs without a time, keep their positions.
 
-    :param runs: the runs as they were listed.
+    :param runs: the runs in the order of the response.
     """
     times = [run.created_at for run in runs if run.created_at]
     if all(one >= following for one, following in pairwise(times)):
         return runs
-    dated = iter(sorted((run for run in runs if run.created_at), key=_created_at, reverse=True))
+    dated = iter(sorted((run for run in runs if run.created_at), key=_get_created_at, reverse=True))
     ordered = [next(dated) if run.created_at else run for run in runs]
     return Rows(
         ordered,
@@ -289,12 +290,12 @@ def sort_newest_first(runs: Rows[FlowRun]) -> Rows[FlowRun]:
     )
 
 
-def _created_at(run: FlowRun) -> datetime:
+def _get_created_at(run: FlowRun) -> datetime:
     return run.created_at or _EARLIEST
 
 
 def estimate_size(value: Any) -> int:
-    """Return about how many bytes a JSON value has, 0 for one that cannot be written."""
+    """Return the approximate size of a JSON value in bytes, 0 if it cannot be encoded."""
     import msgspec
 
     try:
@@ -304,19 +305,19 @@ def estimate_size(value: Any) -> int:
 
 
 def describe_shape(value: Any) -> str:
-    """Return in a few words what kind of JSON value this is."""
+    """Describe in a few words what kind of JSON value this is."""
     if isinstance(value, Mapping):
         return f"an object with the keys {sorted(shorten_text(str(key), 40) for key in islice(value, 8))}"
     return f"a list ({type(value[0]).__name__})" if isinstance(value, list) and value else type(value).__name__
 
 
 def format_time(moment: datetime) -> str:
-    """Return the moment as the services take it: UTC, ``Z``, microseconds only where there are any."""
+    """Return the moment in the services' format: UTC, ``Z``, microseconds only where there are any."""
     return convert_to_utc(moment).isoformat().replace("+00:00", "Z")
 
 
 def describe_value(value: Any) -> str:
-    """Return a value as an error text shows it: at most 80 characters."""
+    """Return a value for an error message: at most 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, a value of thousands of levels

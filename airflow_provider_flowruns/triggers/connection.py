@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.hooks.connection import check_extra, connection_settings, reading_connection
+from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection, translate_errors
 
 
 async def async_settings(service: str, conn_id: str) -> Settings:
@@ -16,8 +16,8 @@ async def async_settings(service: str, conn_id: str) -> Settings:
     :raises ConfigurationError: there is no such connection here, or it cannot be used.
     :raises ServiceConnectionError: Airflow could not be asked for it just now.
     """
-    with reading_connection(service, conn_id):
+    with translate_errors(service, conn_id):
         connection = await get_async_connection(conn_id)
         check_extra(conn_id, connection.extra)
         extra = await get_async_extra_dejson(connection)
-    return connection_settings(service, conn_id, connection, extra)
+    return parse_connection(service, conn_id, connection, extra)

@@ -104,7 +104,7 @@ def test_a_wrong_token_is_reported(
     result = connections.test(conn_id)
     assert result.colour == RED
     assert result.notification.startswith("Test Connection Failed\nThe service does not accept the token. ")
-    assert f"{title} answered 401 to GET" in result.notification
+    assert f"{title} responded with 401 to GET" in result.notification
     assert "(this connection: put a" in result.notification
     if kind == "activepieces":
         take("connection-test-wrong-token", connections.get_row(conn_id), connections.notification)

@@ -160,7 +160,7 @@ def test_a_token_that_reaches_airflow_late_is_found(
     kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The vendor revokes the old token before Airflow has the new one."""
-    monkeypatch.setattr(base, "LOOK_UP_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(base, "RELOAD_INTERVAL_SECONDS", 0.3)
     monkeypatch.setattr(aio, "RELOAD_INTERVAL_SECONDS", 0.3)
     service, name = getattr(sandbox, kind.service), f"AIRFLOW_CONN_{kind.service.upper()}_DEFAULT"
     make = sensor_on(kind, sandbox, "SUCCEEDED")

@@ -286,7 +286,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(wire, client
 def test_an_error_says_which_service_request_answer_and_connection(wire, client, sleeps, status) -> None:
     wire.get(STATUS_URL, status_code=status, json={"message": "The vendor's own words"})
     text = str(error_of(client))
-    assert f"Portable answered {status} to GET /v2/flows/5/status: The vendor's own words" in text
+    assert f"Portable responded with {status} to GET /v2/flows/5/status: The vendor's own words" in text
     assert "'my_conn'" in text
 
 
@@ -328,7 +328,7 @@ def test_no_answer_says_how_that_came_about_and_where_to_look(wire, client, slee
     wire.get(STATUS_URL, exc=trouble)
     error = error_of(client)
     assert isinstance(error, ServiceConnectionError)
-    assert f"Portable gave no answer to GET /v2/flows/5/status: {said}" in str(error)
+    assert f"Portable did not respond to GET /v2/flows/5/status: {said}" in str(error)
     assert f"connection 'my_conn', host {BASE}" in error.hint
     assert "hunter2" not in str(error)
 

@@ -293,8 +293,8 @@ TRIED = {
     ActivepiecesHook: f"{ACTIVEPIECES}/api/v1/flows",
     TableFlowHook: f"{TABLEFLOW}/v2/flows",
 }
-NOT_FOUND = "The server answers, but does not know what it was asked for; the base URL or an id may be wrong."
-NOT_ITSELF = "The server answers, but not as this service does; the base URL may be wrong."
+NOT_FOUND = "The server responds, but has no such object; the base URL or an id may be wrong."
+NOT_ITSELF = "The server responds, but not like this service; the base URL may be wrong."
 
 
 def tried(hook: FlowRunsHook) -> tuple[bool, str]:
@@ -347,12 +347,12 @@ def test_activepieces_without_a_project_names_the_projects_to_choose_from(connec
     ("answer", "diagnosis"),
     [
         ({"status_code": 401, "json": {"message": "Unauthorized"}}, "The service does not accept the token."),
-        ({"status_code": 403, "json": {"message": "No"}}, "The service knows the token but does not let it in."),
-        ({"status_code": 402, "json": {}}, "The service knows the token but does not let it in."),
+        ({"status_code": 403, "json": {"message": "No"}}, "The service knows the token but denies it access."),
+        ({"status_code": 402, "json": {}}, "The service knows the token but denies it access."),
         ({"exc": requests.ConnectionError("refused")}, "The service cannot be reached."),
         ({"exc": requests.ConnectTimeout("slow")}, "The service cannot be reached."),
-        ({"status_code": 503}, "The service answers with an error."),
-        ({"status_code": 429, "headers": {"Retry-After": "600"}}, "The service answers with an error."),
+        ({"status_code": 503}, "The service responds with an error."),
+        ({"status_code": 429, "headers": {"Retry-After": "600"}}, "The service responds with an error."),
         ({"status_code": 404, **HTML}, NOT_FOUND),
         ({"status_code": 404, "json": {"message": "Route not found"}}, NOT_FOUND),
         ({"status_code": 200, **HTML}, NOT_ITSELF),
@@ -368,7 +368,7 @@ def test_a_connection_that_does_not_work_says_why(connections, wire, hook_class,
     assert "this connection" in message
     assert hook_class.default_conn_name not in message
     if status := answer.get("status_code"):
-        assert f"answered {status} to GET" in message
+        assert f"responded with {status} to GET" in message
 
 
 def test_a_portable_plan_without_api_is_named_in_portables_words(connections, wire) -> None:
@@ -424,7 +424,7 @@ def test_a_missing_token_is_found_without_a_request(connect, wire, hook_class, p
     connect(hook_class.default_conn_name, conn_type=hook_class.conn_type, **password)
     works, message = tried(hook_class())
     assert not works
-    assert message.startswith("The connection is not complete. ")
+    assert message.startswith("The connection is incomplete or invalid. ")
     assert f"{hook_class.hook_name} API token" in message
     assert wire.call_count == 0
 
@@ -437,5 +437,5 @@ def test_a_wrong_field_is_found_without_a_request(connect, wire, fields) -> None
     connect("activepieces_default", conn_type="activepieces", password=TOKEN, **fields)
     works, message = tried(ActivepiecesHook())
     assert not works
-    assert message.startswith("The connection is not complete. ")
+    assert message.startswith("The connection is incomplete or invalid. ")
     assert wire.call_count == 0

@@ -29,7 +29,7 @@ def hook(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> PortableHook:
 @pytest.fixture
 def a_minute_later(hook: PortableHook, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: now() + base.LOOK_UP_AGAIN_SECONDS)
+    monkeypatch.setattr(time, "monotonic", lambda: now() + base.RELOAD_INTERVAL_SECONDS)
 
 
 def test_it_is_not_looked_up_again_within_a_minute(
@@ -52,7 +52,7 @@ def test_another_token_makes_another_client(
 
 
 @pytest.mark.usefixtures("a_minute_later")
-def test_the_same_token_changes_nothing_and_is_not_looked_up_at_every_poll(
+def test_the_same_token_changes_nothing_and_is_not_read_at_every_poll(
     hook: PortableHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, look_up = hook.client, hook.get_connection

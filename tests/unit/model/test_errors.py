@@ -79,9 +79,9 @@ def test_a_record_of_an_unknown_kind_keeps_its_words(record) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "Portable answered 503 to GET /v2/flows: Busy (wait)"),
-        ({"hint": None}, "Portable answered 503 to GET /v2/flows: Busy"),
-        ({"status": None}, "Portable gave no answer to GET /v2/flows: Busy (wait)"),
+        ({}, "Portable responded with 503 to GET /v2/flows: Busy (wait)"),
+        ({"hint": None}, "Portable responded with 503 to GET /v2/flows: Busy"),
+        ({"status": None}, "Portable did not respond to GET /v2/flows: Busy (wait)"),
     ],
 )
 def test_an_error_says_who_answered_what_to_which_request_and_what_to_do(fields, text) -> None:

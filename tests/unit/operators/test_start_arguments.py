@@ -74,9 +74,9 @@ def test_a_notifier_takes_a_payload_with_another_tasks_result_in_it() -> None:
 @pytest.mark.parametrize(
     ("operator", "ids", "arguments", "said"),
     [
-        (*LEADS, {"payload": {"rows": "<result>", "airflow_run": 1}}, "payload must not hold 'airflow_run'"),
+        (*LEADS, {"payload": {"rows": "<result>", "airflow_run": 1}}, "payload must not contain 'airflow_run'"),
         (*LEADS, {"payload": {"rows": ["<result>", b""]}}, r"payload\['rows'\]\[0\] is of type bytes"),
-        (*INVOICES, {"metadata": {"rows": "<result>", "airflow_run": 1}}, "metadata must not hold"),
+        (*INVOICES, {"metadata": {"rows": "<result>", "airflow_run": 1}}, "metadata must not contain"),
         (*INVOICES, {"files": {"a": "<result>", "b": 5}}, r"files\['b'\] must be a path or a list of paths"),
     ],
 )
@@ -296,7 +296,7 @@ def test_what_rendered_to_nothing_starts_nothing(argument, native, leads, invoic
         ("{{ nothing }}", "payload is text that is not JSON"),
         ("{{ order }}", "payload is text that is not JSON"),
         ("{{ 5 }}", "payload must be a JSON object or list"),
-        ("{{ {'airflow_run': 1} | tojson }}", "payload must not hold 'airflow_run'"),
+        ("{{ {'airflow_run': 1} | tojson }}", "payload must not contain 'airflow_run'"),
     ],
 )
 def test_what_rendered_to_no_payload_starts_nothing(payload, said, leads, sandbox) -> None:

@@ -132,7 +132,7 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     """The DAG's first run may be years ahead."""
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must not lie more than a day ahead"):
+    with pytest.raises(InvalidArgumentError, match=rf"^{name} must not be more than a day ahead"):
         task._validate_guard(name)
 
 

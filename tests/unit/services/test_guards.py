@@ -47,7 +47,7 @@ def test_a_unix_time_is_refused_and_not_read_as_the_year_1768(value: Any) -> Non
 
 @pytest.mark.parametrize("value", ["1999-12-31T23:59:59Z", "1970-01-01", "0001-01-01", datetime(1768, 1, 1)])
 def test_a_guard_before_the_year_2000_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^completed_after must not lie before the year 2000"):
+    with pytest.raises(InvalidArgumentError, match=r"^completed_after must not be before the year 2000"):
         validate_guard(value, argument="completed_after", now=NOW)
     assert validate_time(value, argument="start_time")  # a range of history may begin there
 
@@ -55,6 +55,6 @@ def test_a_guard_before_the_year_2000_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", ["2026-11-29T12:00:01Z", "2027-01-01", "9999-12-31", NOW + timedelta(days=2)])
 def test_a_guard_beyond_tomorrow_is_refused_once_the_task_runs(value: Any) -> None:
     """A DAG file may be written, and parsed, long before its first run."""
-    with pytest.raises(InvalidArgumentError, match=r"^completed_after must not lie more than a day ahead"):
+    with pytest.raises(InvalidArgumentError, match=r"^completed_after must not be more than a day ahead"):
         validate_guard(value, argument="completed_after", now=NOW)
     assert validate_guard(value, argument="completed_after")

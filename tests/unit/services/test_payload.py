@@ -74,18 +74,18 @@ def test_a_pendulum_datetime_is_sent_as_iso_8601() -> None:
         (5, r"^payload must be a JSON object or list, got 5"),
         (True, r"^payload must be a JSON object or list, got True"),
         (MOMENT, r"^payload must be a JSON object or list, got datetime"),
-        (b'{"a": 1}', r"^payload is of type bytes, which JSON cannot hold"),
-        ({"a": {"file": b"x"}}, r"^payload\['a'\]\['file'\] is of type bytes, which JSON cannot hold"),
+        (b'{"a": 1}', r"^payload is of type bytes, which JSON cannot represent"),
+        ({"a": {"file": b"x"}}, r"^payload\['a'\]\['file'\] is of type bytes, which JSON cannot represent"),
         ({"a": [0, bytearray(b"x")]}, r"^payload\['a'\]\[1\] is of type bytearray"),
-        ({"sum": Decimal("1.5")}, r"^payload\['sum'\] is of type Decimal, which JSON cannot hold"),
+        ({"sum": Decimal("1.5")}, r"^payload\['sum'\] is of type Decimal, which JSON cannot represent"),
         ({"took": timedelta(seconds=1)}, r"^payload\['took'\] is of type timedelta"),
         ([object()], r"^payload\[0\] is of type object"),
-        ({"rate": float("nan")}, r"^payload\['rate'\] is nan, which JSON cannot hold"),
+        ({"rate": float("nan")}, r"^payload\['rate'\] is nan, which JSON cannot represent"),
         ('{"rate": NaN}', r"^payload\['rate'\] is nan"),
         ('{"rate": 1e999}', r"^payload\['rate'\] is inf"),
         ([float("-inf")], r"^payload\[0\] is -inf"),
-        ({"n": 10**5000}, r"^payload\['n'\] is a huge int, which JSON cannot hold"),
-        ({1: "x"}, r"^payload has the key 1; the keys of a JSON object are text"),
+        ({"n": 10**5000}, r"^payload\['n'\] is a huge int, which JSON cannot represent"),
+        ({1: "x"}, r"^payload has the key 1; the keys of a JSON object must be text"),
         ({"a": {None: "x"}}, r"^payload\['a'\] has the key None"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [{"airflow_run": 1}, '{"airflow_run": null}'])
 def test_the_key_that_is_added_is_not_taken_from_the_author(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^metadata must not hold 'airflow_run'.*correlation_key"):
+    with pytest.raises(InvalidArgumentError, match=r"^metadata must not contain 'airflow_run'.*correlation_key"):
         parse_object(value, argument="metadata", reserved="airflow_run")
 
 
