@@ -1,4 +1,4 @@
-"""What the tests of starts share: operators on a sandbox that a task's processes would make anew."""
+"""Fixtures of the tests of starts: a sandbox, and operators as each process of a task creates them."""
 
 from __future__ import annotations
 

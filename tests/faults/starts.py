@@ -29,12 +29,12 @@ Make = Callable[..., Callable[[], Any]]
 
 
 def add_flow(sandbox: Sandbox, service: str, **run: Any) -> Any:
-    """Return a new flow whose runs succeed after a moment, unless told otherwise."""
+    """Return a new flow whose runs soon succeed, unless ``run`` says otherwise."""
     flow = getattr(sandbox, service).add_flow()
     flow.next_run(**{"outcome": "SUCCEEDED", "waiting": 0.1, "running": 0.3, **run}, always=True)
     return flow
 
 
 def started(sandbox: Sandbox, flow: Any) -> list[str]:
-    """Return the ids of the runs of a flow that the service has really started through its API."""
+    """Return the ids of the runs of a flow that the service has actually started through its API."""
     return [str(event.run_id) for event in sandbox.ledger.started if str(event.flow_id) == str(flow.id)]

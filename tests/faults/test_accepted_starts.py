@@ -126,7 +126,7 @@ def test_the_error_says_what_was_not_seen_and_how_to_go_on(service: str, sandbox
 
 def test_the_error_names_webhook_authentication_as_a_cause(sandbox: Sandbox, operator: Make) -> None:
     flow = add_flow(sandbox, "activepieces")
-    sandbox.faults.add("json", body={}, method="POST", path="/webhooks/")  # what a webhook that asks for more answers
+    sandbox.faults.add("json", body={}, method="POST", path="/webhooks/")  # as a webhook with credentials
     end = run_task(operator("activepieces", flow), task_context())
     assert (end.error, started(sandbox, flow)) == ("FlowRunUnobservable", [])
     for field in ("webhook_username", "webhook_password", "webhook_header_name", "webhook_header_secret"):
@@ -134,7 +134,9 @@ def test_the_error_names_webhook_authentication_as_a_cause(sandbox: Sandbox, ope
 
 
 @all_services
-def test_a_clear_starts_anew_what_was_accepted_and_never_showed(service: str, sandbox: Sandbox, operator: Make) -> None:
+def test_a_cleared_task_starts_a_new_run_if_the_accepted_one_never_became_visible(
+    service: str, sandbox: Sandbox, operator: Make
+) -> None:
     if service == "tableflow":
         pytest.skip("its response names the run")
     flow = add_flow(sandbox, service, visible_after=60.0)

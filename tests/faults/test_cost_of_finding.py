@@ -73,7 +73,7 @@ def test_many_starts_at_once_find_their_runs_for_four_requests_each(
 def test_the_waits_for_starts_of_one_flow_share_a_list(
     service: str, sandbox: Sandbox, operator: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten starts whose runs show only after some looks."""
+    """Ten starts whose runs become visible only after several polls."""
     api = get_service(service)
     monkeypatch.setattr(api, "info", replace(api.info, appear_within=60.0))
     monkeypatch.setattr(polling_module, "FIND_BEFORE_DEFERRING_SECONDS", 0.0)

@@ -1,4 +1,4 @@
-"""Two hundred waits in one event loop: few connections, one look-up each, and nothing that blocks the loop."""
+"""Two hundred waits in one event loop: few connections, one lookup each, and nothing that blocks the loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAITS = 200
 
 
 @pytest.fixture(autouse=True)
-def prompt_first_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def prompt_first_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to notice a deferral here."""
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.2, 1.0))
 
@@ -43,7 +43,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts the look-ups of Airflow connections, each of which still takes place."""
+    """Count the lookups of Airflow connections, without replacing them."""
     counted: Counter[str] = Counter()
     look_up = get_async_connection
 
@@ -75,7 +75,7 @@ def run_all(triggers: list[FlowRunTrigger]) -> list[dict[str, Any]]:
     """Run triggers together in one loop in which a blocking call raises."""
 
     async def together() -> list[dict[str, Any]]:
-        # Airflow's first look-up in a process imports modules, which a triggerer has long done.
+        # Airflow's first lookup in a process imports modules, which a triggerer has already done.
         await get_async_connection(triggers[0].conn_id)
         with blockbuster_ctx():
             events = await asyncio.gather(*(event_of(trigger) for trigger in triggers))

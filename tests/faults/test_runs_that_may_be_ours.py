@@ -25,7 +25,7 @@ At = Callable[..., Any]
 
 @pytest.fixture
 def with_the_start(monkeypatch: pytest.MonkeyPatch) -> At:
-    """Return a function that makes another API client start the flow while our start is under way."""
+    """Return a function that lets another API client start the flow while our start is in flight."""
     start = PortableApi.run_flow
 
     def also(flow: Any, **run: Any) -> list[Any]:
@@ -93,7 +93,7 @@ def test_a_run_that_shows_later_than_another_is_waited_for_too(
     assert (end.error, len(started(sandbox, flow))) == ("FlowRunFailed", 1), end
 
 
-def test_a_short_run_of_somebody_else_is_not_taken_before_ours_shows(
+def test_a_short_run_of_another_client_is_not_accepted_before_ours_is_visible(
     sandbox: Sandbox, operator: Make, with_the_start: At
 ) -> None:
     flow = add_flow(sandbox, "portable", outcome="FAILED", visible_after=1.0)
@@ -176,7 +176,7 @@ def test_a_run_of_another_client_after_a_lost_start_is_not_taken_for_ours(
 def test_a_run_of_another_client_that_showed_late_is_not_taken_for_ours(
     stepped: tuple[Sandbox, SteppedClock], operator: Make
 ) -> None:
-    """It was created before our start, and the list did not show it yet when the newest run was noted."""
+    """It was created before our start, and the list did not show it yet when the newest run was saved."""
     sandbox, clock = stepped
     flow = add_flow(sandbox, "portable")
     clock.ahead = 60.0
@@ -245,7 +245,7 @@ print("ENDS " + json.dumps(ends))
 
 
 @pytest.mark.parametrize("stagger", [0.0, 10.0], ids=["all at the same moment", "staggered"])
-def test_two_machines_that_start_one_flow_at_once_leave_no_run_to_nobody(
+def test_two_machines_that_start_one_flow_at_once_leave_no_run_without_a_task(
     stagger: float, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Six tasks in two processes that share no temporary folder, and thus no lock; one of the runs fails."""
@@ -274,11 +274,11 @@ def test_two_machines_that_start_one_flow_at_once_leave_no_run_to_nobody(
     runs = started(sandbox, flow)
     failed = runs[1]
     assert len(runs) == 6
-    assert {run_id for end in ends for run_id in end["candidates"]} == set(runs), "a run that nobody waits for"
+    assert {run_id for end in ends for run_id in end["candidates"]} == set(runs), "a run that no task waits for"
     for end in ends:
         assert end["state"] == ("failed" if failed in end["candidates"] else "success"), end
     shared = [end for end in ends if len(end["candidates"]) > 1]
     warned = "".join(outputs).count("nothing tells them apart")
     assert warned >= len(shared)
     alone = [end["candidates"][0] for end in ends if len(end["candidates"]) == 1]
-    assert len(alone) == len(set(alone)), "two tasks on one run, and nobody was warned"
+    assert len(alone) == len(set(alone)), "two tasks on one run, without a warning"

@@ -64,7 +64,7 @@ def test_other_flows_do_not_wait(folder: Path) -> None:
         assert problem is None
 
 
-def test_nobody_waits_for_longer_than_the_timeout(folder: Path) -> None:
+def test_no_task_waits_longer_than_the_timeout(folder: Path) -> None:
     with hold_start_lock("flow", timeout=1.0), pytest.raises(StartLockTimeout), hold_start_lock("flow", timeout=0.2):
         pytest.fail("two at a time")
 
@@ -86,10 +86,10 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(folder: Path, tmp_path:
     with hold_start_lock("flow", timeout=1.0):
         (path,) = folder.iterdir()
     path.unlink()
-    path.symlink_to(tmp_path / "somebody_else_s")
+    path.symlink_to(tmp_path / "other_file")
     with hold_start_lock("flow", timeout=1.0) as problem:
         assert problem is not None
-    assert not (tmp_path / "somebody_else_s").exists()
+    assert not (tmp_path / "other_file").exists()
 
 
 @pytest.mark.parametrize("error", [NotImplementedError("flock"), OSError(errno.ENOLCK, "No locks available")])
@@ -128,7 +128,7 @@ def test_a_task_that_does_not_get_its_turn_in_time_says_so(held: object, sandbox
 def test_a_start_that_does_not_show_holds_up_the_next_one_for_a_moment_only(
     sandbox: Sandbox, folder: Path, operator: Make
 ) -> None:
-    """The first one looks on for its run, without the lock."""
+    """The first one keeps polling for its run, without the lock."""
     flow = add_flow(sandbox, "portable", visible_after=60.0)
     with ThreadPoolExecutor(3) as threads:
         ends = list(threads.map(lambda n: run_task(operator("portable", flow), task_context(map_index=n)), range(3)))

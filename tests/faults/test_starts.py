@@ -49,13 +49,13 @@ def test_without_waiting_the_result_is_the_run_as_first_seen(service: str, sandb
     assert end.xcom["disposition"] == "NONE"
 
 
-# -- answers that are lost
+# -- lost responses
 
 
 @both_modes
 @all_services
 @pytest.mark.parametrize("fault", ["accept_then_reset", "accept_then_status"])
-def test_a_start_whose_answer_was_lost_is_found_not_repeated(
+def test_a_start_whose_response_was_lost_is_found_not_repeated(
     service: str, fault: str, deferrable: bool, sandbox: Sandbox, operator: Make
 ) -> None:
     flow = add_flow(sandbox, service)
@@ -139,7 +139,7 @@ def test_a_retry_takes_the_result_of_its_own_run(service: str, sandbox: Sandbox,
 
 
 @all_services
-def test_a_retry_after_a_failed_run_starts_anew(service: str, sandbox: Sandbox, operator: Make) -> None:
+def test_a_retry_after_a_failed_run_starts_a_new_one(service: str, sandbox: Sandbox, operator: Make) -> None:
     flow = getattr(sandbox, service).add_flow()
     flow.next_run(outcome="FAILED", waiting=0.0, running=0.2)
     flow.next_run(outcome="SUCCEEDED", waiting=0.0, running=0.2)
@@ -161,7 +161,7 @@ def test_a_task_that_died_between_its_result_and_success_starts_no_second_run(
 
 
 @all_services
-def test_a_clear_after_success_starts_anew(service: str, sandbox: Sandbox, operator: Make) -> None:
+def test_a_task_cleared_after_success_starts_a_new_run(service: str, sandbox: Sandbox, operator: Make) -> None:
     flow = add_flow(sandbox, service)
     store = StateStore()
     tries = ({"try_number": 1, "max_tries": 3}, {"try_number": 2, "max_tries": 4})  # a clear allows further tries
@@ -201,7 +201,7 @@ def test_a_scheduled_run_of_the_same_moment_is_not_taken_for_ours(
     def run_flow(self: Any, *arguments: Any) -> Any:
         call = start(self, *arguments)
 
-        def read(body: Any) -> Any:  # the start was accepted, and nobody has looked for its run yet
+        def read(body: Any) -> Any:  # the start was accepted, and its run has not been polled yet
             flow.add_run(outcome="FAILED", waiting=0.0, running=0.1, trigger="SCHEDULED")
             return call.read(body)
 

@@ -1,4 +1,4 @@
-"""Trouble in the middle of a wait: it goes on and ends right, or says that it could not look. Nothing spins."""
+"""Faults during a wait: it continues and ends correctly, or reports that it could not poll. No loop spins."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "429 with Retry-After": [{"kind": "status", "status": 429, "headers": {"Retry-After": "2"}, "times": 1}],
     "connection resets": [{"kind": "reset", "times": 4}],
     "a hang of 30 s": [{"kind": "hang", "seconds": 30, "times": 1}],
-    "HTML answers": [{"kind": "html", "times": 4}],
-    "truncated answers": [{"kind": "truncated", "times": 3}],
-    "empty answers": [{"kind": "empty", "times": 3}],
+    "HTML responses": [{"kind": "html", "times": 4}],
+    "truncated responses": [{"kind": "truncated", "times": 3}],
+    "empty responses": [{"kind": "empty", "times": 3}],
     "a body that drips": [{"kind": "slow_body", "seconds": 30, "times": 1}],
     "a wrong shape": [{"kind": "json", "body": ["odd"], "times": 3}],
     "redirects": [{"kind": "redirect", "location": "http://127.0.0.1:9/", "times": 2}],
@@ -99,7 +99,7 @@ def test_beyond_the_budget_the_run_is_unobservable_and_no_path_spins(kind: Kind,
     assert end.error == "FlowRunUnobservable"
     failed = [record for record in sandbox.ledger.requests if record.fault]
     assert fault.hits == len(failed)
-    # One look an interval and one at the end of the budget, never more; the sandbox's own clock tells the span.
+    # At most one poll per interval, and one at the end of the budget; the sandbox's clock measures the time.
     assert 2 <= len(failed) <= budget / INTERVAL + 2
     assert failed[-1].time - failed[0].time >= budget - INTERVAL
 
@@ -132,7 +132,7 @@ def test_a_run_that_is_not_there_yet_appears(mode: str, sandbox: Sandbox) -> Non
 def test_a_run_that_was_there_and_is_gone_is_unobservable(
     kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Deleted with its flow, perhaps: nobody can say how it ended, or that it was never there."""
+    """It may have been deleted with its flow: whether it ended, and how, is unknown."""
     monkeypatch.setattr(WaitingTask, "gone_grace", 1.0)
     monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.5))
     make = sensor_on(kind, sandbox, "RUNNING")

@@ -62,7 +62,7 @@ ABOUT_MANY = [
 
 
 def shown_links(dag: DAG) -> dict[str, str]:
-    """Return the links of a DAG's task as the webserver gets them: name and XCom."""
+    """Return the links of a DAG's task as the webserver receives them: name and XCom."""
     [task] = DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks
     return {link.name: link.xcom_key for link in task.operator_extra_links or ()}
 

@@ -22,7 +22,7 @@ TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
 
 
 class Field:
-    """A field as WTForms has it before it is part of a form: what it was made with."""
+    """A field of WTForms before it is part of a form, with its arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.field_class, self.args, self.kwargs = type(self), args, kwargs

@@ -1,4 +1,4 @@
-"""What Airflow versions do differently is asked of this Airflow, and answered the same way on all."""
+"""What Airflow versions do differently, asked of the installed version."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Case:
     service: str
     order: str = "DESC"
 
-    def made(self, flow: Any, **arguments: Any) -> HistoryOperator:
+    def make(self, flow: Any, **arguments: Any) -> HistoryOperator:
         if self.order == "ASC":
             arguments["sort"] = "ASC"
         return self.operator(task_id="read", flow_id=str(flow.id), **arguments)
@@ -53,7 +53,7 @@ PORTABLE = CASES[0]
 
 
 class TickingClock:
-    """A clock that moves on by itself whenever somebody looks at it."""
+    """A clock that advances each time it is read."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -78,7 +78,7 @@ def sandbox(clock: TickingClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sa
 
 
 def flow_with(sandbox: Sandbox, case: Case, runs: int) -> Any:
-    """Return a flow with so many runs that have ended, a second apart."""
+    """Return a flow with this number of completed runs, one second apart."""
     flow = getattr(sandbox, case.service).add_flow()
     for number in range(runs):
         flow.add_run(ago=1_000.0 + runs - number)
@@ -105,7 +105,7 @@ def read(task: HistoryOperator, context: Any = None) -> Any:
 def test_all_pages_are_read_in_the_order_of_the_service(sandbox, case) -> None:
     flow = flow_with(sandbox, case, 23)
     oldest_first = [str(run.id) for run in flow.runs]
-    found = read(case.made(flow, fetch_all=True, limit=5))
+    found = read(case.make(flow, fetch_all=True, limit=5))
     assert ids(found) == (oldest_first if case.order == "ASC" else oldest_first[::-1])
 
 
@@ -116,7 +116,7 @@ def test_runs_that_arrive_during_the_walk_neither_hide_others_nor_double_them(sa
     flow.schedule(every=1.0)
     clock.tick = 0.4
     path = tmp_path / "runs.jsonl"
-    read(case.made(flow, fetch_all=True, limit=7, output_path=str(path)))
+    read(case.make(flow, fetch_all=True, limit=7, output_path=str(path)))
     clock.tick = 0.0
     found = ids(lines_of(path))
     after = [str(run.id) for run in flow.runs]
@@ -130,7 +130,7 @@ def test_runs_that_arrive_during_the_walk_neither_hide_others_nor_double_them(sa
 @pytest.mark.parametrize(("most", "pages"), [(1, 1), (5, 1), (6, 2), ("10", 2)])
 def test_a_walk_stops_at_max_runs_and_asks_for_no_page_beyond(sandbox, case, most, pages) -> None:
     flow = flow_with(sandbox, case, 23)
-    assert len(read(case.made(flow, fetch_all=True, max_runs=most, limit=5))) == int(most)
+    assert len(read(case.make(flow, fetch_all=True, max_runs=most, limit=5))) == int(most)
     # Windows of Activepieces overlap by a run.
     extra = 1 if case.service == "activepieces" and most == "10" else 0
     assert len(sandbox.ledger.requests) == pages + extra
@@ -140,14 +140,14 @@ def test_a_walk_stops_at_max_runs_and_asks_for_no_page_beyond(sandbox, case, mos
 def test_without_fetch_all_the_limit_is_the_most(sandbox, case, tmp_path) -> None:
     flow = flow_with(sandbox, case, 23)
     path = tmp_path / "runs.jsonl"
-    assert read(case.made(flow, limit=5, output_path=str(path)))["count"] == 5
+    assert read(case.make(flow, limit=5, output_path=str(path)))["count"] == 5
     assert len(lines_of(path)) == 5
     assert len(sandbox.ledger.requests) == 1
 
 
 def test_a_page_is_as_large_as_the_service_allows_unless_its_rows_are_heavy(sandbox) -> None:
     for case in CASES:
-        read(case.made(flow_with(sandbox, case, 1), fetch_all=True))
+        read(case.make(flow_with(sandbox, case, 1), fetch_all=True))
     sizes = [dict(request.query)["limit"] for request in sandbox.ledger.requests]
     assert sizes == ["1000", "1000", "100", "1000"]
 
@@ -159,8 +159,8 @@ def test_a_page_is_as_large_as_the_service_allows_unless_its_rows_are_heavy(sand
 def test_the_file_has_what_xcom_would_have_had_and_the_result_says_so(sandbox, case, tmp_path) -> None:
     flow = flow_with(sandbox, case, 12)
     path = tmp_path / "runs.jsonl"
-    in_xcom = read(case.made(flow, fetch_all=True, limit=5))
-    manifest = read(case.made(flow, fetch_all=True, limit=5, output_path=str(path)))
+    in_xcom = read(case.make(flow, fetch_all=True, limit=5))
+    manifest = read(case.make(flow, fetch_all=True, limit=5, output_path=str(path)))
     assert lines_of(path) == in_xcom
     times = sorted(run["created_at"] for run in in_xcom)
     assert manifest == {
@@ -175,7 +175,7 @@ def test_the_file_has_what_xcom_would_have_had_and_the_result_says_so(sandbox, c
 
 def test_an_empty_history_is_an_empty_file(sandbox, tmp_path) -> None:
     path = tmp_path / "runs.jsonl"
-    manifest = read(PORTABLE.made(flow_with(sandbox, PORTABLE, 0), fetch_all=True, output_path=str(path)))
+    manifest = read(PORTABLE.make(flow_with(sandbox, PORTABLE, 0), fetch_all=True, output_path=str(path)))
     assert path.read_bytes() == b""
     assert manifest == {
         "path": str(path),
@@ -187,16 +187,16 @@ def test_an_empty_history_is_an_empty_file(sandbox, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_folders_that_are_not_there_are_made(sandbox, tmp_path, scheme) -> None:
+def test_missing_folders_are_created(sandbox, tmp_path, scheme) -> None:
     path = tmp_path / "a" / "b" / "runs.jsonl"
-    read(PORTABLE.made(flow_with(sandbox, PORTABLE, 3), output_path=f"{scheme}{path}"))
+    read(PORTABLE.make(flow_with(sandbox, PORTABLE, 3), output_path=f"{scheme}{path}"))
     assert len(lines_of(path)) == 3
 
 
 def test_a_file_can_go_to_any_object_storage(sandbox) -> None:
     attach("memory", fs=fsspec.filesystem("memory"))
     manifest = read(
-        PORTABLE.made(flow_with(sandbox, PORTABLE, 8), fetch_all=True, limit=3, output_path="memory://bucket/h.jsonl")
+        PORTABLE.make(flow_with(sandbox, PORTABLE, 8), fetch_all=True, limit=3, output_path="memory://bucket/h.jsonl")
     )
     store = fsspec.filesystem("memory")
     assert [name.rpartition("/")[2] for name in store.ls("/bucket", detail=False)] == ["h.jsonl"]
@@ -210,7 +210,7 @@ def test_texts_of_all_scripts_and_line_breaks_stay_one_line_each(sandbox, tmp_pa
     flow.add_run(outcome="FAILED", ago=100, errors=[error])
     flow.add_run(ago=50)
     path = tmp_path / "runs.jsonl"
-    read(PORTABLE.made(flow, output_path=str(path)))
+    read(PORTABLE.make(flow, output_path=str(path)))
     assert path.read_bytes().count(b"\n") == 2
     assert lines_of(path)[1]["errors"] == [error]
 
@@ -229,17 +229,17 @@ def test_a_fault_in_the_middle_leaves_nothing_behind_and_the_earlier_file_as_it_
     flow = flow_with(sandbox, PORTABLE, 2_500)
     fault = sandbox.faults.add("status", status=400, after=2)
     with pytest.raises(InvalidRequestError):
-        read(PORTABLE.made(flow, fetch_all=True, output_path=str(earlier)))
+        read(PORTABLE.make(flow, fetch_all=True, output_path=str(earlier)))
     assert fault.hits == 1
     assert os.listdir(earlier.parent) == [earlier.name]
     assert ids(lines_of(earlier)) == ["an earlier one"]
 
 
-def test_a_retry_writes_the_file_anew_over_whatever_a_killed_try_left(sandbox, earlier) -> None:
+def test_a_retry_overwrites_what_a_killed_try_left(sandbox, earlier) -> None:
     flow = flow_with(sandbox, PORTABLE, 8)
     seen: list[str] = []
     sandbox.faults.add("hang", seconds=30, after=1)
-    task = PORTABLE.made(flow, fetch_all=True, limit=3, output_path=str(earlier))
+    task = PORTABLE.make(flow, fetch_all=True, limit=3, output_path=str(earlier))
     worker = os.fork()
     if worker == 0:  # a try that is killed without a word
         try:
@@ -267,7 +267,7 @@ def test_two_dag_runs_that_write_at_once_do_not_write_into_each_others_file(sand
     unfinished: set[str] = set()
 
     def write(context: dict[str, Any]) -> None:
-        read(PORTABLE.made(flow, fetch_all=True, limit=3, output_path=str(path)), context)
+        read(PORTABLE.make(flow, fetch_all=True, limit=3, output_path=str(path)), context)
 
     tasks = [threading.Thread(target=write, args=(context,)) for context in (task_context(), others)]
     for task in tasks:
@@ -284,7 +284,7 @@ def test_two_dag_runs_that_write_at_once_do_not_write_into_each_others_file(sand
 def test_a_killed_task_removes_its_unfinished_file(sandbox, earlier) -> None:
     flow = flow_with(sandbox, PORTABLE, 8)
     fault = sandbox.faults.add("hang", seconds=30, after=1)
-    task = PORTABLE.made(flow, fetch_all=True, limit=3, output_path=str(earlier))
+    task = PORTABLE.make(flow, fetch_all=True, limit=3, output_path=str(earlier))
     was_there: list[str] = []
 
     def kill() -> None:
@@ -313,7 +313,7 @@ def test_a_storage_that_fails_leaves_its_own_error(sandbox, tmp_path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(OSError, match="file"):
-        read(PORTABLE.made(flow_with(sandbox, PORTABLE, 3), output_path=str(blocked / "runs.jsonl")))
+        read(PORTABLE.make(flow_with(sandbox, PORTABLE, 3), output_path=str(blocked / "runs.jsonl")))
 
 
 # -- into XCom
@@ -324,15 +324,15 @@ def test_what_is_too_large_for_xcom_fails_as_soon_as_it_is_and_names_the_way_out
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", "4000")
     flow = flow_with(sandbox, case, 60)
     with pytest.raises(ResultTooLarge, match="output_path") as raised:
-        read(case.made(flow, fetch_all=True, limit=10))
+        read(case.make(flow, fetch_all=True, limit=10))
     assert "4000" in str(raised.value)
     assert "max_xcom_bytes" in str(raised.value)
-    # One page may have been asked for while the last one was looked at.
+    # One page may have been requested while the last one was processed.
     assert len(sandbox.ledger.requests) <= 2
 
 
 def test_the_limit_is_of_the_json_as_a_whole(sandbox, monkeypatch) -> None:
-    task = PORTABLE.made(flow_with(sandbox, PORTABLE, 5))
+    task = PORTABLE.make(flow_with(sandbox, PORTABLE, 5))
     size = len(json.dumps(read(task)))
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", str(size))
     assert len(read(task)) == 5
@@ -343,7 +343,7 @@ def test_the_limit_is_of_the_json_as_a_whole(sandbox, monkeypatch) -> None:
 
 def test_a_file_is_not_bound_by_the_limit_of_xcom(sandbox, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", "10")
-    task = PORTABLE.made(flow_with(sandbox, PORTABLE, 5), output_path=str(tmp_path / "runs.jsonl"))
+    task = PORTABLE.make(flow_with(sandbox, PORTABLE, 5), output_path=str(tmp_path / "runs.jsonl"))
     assert read(task)["count"] == 5
 
 
@@ -384,7 +384,7 @@ def test_a_wrong_argument_breaks_the_dag_file(operator, arguments, named) -> Non
 def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_request(
     sandbox, case, name, rendered
 ) -> None:
-    task = case.made(flow_with(sandbox, case, 1), fetch_all=True, **{name: "{{ params.value }}"})
+    task = case.make(flow_with(sandbox, case, 1), fetch_all=True, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
     with pytest.raises(InvalidArgumentError, match=name):
         read(task)
@@ -393,6 +393,6 @@ def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_reque
 
 def test_a_folder_is_no_output_path(sandbox, tmp_path) -> None:
     with pytest.raises(InvalidArgumentError, match="directory"):
-        read(PORTABLE.made(flow_with(sandbox, PORTABLE, 1), output_path=str(tmp_path)))
+        read(PORTABLE.make(flow_with(sandbox, PORTABLE, 1), output_path=str(tmp_path)))
     assert not sandbox.ledger.requests
     assert os.listdir(tmp_path) == []

@@ -24,7 +24,7 @@ ATTEMPTS_URL = "https://api.portable.io/v2/flows/5/run"
 RUNS_URL = "https://cloud.activepieces.com/api/v1/flow-runs"
 TABLE_RUNS_URL = "https://api.tableflow.com/v2/flows/runs"
 
-#: Arguments with which each operator can be made.
+#: Arguments with which each operator can be created.
 GOOD: dict[type[BaseOperator], dict[str, Any]] = {
     PortableGetRunAttemptsOperator: {"flow_id": 5},
     ActivepiecesGetFlowRunOperator: {"run_id": RUN_ID},
@@ -35,7 +35,7 @@ GOOD: dict[type[BaseOperator], dict[str, Any]] = {
 OPERATORS = [*GOOD]
 
 
-def made(operator: type[BaseOperator], **arguments: Any) -> Any:
+def make(operator: type[BaseOperator], **arguments: Any) -> Any:
     if "max_runs" in arguments:
         arguments["fetch_all"] = True
     return operator(task_id="read", **{**GOOD[operator], **arguments})
@@ -86,14 +86,14 @@ WRONG = [
 @pytest.mark.parametrize(("operator", "arguments", "named"), WRONG)
 def test_a_wrong_argument_breaks_the_dag_file_and_not_the_run(operator, arguments, named) -> None:
     with pytest.raises(InvalidArgumentError, match=named):
-        made(operator, **arguments)
+        make(operator, **arguments)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("template", ["{{ params.value }}", "{% if x %}1{% endif %}"])
 def test_a_template_passes_unchecked(operator, template) -> None:
     templated = dict.fromkeys(operator.template_fields, template)
-    task = made(operator, **templated)
+    task = make(operator, **templated)
     assert {name: getattr(task, name) for name in templated} == templated
 
 
@@ -106,12 +106,12 @@ def test_a_template_passes_unchecked(operator, template) -> None:
     ],
 )
 def test_a_range_with_one_templated_end_passes(operator, arguments) -> None:
-    assert made(operator, **arguments)
+    assert make(operator, **arguments)
 
 
 def test_a_wrong_end_of_a_range_is_found_though_the_other_is_a_template() -> None:
     with pytest.raises(InvalidArgumentError, match="end_time"):
-        made(PortableGetRunAttemptsOperator, start_time="{{ ts }}", end_time="soon")
+        make(PortableGetRunAttemptsOperator, start_time="{{ ts }}", end_time="soon")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -121,13 +121,13 @@ def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(operator) -
         results = {
             name: above.output for name in operator.template_fields if name != operator.hook_class.conn_name_attr
         }
-        task = made(operator, **results)
+        task = make(operator, **results)
     assert task.upstream_task_ids == {"above"}
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_argument_of_its_own_is_templated_the_connection_too(operator) -> None:
-    task = made(operator)
+    task = make(operator)
     # A switch is no value that comes from somewhere.
     own = {*vars(task)} - {*vars(BaseOperator(task_id="read"))} - {"fetch_all"}
     assert operator.hook_class.conn_name_attr in operator.template_fields
@@ -136,7 +136,7 @@ def test_every_argument_of_its_own_is_templated_the_connection_too(operator) -> 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_default_connection_is_the_hooks(operator) -> None:
-    assert made(operator).conn_id == operator.hook_class.default_conn_name
+    assert make(operator).conn_id == operator.hook_class.default_conn_name
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def activepieces_run(run_id: str, minute: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("operator", "url", "answer", "run_id"),
+    ("operator", "url", "response", "run_id"),
     [
         (ActivepiecesGetFlowRunOperator, f"{RUNS_URL}/{RUN_ID}", activepieces_run(RUN_ID, 1), RUN_ID),
         (
@@ -193,9 +193,9 @@ def activepieces_run(run_id: str, minute: int) -> dict[str, Any]:
         ),
     ],
 )
-def test_one_run_is_returned_as_plain_json(wire, operator, url, answer, run_id) -> None:
-    wire.get(url, json=answer)
-    result = made(operator).execute({})
+def test_one_run_is_returned_as_plain_json(wire, operator, url, response, run_id) -> None:
+    wire.get(url, json=response)
+    result = make(operator).execute({})
     assert is_plain(result)
     assert (result["run_id"], result["disposition"]) == (run_id, "SUCCEEDED")
     assert "steps" not in json.dumps(result)
@@ -208,7 +208,7 @@ def test_attempts_come_in_the_order_asked_for(wire, sort, ids) -> None:
         return {"data": [{"id": id, "disposition": "SUCCEEDED"} for id in ((1, 2, 3) if ascending else (3, 2, 1))]}
 
     wire.get(ATTEMPTS_URL, json=serve)
-    result = made(PortableGetRunAttemptsOperator, sort=sort).execute({})
+    result = make(PortableGetRunAttemptsOperator, sort=sort).execute({})
     assert [attempt["run_id"] for attempt in result] == [str(id) for id in ids]
     assert is_plain(result)
 
@@ -239,7 +239,7 @@ LISTS = [
 @pytest.mark.parametrize("limit", [1, 2, "3"])
 def test_a_list_stops_at_its_limit_and_asks_for_no_page_beyond(wire, operator, url, page, limit) -> None:
     wire.get(url, json=page(int(limit)))
-    result = made(operator, limit=limit).execute({})
+    result = make(operator, limit=limit).execute({})
     assert len(result) == int(limit)
     assert is_plain(result)
     assert [request.qs["limit"] for request in wire.request_history] == [[str(limit)]]
@@ -248,14 +248,14 @@ def test_a_list_stops_at_its_limit_and_asks_for_no_page_beyond(wire, operator, u
 @pytest.mark.parametrize(("operator", "url", "page"), LISTS)
 def test_a_server_that_sends_more_than_asked_for_is_cut_at_the_limit(wire, operator, url, page) -> None:
     wire.get(url, json=page(5))
-    assert len(made(operator, limit=2).execute({})) == 2
+    assert len(make(operator, limit=2).execute({})) == 2
     assert wire.call_count == 1
 
 
 @pytest.mark.parametrize(("operator", "url", "page"), LISTS)
 def test_an_empty_list_is_an_empty_result(wire, operator, url, page) -> None:
     wire.get(url, json=page(0))
-    assert made(operator).execute({}) == []
+    assert make(operator).execute({}) == []
 
 
 def test_tableflow_goes_on_to_the_next_page_for_runs_that_the_filter_leaves(wire) -> None:
@@ -265,7 +265,7 @@ def test_tableflow_goes_on_to_the_next_page_for_runs_that_the_filter_leaves(wire
         for offset in (0, 2, 4)
     ]
     wire.get(TABLE_RUNS_URL, [{"json": page} for page in pages])
-    result = made(TableFlowListFlowRunsOperator, status="failed", limit=2).execute({})
+    result = make(TableFlowListFlowRunsOperator, status="failed", limit=2).execute({})
     assert [run["run_id"] for run in result] == ["failed0", "failed2"]
     assert wire.call_count == 2
 
@@ -302,7 +302,7 @@ def test_tableflow_goes_on_to_the_next_page_for_runs_that_the_filter_leaves(wire
 )
 def test_every_argument_reaches_the_service(wire, operator, url, arguments, sent) -> None:
     wire.get(url, json=[])
-    made(operator, **arguments).execute({})
+    make(operator, **arguments).execute({})
     assert wire.last_request.url == f"{url}?{sent}"
 
 
@@ -327,7 +327,7 @@ RENDERED = [
 def test_a_template_that_rendered_to_something_wrong_is_refused_before_any_request(
     wire, operator, name, rendered
 ) -> None:
-    task = made(operator, **{name: "{{ params.value }}"})
+    task = make(operator, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
     with pytest.raises(InvalidArgumentError, match=name):
         task.execute({})
@@ -346,7 +346,7 @@ FILTERS = [
 @pytest.mark.parametrize(("operator", "name"), FILTERS)
 @pytest.mark.parametrize("rendered", [None, "", "  "])
 def test_a_filter_that_rendered_to_nothing_does_not_list_everything(wire, operator, name, rendered) -> None:
-    task = made(operator, **{name: "{{ params.value }}"})
+    task = make(operator, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
     with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing \(an empty text or None\): "):
         task.execute({})
@@ -356,7 +356,7 @@ def test_a_filter_that_rendered_to_nothing_does_not_list_everything(wire, operat
 @pytest.mark.parametrize(("operator", "name"), FILTERS)
 def test_an_empty_filter_is_refused_at_dag_parse(operator, name) -> None:
     with pytest.raises(InvalidArgumentError, match=name):
-        made(operator, **{name: ""})
+        make(operator, **{name: ""})
 
 
 @pytest.mark.parametrize("operator", HISTORIES)
@@ -364,11 +364,11 @@ def test_a_filter_of_none_is_one_that_was_not_given(wire, operator) -> None:
     wire.register_uri("GET", requests_mock.ANY, json=[])
     required = GOOD[operator].keys()
     own = {name for filtered, name in FILTERS if filtered is operator} - {*required, "sort"}
-    assert made(operator, **dict.fromkeys(own - {"max_runs"})).execute({}) == []
+    assert make(operator, **dict.fromkeys(own - {"max_runs"})).execute({}) == []
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_error_of_the_service_fails_the_task_with_its_words(wire, operator) -> None:
     wire.register_uri("GET", requests_mock.ANY, status_code=403, json={"message": "Not with this plan"})
     with pytest.raises(PermissionDeniedError, match="Not with this plan"):
-        made(operator).execute({})
+        make(operator).execute({})

@@ -26,7 +26,7 @@ MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)
 
 
-#: A run that goes on and can be cancelled.
+#: Outcome of a run that does not end and can be cancelled.
 CANCELLABLE = {"portable": "RUNNING", "activepieces": "PAUSED"}
 
 

@@ -126,7 +126,7 @@ def test_a_correlation_key_that_is_no_text_is_refused_at_dag_parse(operator, val
         ("metadata", {"at": object()}, r"^metadata\['at'\] is of type object"),
     ],
 )
-def test_what_a_tableflow_start_cannot_take_is_refused_at_dag_parse(argument, value, said) -> None:
+def test_invalid_arguments_of_a_tableflow_start_are_refused_at_dag_parse(argument, value, said) -> None:
     with pytest.raises(InvalidArgumentError, match=said):
         TableFlowRunFlowOperator(task_id="task", flow_id=TABLEFLOW_ID, **{argument: value})
 
@@ -229,7 +229,7 @@ def test_a_list_is_sent_as_it_is_and_its_run_is_found_by_the_query(payload, nati
 
 
 @pytest.mark.parametrize("payload", [[1, 2], {"a": 1}])
-def test_a_start_whose_answer_is_lost_is_found_by_its_own_value_alone(payload, leads, sandbox) -> None:
+def test_a_start_whose_response_is_lost_is_found_by_its_own_value_alone(payload, leads, sandbox) -> None:
     sandbox.faults.add("accept_then_reset", service="activepieces", method="POST", times=1)
     end = start(ActivepiecesRunFlowOperator, leads, payload=payload)
     (started,) = sandbox.ledger.started

@@ -140,7 +140,7 @@ SENSOR, RUN, CANCEL = (
     ("poll_interval", "timeout", "error_budget"),
     ("timeout", "poll_interval"),
 )
-#: What each class can be made with, and which of its arguments are durations.
+#: Arguments with which each class can be created, and which of them are durations.
 CLASSES: dict[Any, tuple[dict[str, Any], tuple[str, ...]]] = {
     PortableFlowSensor: ({"flow_id": 5}, SENSOR),
     PortableFlowRunSensor: ({"flow_id": 5, "run_id": 7}, SENSOR),
@@ -168,7 +168,7 @@ BAD: list[Any] = [
 ]
 
 
-def made(cls: Any, **arguments: Any) -> Any:
+def make(cls: Any, **arguments: Any) -> Any:
     return cls(task_id="t", **{**CLASSES[cls][0], **arguments})
 
 
@@ -178,7 +178,7 @@ def test_a_duration_that_no_wait_can_have_is_refused_by_name_at_dag_parse(cls, n
         with pytest.raises(
             InvalidArgumentError, match=rf"^{name} must be a number of seconds above 0 and at most 3153600"
         ):
-            made(cls, **{name: value})
+            make(cls, **{name: value})
 
 
 @every_duration
@@ -193,7 +193,7 @@ def test_a_duration_that_no_wait_can_have_is_refused_by_name_at_dag_parse(cls, n
     ],
 )
 def test_a_duration_in_seconds_and_as_timedelta(cls, name, value, seconds) -> None:
-    assert getattr(made(cls, **{name: value}), name) == seconds
+    assert getattr(make(cls, **{name: value}), name) == seconds
 
 
 def test_a_watchers_interval_that_cannot_be_one_is_refused() -> None:
@@ -210,7 +210,7 @@ def test_watchers_that_differ_in_how_their_interval_is_written_are_the_same() ->
 @every_duration
 def test_what_a_dag_shares_among_its_tasks_may_be_a_timedelta(cls, name) -> None:
     with DAG("dag", schedule=None, default_args={name: timedelta(minutes=90)}):
-        assert getattr(made(cls), name) == 5400
+        assert getattr(make(cls), name) == 5400
 
 
 @every_duration
@@ -219,7 +219,7 @@ def test_what_a_dag_shares_among_its_tasks_is_checked_too(cls, name) -> None:
         DAG("dag", schedule=None, default_args={name: float("inf")}),
         pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds"),
     ):
-        made(cls)
+        make(cls)
 
 
 @every_duration
@@ -235,7 +235,7 @@ def test_a_mapped_task_takes_its_durations_in_either_form(cls, name) -> None:
 
 
 def test_a_sensor_without_a_timeout_has_airflows_own() -> None:
-    assert made(PortableFlowSensor).timeout == made(PortableFlowSensor, timeout=None).timeout == 7 * 24 * 60 * 60
+    assert make(PortableFlowSensor).timeout == make(PortableFlowSensor, timeout=None).timeout == 7 * 24 * 60 * 60
 
 
 @pytest.mark.parametrize("cls", [PortableFlowSensor, PortableRunFlowOperator])

@@ -39,7 +39,7 @@ def run(**fields: Any) -> RunSummary:
 
 
 def sent(facet: Any) -> dict[str, Any]:
-    """Return a facet as it travels."""
+    """Return a facet as it is sent."""
     return json.loads(Serde.to_json(facet))
 
 
@@ -74,7 +74,7 @@ def test_a_run_without_an_id_is_not_named_but_described() -> None:
     assert {*facets} == {RUN_FACET}
 
 
-def test_errors_are_told_in_the_services_own_words() -> None:
+def test_errors_are_reported_in_the_services_own_words() -> None:
     facets = build_lineage(run(disposition=Disposition.FAILED, errors=("no such column", "stopped"))).run_facets
     assert facets["errorMessage"].message == "no such column\nstopped"
     assert sent(facets[RUN_FACET])["errors"] == ["no such column", "stopped"]

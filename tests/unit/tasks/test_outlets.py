@@ -1,4 +1,4 @@
-"""Outlets of every sort, and contexts that have no place for what they would be told."""
+"""Outlets of every kind, and contexts without asset events."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def events() -> OutletEventAccessors:
     return OutletEventAccessors()
 
 
-def test_an_asset_is_told_the_same_facts_whether_or_not_they_are_known(events) -> None:
+def test_an_event_has_all_fields_whether_or_not_they_are_known(events) -> None:
     emit_asset_events([TABLE], run(), {"outlet_events": events})
     assert {*events[TABLE].extra} == {*EXTRA_FIELDS}
     assert events[TABLE].extra["rows"] == {"extracted": 3, "analyzed": 3, "loaded": 2}

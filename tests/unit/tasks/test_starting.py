@@ -239,7 +239,7 @@ class TestRunFinder:
 
     @all_services
     @pytest.mark.parametrize(("max_tries", "is_found"), [(3, True), (4, False)], ids=["retried", "cleared"])
-    def test_only_a_clear_starts_anew_after_the_result_was_delivered(
+    def test_only_a_cleared_task_starts_a_new_run_after_the_result_was_delivered(
         self,
         service: str,
         max_tries: int,
