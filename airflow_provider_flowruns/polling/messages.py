@@ -90,7 +90,7 @@ def run_of_start_unknown(flow_id: str | None, *, is_queued: bool) -> str:
 
 def runs_hidden(run_ids: Iterable[str]) -> str:
     """Return that runs which may be the one of the start are no longer in the responses."""
-    return f"run {', '.join(run_ids)} was seen before and is not shown any more"
+    return f"run {', '.join(run_ids)} was seen before and is no longer shown"
 
 
 def runs_alike(runs: Sequence[FlowRun], flow_id: str | None) -> str:

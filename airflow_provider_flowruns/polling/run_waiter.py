@@ -261,7 +261,7 @@ class RunWaiter:
         return None
 
     def _get_hidden(self, known: Sequence[FlowRun], marker: StartMarker) -> list[str]:
-        """Return the candidates that are not shown any more; none where a value identifies the run."""
+        """Return the candidates that are no longer shown; none where a value identifies the run."""
         if marker.correlation_key:
             return []
         shown = {run.run_id for run in known}

@@ -83,7 +83,7 @@ class Case:
 
 
 def _run(**run: Any) -> Callable[[Kind, Sandbox], dict[str, Any]]:
-    """One run that goes as told."""
+    """One run with the given behaviour."""
     extra = run.pop("sensor", {})
 
     def prepare(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _stale_then_fresh(kind: Kind, sandbox: Sandbox) -> dict[str, Any]:
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0, ago=2.1)  # ended a second before the task began
     begun = timezone.utcnow()
-    # Over a second: cut to whole seconds its end is still after the guard, whether or not a look saw it going.
+    # Over a second: cut to whole seconds its end is still after the guard, whether or not a poll saw it active.
     fresh = flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=1.2)
     return {**kind.arguments(flow.id, fresh.id), **_guard(kind, begun)}
 
@@ -168,7 +168,7 @@ CASES = (
     Case("succeeded before the task began", _run(outcome="SUCCEEDED", ago=5.0, **_SOON)),
     Case("failed", _run(outcome="FAILED", errors=_ERRORS, **_SOON), "FlowRunFailed"),
     Case("failed before the task began", _run(outcome="FAILED", errors=_ERRORS, ago=5.0, **_SOON), "FlowRunFailed"),
-    # Portable's status shows a cancelled run only to who has seen it going: time for a slow first look.
+    # Portable's status shows a cancelled run only to a wait that saw it active: time for a slow first poll.
     Case("canceled", _run(outcome="CANCELED", waiting=0.2, running=3.0), "FlowRunCanceled", applies=_cancels),
     Case("timed out", _run(outcome="RUNNING", sensor={"timeout": 0.6}), "AirflowSensorTimeout"),
     Case(

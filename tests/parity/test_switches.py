@@ -43,7 +43,7 @@ def test_silent_fail_waits_on_until_the_timeout(case: Case, kind: Kind, sandbox:
 
 
 @pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
-def test_backoff_looks_less_often_and_ends_the_same(kind: Kind, sandbox: Sandbox) -> None:
+def test_backoff_polls_less_often_and_ends_the_same(kind: Kind, sandbox: Sandbox) -> None:
     succeeded = next(case for case in CASES if case.name == "succeeded")
     ends = ends_of(kind, succeeded.prepare(kind, sandbox), exponential_backoff=True, max_wait=0.4)
     assert {end.state for end in ends.values()} == {"success"}, ends

@@ -124,7 +124,7 @@ def test_which_errors_a_wait_rides_out_and_which_requests_are_repeated(kind) -> 
     assert (error.transient, error.retryable) == (kind in TRANSIENT, kind in REPEATED)
 
 
-def test_a_wrong_argument_is_a_value_error_for_whoever_does_not_know_this_package() -> None:
+def test_an_invalid_argument_is_a_value_error() -> None:
     assert issubclass(InvalidArgumentError, ValueError)
     assert issubclass(InvalidArgumentError, FlowRunsError)
 

@@ -1,4 +1,4 @@
-"""The watch decides a wait: one behaviour a test."""
+"""The run waiter decides a wait: one behaviour a test."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_canceled_can_skip() -> None:
     assert outcome(RunWaiter(config(on_canceled="skip"), START), run("CANCELED")) is Outcome.SKIPPED
 
 
-def test_unknown_status_is_told_once_and_bounded_by_the_deadline() -> None:
+def test_an_unknown_status_is_logged_once_and_bounded_by_the_deadline() -> None:
     waiter = RunWaiter(config(), START)
     first, second = (step(waiter, run("UNKNOWN", vendor_status="NEW"), t) for t in (0, 10))
     assert [messages.is_warning for messages in first.messages if "'NEW'" in messages.text] == [True]
@@ -277,7 +277,7 @@ def test_a_run_whose_end_lies_beyond_tomorrow_counts_by_what_else_is_known() -> 
 
 
 @pytest.mark.parametrize("offset", [0.0, *OFFSETS])
-def test_an_end_of_an_earlier_attempt_is_told_on_the_service_s_clock_alone(offset: float) -> None:
+def test_the_end_of_an_earlier_attempt_is_recognized_on_the_service_s_clock_alone(offset: float) -> None:
     waiter = RunWaiter(config(ignore_ends_until_at=START + offset + 50), START)
     waiter.vendor_offset = offset
     assert outcome(waiter, run("FAILED", ended=offset + 50), 100) is None
@@ -314,7 +314,7 @@ def test_active_newest_run_is_followed_by_its_id() -> None:
 # -- trouble
 
 
-def test_transient_errors_are_ridden_out_within_the_budget() -> None:
+def test_transient_errors_are_retried_within_the_budget() -> None:
     waiter = RunWaiter(config(), START)
     assert outcome(waiter, run("RUNNING")) is None
     for seconds in range(10, 110, 10):
@@ -331,7 +331,7 @@ def test_beyond_the_budget_the_run_is_unobservable_not_failed() -> None:
     assert "may still be in progress" in result.reason
 
 
-def test_one_good_answer_refills_the_budget() -> None:
+def test_one_usable_response_resets_the_budget() -> None:
     waiter = RunWaiter(config(), START)
     for seconds in (0, 90):
         assert outcome(waiter, error(), seconds) is None
@@ -340,7 +340,7 @@ def test_one_good_answer_refills_the_budget() -> None:
     assert outcome(waiter, error(), 249) is None
 
 
-def test_budget_starts_with_the_first_failure_after_nobody_looked() -> None:
+def test_the_budget_starts_with_the_first_failure_after_a_time_without_polls() -> None:
     waiter = RunWaiter.from_json(RunWaiter(config(), START).to_json())
     assert outcome(waiter, error(), 500) is None
 
@@ -428,14 +428,14 @@ def test_not_found_is_given_a_grace_then_refused() -> None:
     ],
     ids=["a run", "a flow with a run", "a flow without runs", "a flow's status"],
 )
-def test_what_was_there_before_is_not_gone_because_of_one_404(seen: Any, changes: dict[str, Any]) -> None:
+def test_what_was_found_before_is_not_gone_after_one_404(seen: Any, changes: dict[str, Any]) -> None:
     waiter = _after(seen, **changes)
     assert outcome(waiter, error(NotFoundError), 10) is None
     assert outcome(waiter, run("SUCCEEDED", "b" if changes else "r1"), 20) is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("missing", [error(NotFoundError, status=404), []], ids=["404", "nothing in the response"])
-def test_a_run_that_was_seen_and_stays_away_is_unobservable(missing: Any) -> None:
+def test_a_run_that_was_found_and_is_not_found_any_longer_is_unobservable(missing: Any) -> None:
     waiter = RunWaiter.from_json(_after(run("RUNNING"), interval_seconds=500.0).to_json())
     assert outcome(waiter, missing, 10) is None
     assert step(waiter, missing, 100).wait == pytest.approx(30)
@@ -469,11 +469,11 @@ def test_keep_waiting_ends_only_by_success_or_deadline() -> None:
 
 
 @pytest.mark.parametrize("seen", [error(), error(NotFoundError, status=404)], ids=["no answer", "gone"])
-def test_waiting_on_in_silence_is_told_once_and_not_with_every_poll(seen: Any) -> None:
+def test_a_failure_that_silent_fail_ignores_is_logged_once(seen: Any) -> None:
     waiter = RunWaiter(config(can_fail=False, deadline_at=START + 5_000), START)
     step(waiter, run("RUNNING"))
-    told = [messages.text for seconds in range(10, 500, 10) for messages in step(waiter, seen, seconds).messages]
-    assert len([text for text in told if "still waiting (silent_fail)" in text]) == 1
+    logged = [message.text for seconds in range(10, 500, 10) for message in step(waiter, seen, seconds).messages]
+    assert len([text for text in logged if "still waiting (silent_fail)" in text]) == 1
 
 
 # -- time
@@ -497,13 +497,13 @@ def test_wait_never_passes_the_deadline() -> None:
     assert step(RunWaiter(config(interval_seconds=60.0), START), run("RUNNING"), 990).wait == pytest.approx(10)
 
 
-def test_first_looks_are_quick_and_the_interval_is_the_longest() -> None:
+def test_first_polls_are_close_together_and_none_is_further_apart_than_the_interval() -> None:
     waiter = RunWaiter(config(interval_seconds=30.0), START)
     waits = [step(waiter, run("RUNNING"), age).wait for age in (0, 8, 20, 40, 60, 200)]
     assert waits == pytest.approx([5, 5, 10, 20, 30, 30])
 
 
-def test_looks_come_closer_where_the_flow_s_runs_usually_end() -> None:
+def test_polls_are_closer_together_where_the_flow_s_runs_usually_end() -> None:
     waiter = RunWaiter(config(interval_seconds=30.0), START)
     waiter.durations = RunDurations()
     begun = datetime.fromtimestamp(START, UTC)
@@ -514,7 +514,7 @@ def test_looks_come_closer_where_the_flow_s_runs_usually_end() -> None:
     assert waits == pytest.approx([30, 6.2, 2, 7.9, 30])
 
 
-def test_what_is_kept_of_a_run_between_looks_holds_none_of_its_raw_data() -> None:
+def test_the_run_that_is_kept_between_polls_holds_no_raw_data() -> None:
     waiter = RunWaiter(config(), START)
     step(waiter, run("RUNNING", raw={"steps": "x" * 1_000_000}))
     assert waiter.last_seen == run("RUNNING")
@@ -549,16 +549,16 @@ def test_backoff_doubles_up_to_the_longest() -> None:
 # -- talk
 
 
-def test_only_changes_and_heartbeats_are_told() -> None:
+def test_only_changes_and_heartbeats_are_logged() -> None:
     waiter = RunWaiter(config(deadline_at=START + 5_000), START)
     rows = [ResourceCounts("orders", extracted=n) for n in (1, 2, 3)]
-    told = [
+    logged = [
         [messages.text for messages in step(waiter, run("RUNNING", resources=(row,)), seconds).messages]
         for row, seconds in zip(rows, (0, 10, HEARTBEAT_INTERVAL_SECONDS), strict=True)
     ]
-    assert told[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
-    assert told[1] == []
-    assert told[2] == ["run r1 is RUNNING, 3 rows extracted, 0 loaded"]
+    assert logged[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
+    assert logged[1] == []
+    assert logged[2] == ["run r1 is RUNNING, 3 rows extracted, 0 loaded"]
 
 
 def test_a_warning_about_one_thing_is_given_once_in_a_wait() -> None:
@@ -589,7 +589,7 @@ def test_json_round_trip_keeps_every_field() -> None:
     assert again.target == waiter.target
 
 
-def test_fields_this_version_does_not_know_are_left_out() -> None:
+def test_fields_of_a_later_release_are_skipped() -> None:
     text = RunWaiter(config(), START).to_json().replace('"poll_count":0', '"poll_count":0,"later":1')
     assert '"later":1' in text
     assert RunWaiter.from_json(text).config == config()
@@ -604,12 +604,12 @@ def test_other_json_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "event", [None, {}, {"status": "success"}, {"schema": 99, "outcome": "succeeded"}, {"schema": 1, "outcome": "fine"}]
 )
-def test_only_a_known_verdict_is_read(event: Any) -> None:
+def test_only_a_known_result_is_read(event: Any) -> None:
     with pytest.raises(ValueError, match=r"saved WaitResult (has schema|cannot be read)"):
         WaitResult.from_dict(event)
 
 
-def test_verdict_round_trip() -> None:
+def test_result_round_trip() -> None:
     result = WaitResult(
         Outcome.REFUSED, "no", run("RUNNING").summary(), error().to_record(), "execution_timeout", -600.0
     )

@@ -102,7 +102,7 @@ plans = st.builds(
 
 @dataclass
 class Story:
-    """One wait, driven to its end: what was looked at, when, what came of it; and the offset of the service's clock."""
+    """One wait, driven to its end: what was polled, when, and what came of it; and the offset of the service's clock."""
 
     decisions: list[tuple[float, Any, NextAction]]
     offset: float
@@ -142,7 +142,7 @@ def test_success_only_on_a_terminal_success_that_the_guards_accept(case: tuple[W
     now, seen, _ = story.decisions[-1]
     assert not isinstance(seen, FlowRunsError)
     accepted = [run for run in seen if run.summary() == story.result.run]
-    assert accepted, "the run that decided was seen in the last look"
+    assert accepted, "the last poll showed the run that decided"
     assert any(is_success(run, config) and is_fresh(run, config, now, story) for run in accepted)
 
 
@@ -183,7 +183,7 @@ def seen_active(run: FlowRun, story: Story) -> list[float]:
 
 @settings(max_examples=200, deadline=None)
 @given(stories())
-def test_every_wait_ends_with_the_first_look_at_or_after_its_deadline(case: tuple[WaitConfig, Story]) -> None:
+def test_every_wait_ends_with_the_first_poll_at_or_after_its_deadline(case: tuple[WaitConfig, Story]) -> None:
     config, story = case
     assert all(when < config.deadline_at for when, _, _ in story.decisions[:-1])
 
@@ -223,7 +223,7 @@ def changes(flags: list[bool]) -> int:
 
 @settings(max_examples=200, deadline=None)
 @given(stories())
-def test_unobservable_only_after_a_while_without_a_good_answer(case: tuple[WaitConfig, Story]) -> None:
+def test_unobservable_only_after_a_time_without_a_usable_response(case: tuple[WaitConfig, Story]) -> None:
     config, story = case
     if story.result.outcome is not Outcome.UNOBSERVABLE:
         return
@@ -236,6 +236,6 @@ def test_unobservable_only_after_a_while_without_a_good_answer(case: tuple[WaitC
 
 @settings(max_examples=200, deadline=None)
 @given(stories())
-def test_a_verdict_survives_the_way_through_the_database(case: tuple[WaitConfig, Story]) -> None:
+def test_a_result_survives_the_database(case: tuple[WaitConfig, Story]) -> None:
     _, story = case
     assert WaitResult.from_dict(story.result.to_dict()) == story.result

@@ -1,4 +1,4 @@
-"""The watch on a start: which run is its one, what of several, and when none shows."""
+"""The run waiter on a start: which run is its own, what if several may be, and what if none is shown."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_run_with_the_start_s_value_is_followed_from_then_on() -> None:
     assert waiting.run_id == "5"
 
 
-def test_without_a_value_every_look_is_for_all_that_may_be_the_one() -> None:
+def test_without_a_value_every_poll_is_for_all_runs_that_may_be_the_one() -> None:
     waiting = waiter()
     action = step(waiting, run("RUNNING", "5"))
     assert isinstance(waiting.target, StartedRunTarget)
@@ -100,7 +100,7 @@ def test_the_deadline_is_the_last_chance_to_decide() -> None:
     assert outcome(step(waiting, run("SUCCEEDED"), at=2.0)) is Outcome.SUCCEEDED
 
 
-def test_a_run_that_is_known_already_is_looked_at_by_its_id() -> None:
+def test_a_run_whose_id_is_known_is_polled_by_it() -> None:
     waiting = waiter(run_id="5")
     assert waiting.run_id == "5"
     assert outcome(step(waiting, run("SUCCEEDED", "5"))) is Outcome.SUCCEEDED
@@ -179,7 +179,7 @@ def test_a_start_that_does_not_show_is_unobservable_after_its_time() -> None:
     assert waiting.is_run_absent
 
 
-def test_with_a_value_those_that_show_none_are_looked_for_last() -> None:
+def test_with_a_value_the_runs_without_one_are_matched_by_time_last() -> None:
     waiting = waiter(WITH_VALUE)
     assert waiting.target.marker is not None
     assert not waiting.target.marker.can_match_by_time
@@ -248,7 +248,7 @@ def test_a_404_after_a_long_sleep_is_no_end_either() -> None:
     assert outcome(step(waiting, run("SUCCEEDED", "5"), at=780.0)) is Outcome.SUCCEEDED
 
 
-def test_a_404_between_two_good_looks_is_forgotten() -> None:
+def test_a_404_between_two_usable_responses_has_no_effect() -> None:
     waiting = waiter(run_id="5")
     for seconds in range(0, 1_000, 100):
         step(waiting, run("RUNNING", "5"), at=float(seconds))

@@ -215,9 +215,7 @@ def test_it_can_be_mapped_over_its_connection(sensor) -> None:
 
 @pytest.mark.parametrize(("sensor", "name"), IDS)
 @pytest.mark.parametrize("rendered", ["../x", "", None])
-def test_a_template_that_rendered_to_something_wrong_is_refused_before_anything_is_looked_at(
-    sensor, name, rendered
-) -> None:
+def test_a_template_that_rendered_to_an_invalid_value_is_refused_before_the_first_poll(sensor, name, rendered) -> None:
     task = made(sensor, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
     with pytest.raises(InvalidArgumentError, match=name):
