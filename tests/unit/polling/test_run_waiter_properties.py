@@ -102,7 +102,7 @@ plans = st.builds(
 
 @dataclass
 class Story:
-    """One wait, driven to its end: what was polled, when, and what came of it; and the offset of the service's clock."""
+    """One wait, driven to its end: each poll, its time and result; and the offset of the service's clock."""
 
     decisions: list[tuple[float, Any, NextAction]]
     offset: float
