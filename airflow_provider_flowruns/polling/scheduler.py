@@ -28,7 +28,7 @@ MAX_CONCURRENT_REQUESTS, BATCH_LOAD = 20, 5
 MAX_BATCH_SIZE, MIN_BATCH_SIZE = 100, 5
 #: Maximum size of a batch response that the batch size aims at.
 MAX_BATCH_RESPONSE_BYTES = 256 * 1024
-#: Number of outdated heap entries, beside two for each wait, from which on the heap is rebuilt.
+#: The heap is rebuilt when it has this many entries in addition to two for each wait.
 MAX_OUTDATED_ENTRIES = 1_000
 #: Minimum number of seconds over which polls are spread after backing off.
 MIN_SPREAD_SECONDS = 1.0
@@ -49,8 +49,8 @@ class PollReason(StrEnum):
 class Poll:
     """One request: for one target, or a batch request for several.
 
-    :param targets: the targets, first those that are due.
-    :param required_count: number of targets that are due; the others joined.
+    :param targets: the targets, first those that it must look for.
+    :param required_count: number of targets that it must look for. A list may show the others as well.
     :param is_batch: whether it is a batch request.
     """
 
@@ -177,7 +177,7 @@ class PollScheduler:
         self._push(wait, time, interval)
 
     def _push_after_backoff(self, wait: ScheduledWait, interval: float, now: float) -> None:
-        # At random: waits that were held back together would be refused again if they polled together.
+        # At random: if waits that were held back polled together, they would be rate-limited again.
         time = self._backoff.until + self._spread() * max(interval, MIN_SPREAD_SECONDS)
         latest = max(now, self._backoff.get_latest(wait))
         wait.is_last = latest <= time
@@ -273,7 +273,7 @@ class PollScheduler:
         while self._queue and self._load < MAX_CONCURRENT_REQUESTS:
             poll = self._queue.popleft()
             if not any(poll.waits):
-                self._land(poll.targets)
+                self._clear_in_flight(poll.targets)
                 continue
             self._load += poll.load
             self._in_flight.add(poll)
@@ -324,7 +324,7 @@ class PollScheduler:
         :param seen: what :meth:`on_result` returned for it.
         :param now: the current time.
         """
-        self._land(seen)
+        self._clear_in_flight(seen)
         recipients: list[ScheduledWait] = []
         for polled_target in seen:
             for wait in polled_target.waits:
@@ -359,15 +359,15 @@ class PollScheduler:
         polls = list(self._queue)
         self._queue.clear()
         for poll in polls:
-            self._land(poll.targets)
+            self._clear_in_flight(poll.targets)
             self._poll_again(poll.waits, now)
 
     def _finish(self, poll: Poll, seen: Collection[PolledTarget]) -> None:
         self._in_flight.discard(poll)
         self._load -= poll.load
-        self._land(polled_target for polled_target in poll.targets if polled_target not in seen)
+        self._clear_in_flight(polled_target for polled_target in poll.targets if polled_target not in seen)
 
-    def _land(self, targets: Iterable[PolledTarget]) -> None:
+    def _clear_in_flight(self, targets: Iterable[PolledTarget]) -> None:
         for polled_target in targets:
             polled_target.in_flight = False
             self._targets.discard_if_unused(polled_target)
