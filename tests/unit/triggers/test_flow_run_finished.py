@@ -1,4 +1,4 @@
-"""The trigger of an asset watcher against the sandbox; ``tests/airflow/test_watchers`` has it in a real Airflow."""
+"""Tests of an asset watcher's trigger against the sandbox; ``tests/airflow/test_watchers`` has a real Airflow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUNNING: dict[str, Any] = {"waiting": 0.0, "running": 0.3}
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finished, "MIN_POLL_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(finished, "_CHECK_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(finished, "_DELIVERED_AFTER_SECONDS", 0.01)
@@ -44,24 +44,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cursor, "RETRY_DELAYS_SECONDS", (0.01, 0.01))
 
 
-def waiter(service: str, flow_id: Any, **given: Any) -> Any:
-    """Return a trigger that looks often, and writes to a log that a test can read."""
+def create_trigger(service: str, flow_id: Any, **given: Any) -> Any:
+    """Return a trigger that polls often, and writes to a log that a test can read."""
     trigger = FlowRunFinishedTrigger(service, flow_id, **{"poll_interval": 0.1, **given})
     trigger._log = logging.getLogger("watcher")  # type: ignore[assignment]
     return trigger
 
 
 class Watchers:
-    """Triggers that run side by side, and what they have told."""
+    """Triggers that run concurrently, and the events that they fired."""
 
     def __init__(self, sandbox: Sandbox, *triggers: FlowRunFinishedTrigger) -> None:
         self.sandbox = sandbox
         self.triggers = triggers
-        self.told: list[dict[str, Any]] = []
+        self.reported: list[dict[str, Any]] = []
 
     @property
     def run_ids(self) -> list[str]:
-        return [run["run_id"] for run in self.told]
+        return [run["run_id"] for run in self.reported]
 
     def play(self, script: Callable[[], Awaitable[None]]) -> None:
         """Run the triggers for as long as a script takes; none of them may end by itself."""
@@ -72,7 +72,7 @@ class Watchers:
 
         async def listen(trigger: FlowRunFinishedTrigger) -> None:
             async for event in trigger.run():
-                self.told.append(event.payload)
+                self.reported.append(event.payload)
 
         tasks = [asyncio.create_task(listen(trigger)) for trigger in self.triggers]
         async with asyncio.timeout(60):
@@ -83,11 +83,11 @@ class Watchers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        # Nobody says when: the sandbox runs in a thread of its own.
+        # Nothing to await: the sandbox runs in a thread of its own.
         while not condition():  # ruff: ignore[async-busy-wait]
             await asyncio.sleep(0.02)
 
-    async def until_told(self, *runs: SandboxRun) -> None:
+    async def until_reported(self, *runs: SandboxRun) -> None:
         await self.until(lambda: {str(run.id) for run in runs} <= set(self.run_ids))
 
     async def polls(self, count: int) -> None:
@@ -98,12 +98,12 @@ class Watchers:
 
 async def two_runs_in_turn(watchers: Watchers, flow: Any) -> None:
     await watchers.polls(2)
-    await watchers.until_told(flow.add_run(**RUNNING))
-    await watchers.until_told(flow.add_run(**RUNNING))
+    await watchers.until_reported(flow.add_run(**RUNNING))
+    await watchers.until_reported(flow.add_run(**RUNNING))
 
 
 class Store:
-    """What Airflow 3.3 gives the trigger of one asset; the other accessors of Airflow 3.3.0 are not async."""
+    """The state store that Airflow 3.3 passes to the trigger of one asset; not all of Airflow 3.3.0's are async."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -126,7 +126,7 @@ class Store:
 
 
 class RecordingStore(Store):
-    """One that keeps every text it was given, and the runs that had been told by then."""
+    """A store that records every saved text, and the runs reported by then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class RecordingStore(Store):
 
 
 class OlderStore:
-    """The same on Airflow 3.3.0."""
+    """The state store of Airflow 3.3.0."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -152,8 +152,8 @@ class OlderStore:
         self.values[key] = value
 
 
-class NobodysStore:
-    """What it gives a trigger that several assets share."""
+class AmbiguousStore:
+    """The state store that Airflow passes to a trigger that several assets share."""
 
     async def aget(self, key: str) -> Any:
         raise ValueError("Task has 2 concrete inlets and outlets")
@@ -162,36 +162,36 @@ class NobodysStore:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_end_is_an_event_with_the_runs_summary(service: str, sandbox: Sandbox) -> None:
+def test_each_completed_run_is_an_event_with_its_summary(service: str, sandbox: Sandbox) -> None:
     flow = getattr(sandbox, service).add_flow()
     flow.add_run(ago=60, waiting=0.0)
-    watchers = Watchers(sandbox, waiter(service, flow.id))
+    watchers = Watchers(sandbox, create_trigger(service, flow.id))
 
     async def script() -> None:
         await watchers.polls(2)
         failed = flow.add_run(outcome="FAILED", **RUNNING)
         runs = [flow.add_run(**RUNNING) for _ in range(3)]
-        await watchers.until_told(*runs)
+        await watchers.until_reported(*runs)
         await watchers.until(lambda: failed.ended_at is not None)
         await watchers.polls(3)
         assert Counter(watchers.run_ids) == Counter(str(run.id) for run in runs)
 
     watchers.play(script)
-    for run in watchers.told:
+    for run in watchers.reported:
         assert run == json.loads(json.dumps(run))
         assert (run["service"], run["flow_id"], run["disposition"]) == (service, str(flow.id), "SUCCEEDED")
 
 
-def test_a_run_that_goes_once_more_under_its_id_is_told_again(sandbox: Sandbox) -> None:
+def test_a_retried_run_is_reported_again(sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    watchers = Watchers(sandbox, waiter("activepieces", flow.id, outcomes=["FAILED"]))
+    watchers = Watchers(sandbox, create_trigger("activepieces", flow.id, outcomes=["FAILED"]))
 
     async def script() -> None:
         await watchers.polls(2)
         run = flow.add_run(outcome="FAILED", **RUNNING)
-        await watchers.until_told(run)
+        await watchers.until_reported(run)
         run.rerun(run.plan.timeline)
-        await watchers.until(lambda: len(watchers.told) == 2)
+        await watchers.until(lambda: len(watchers.reported) == 2)
         await watchers.polls(3)
 
     watchers.play(script)
@@ -199,16 +199,16 @@ def test_a_run_that_goes_once_more_under_its_id_is_told_again(sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "told"),
+    ("outcomes", "reported"),
     [
         ("FAILED", {"FAILED"}),
         (["canceled", "succeeded"], {"CANCELED", "SUCCEEDED"}),
         (("SUCCEEDED", "FAILED", "CANCELED"), {"SUCCEEDED", "FAILED", "CANCELED"}),
     ],
 )
-def test_only_the_ends_asked_for_are_told(outcomes: Any, told: set[str], sandbox: Sandbox) -> None:
+def test_only_the_requested_outcomes_are_reported(outcomes: Any, reported: set[str], sandbox: Sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
-    watchers = Watchers(sandbox, waiter("activepieces", flow.id, outcomes=outcomes))
+    watchers = Watchers(sandbox, create_trigger("activepieces", flow.id, outcomes=outcomes))
 
     async def script() -> None:
         await watchers.polls(2)
@@ -217,24 +217,24 @@ def test_only_the_ends_asked_for_are_told(outcomes: Any, told: set[str], sandbox
         await watchers.polls(4)
 
     watchers.play(script)
-    assert Counter(run["disposition"] for run in watchers.told) == dict.fromkeys(told, 1)
+    assert Counter(run["disposition"] for run in watchers.reported) == dict.fromkeys(reported, 1)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
-def test_trouble_does_not_end_it_and_is_told_once(
+def test_an_error_does_not_end_it_and_is_logged_once(
     status: int, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow = sandbox.portable.add_flow()
-    watchers = Watchers(sandbox, waiter("portable", flow.id))
+    watchers = Watchers(sandbox, create_trigger("portable", flow.id))
 
     async def script() -> None:
         await watchers.polls(2)
         trouble = sandbox.faults.add("status", status=status, times=None)
         run = flow.add_run(**RUNNING)
         await watchers.until(lambda: trouble.hits >= 4)
-        assert not watchers.told
+        assert not watchers.reported
         trouble.remove()
-        await watchers.until_told(run)
+        await watchers.until_reported(run)
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
@@ -243,34 +243,36 @@ def test_trouble_does_not_end_it_and_is_told_once(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_flow_that_does_not_exist_yet_is_watched_once_it_does(
+def test_a_flow_that_does_not_exist_yet_is_watched_as_soon_as_it_does(
     service: str, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watchers = Watchers(sandbox, waiter(service, UNKNOWN[service]))
+    watchers = Watchers(sandbox, create_trigger(service, UNKNOWN[service]))
 
     async def script() -> None:
         await watchers.polls(2)
         flow = getattr(sandbox, service).add_flow(flow_id=UNKNOWN[service])
         await watchers.polls(4)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
     assert "cannot be polled" in caplog.text
 
 
-def test_a_token_that_is_put_right_is_picked_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrected_token_is_used(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = sandbox.portable.add_flow()
     name = "AIRFLOW_CONN_PORTABLE_DEFAULT"
     good = json.loads(sandbox.connection_json("portable"))
     monkeypatch.setenv(name, json.dumps({**good, "password": "made-up-old-token"}))
-    watchers = Watchers(sandbox, *(waiter("portable", flow.id, outcomes=end) for end in ("SUCCEEDED", "FAILED")))
+    watchers = Watchers(
+        sandbox, *(create_trigger("portable", flow.id, outcomes=end) for end in ("SUCCEEDED", "FAILED"))
+    )
 
     async def script() -> None:
         await watchers.until(lambda: len([poll for poll in sandbox.ledger.requests if poll.status == 401]) >= 6)
         monkeypatch.setenv(name, json.dumps(good))
         await watchers.until(lambda: len([poll for poll in sandbox.ledger.requests if poll.status == 200]) >= 4)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     watchers.play(script)
 
@@ -278,7 +280,7 @@ def test_a_token_that_is_put_right_is_picked_up(sandbox: Sandbox, monkeypatch: p
 @pytest.mark.parametrize("service", SERVICES)
 def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     flows = [getattr(sandbox, service).add_flow() for _ in range(50)]
-    watchers = Watchers(sandbox, *(waiter(service, flow.id, poll_interval=1.0) for flow in flows))
+    watchers = Watchers(sandbox, *(create_trigger(service, flow.id, poll_interval=1.0) for flow in flows))
     lookups: Counter[str] = Counter()
     poll_loop_ids: set[int] = set()
     look_up, wait_for_result = get_async_connection, poll_loop.PollLoop.wait_for_result
@@ -295,18 +297,18 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
     monkeypatch.setattr(poll_loop.PollLoop, "wait_for_result", noting)
     polls = {flow.id: 0 for flow in flows}
 
-    def looked_at() -> Counter[Any]:
+    def count_polls() -> Counter[Any]:
         text = [f"{one.path} {one.query}" for one in sandbox.ledger.requests]
         return Counter({flow_id: sum(str(flow_id) in one for one in text) for flow_id in polls})
 
     async def script() -> None:
-        await watchers.until(lambda: min(looked_at().values()) >= 2)
-        await watchers.until_told(*(flow.add_run(**RUNNING) for flow in flows))
+        await watchers.until(lambda: min(count_polls().values()) >= 2)
+        await watchers.until_reported(*(flow.add_run(**RUNNING) for flow in flows))
         # One task per watcher, and a few requests in flight: no timers or loops of their own.
         assert len(asyncio.all_tasks()) <= len(flows) + scheduler.MAX_CONCURRENT_REQUESTS + 1
 
     watchers.play(script)
-    assert Counter(run["flow_id"] for run in watchers.told) == Counter(str(flow.id) for flow in flows)
+    assert Counter(run["flow_id"] for run in watchers.reported) == Counter(str(flow.id) for flow in flows)
     assert lookups == {f"{service}_default": 1}
     assert len(poll_loop_ids) == 1
     assert sandbox.ledger.connections_opened <= MAX_CONNECTIONS
@@ -314,15 +316,17 @@ def test_fifty_watchers_share_one_loop(service: str, sandbox: Sandbox, monkeypat
 
 def test_watchers_of_one_portable_flow_share_its_requests(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
-    watchers = Watchers(sandbox, *(waiter("portable", flow.id, outcomes=one, poll_interval=1.0) for one in ENDS))
+    watchers = Watchers(
+        sandbox, *(create_trigger("portable", flow.id, outcomes=one, poll_interval=1.0) for one in ENDS)
+    )
 
     async def script() -> None:
         await watchers.polls(2 * len(ENDS))
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     watchers.play(script)
     seconds = sandbox.ledger.requests[-1].time - sandbox.ledger.requests[0].time
-    # Each has a first look of its own; from then on the one that is due takes the others along.
+    # Each has a first poll of its own; from then on they share requests.
     assert sandbox.ledger.count() <= 2 * len(ENDS) + 2 * (seconds + 1)
 
 
@@ -341,12 +345,12 @@ ENDS = [
 
 
 @pytest.mark.parametrize("kind", [Store, OlderStore])
-def test_one_that_starts_anew_goes_on_where_the_other_stopped(kind: type[Any], sandbox: Sandbox) -> None:
+def test_a_restarted_watcher_continues_where_the_other_stopped(kind: type[Any], sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
     store = kind()
 
     def watchers_with_store() -> Watchers:
-        trigger = waiter("portable", flow.id)
+        trigger = create_trigger("portable", flow.id)
         trigger.asset_state_store = store
         return Watchers(sandbox, trigger)
 
@@ -354,15 +358,17 @@ def test_one_that_starts_anew_goes_on_where_the_other_stopped(kind: type[Any], s
 
     async def first() -> None:
         await before.polls(2)
-        told = flow.add_run(**RUNNING)
-        await before.until_told(told)
-        await before.until(lambda: any(str(told.id) in json.loads(one)["completed"] for one in store.values.values()))
+        reported = flow.add_run(**RUNNING)
+        await before.until_reported(reported)
+        await before.until(
+            lambda: any(str(reported.id) in json.loads(one)["completed"] for one in store.values.values())
+        )
 
     before.play(first)
     missed = [flow.add_run(waiting=0.0, running=0.01) for _ in range(70)]
 
     async def second() -> None:
-        await after.until_told(*missed)
+        await after.until_reported(*missed)
         await after.polls(3)
 
     after.play(second)
@@ -375,53 +381,53 @@ def stored_for(trigger: FlowRunFinishedTrigger, store: Any) -> FlowRunFinishedTr
     return trigger
 
 
-def test_how_far_it_got_is_kept_after_each_event(sandbox: Sandbox) -> None:
+def test_the_cursor_is_saved_after_each_event(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
     store = RecordingStore()
-    watchers = store.watchers = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    watchers = store.watchers = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
 
     async def script() -> None:
         await watchers.until(lambda: bool(store.values))
         runs = [flow.add_run(waiting=0.0, running=0.01) for _ in range(6)]
-        await watchers.until_told(*runs)
+        await watchers.until_reported(*runs)
         await watchers.until(lambda: set(watchers.run_ids) <= {*store.history[-1][1]["completed"]})
 
     watchers.play(script)
     ids = {str(run.id) for run in flow.runs}
-    for told, stored in store.history:
-        assert ids & {*stored["completed"]} == {*told}, "an end is put down after its event, and before the next one"
-    assert {len(told) for told, _ in store.history} == set(range(7))
+    for reported, stored in store.history:
+        assert ids & {*stored["completed"]} == {*reported}, "a run is saved after its event, and before the next event"
+    assert {len(reported) for reported, _ in store.history} == set(range(7))
 
 
-def test_killed_between_two_events_it_repeats_the_last_one_at_most(sandbox: Sandbox) -> None:
+def test_a_watcher_killed_between_two_events_repeats_at_most_the_last_one(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
     store = Store()
-    before = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    before = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
 
     async def until_the_third() -> None:
         await before.until(lambda: bool(store.values))
         for _ in range(6):
             flow.add_run(waiting=0.0, running=0.01)
-        await before.until(lambda: len(before.told) == 3)
+        await before.until(lambda: len(before.reported) == 3)
 
     before.play(until_the_third)
-    after = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    after = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
 
     async def until_all() -> None:
         await after.until(lambda: len({*before.run_ids, *after.run_ids}) == 6)
         await after.polls(3)
 
     after.play(until_all)
-    told = Counter(before.run_ids + after.run_ids)
-    assert {run_id for run_id, count in told.items() if count > 1} <= {before.run_ids[-1]}
-    assert told.total() <= 7
+    reported = Counter(before.run_ids + after.run_ids)
+    assert {run_id for run_id, count in reported.items() if count > 1} <= {before.run_ids[-1]}
+    assert reported.total() <= 7
 
 
 @pytest.mark.parametrize(
     ("count", "sizes"),
     [(0, []), (1, [1]), (2, [1, 1]), (20, [1] * 20), (21, [2] * 10 + [1]), (120, [7] * 17 + [1])],
 )
-def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_always_alone(
+def test_runs_are_reported_individually_unless_there_are_too_many_and_the_last_always_is(
     count: int, sizes: list[int]
 ) -> None:
     runs: list[Any] = [{"run_id": str(number)} for number in range(count)]
@@ -432,7 +438,7 @@ def test_ends_are_told_one_by_one_unless_they_are_too_many_and_the_last_is_alway
 
 
 @pytest.mark.parametrize("count", range(1, 400, 7))
-def test_no_number_of_ends_takes_longer_than_twenty_events_of_their_own(count: int) -> None:
+def test_any_number_of_runs_is_reported_in_at_most_twenty_groups(count: int) -> None:
     runs: list[Any] = [{}] * count
     groups = list(finished._split_into_groups(runs))
     assert len(groups) <= finished._MAX_GROUPS
@@ -442,14 +448,14 @@ def test_no_number_of_ends_takes_longer_than_twenty_events_of_their_own(count: i
 # -- one that stood still, and was replaced
 
 
-def test_what_another_told_meanwhile_is_not_told_again(
+def test_runs_that_another_watcher_reported_are_not_reported_again(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It has seen the ends, and stands still before it tells of them; another watcher does so in its place."""
+    """It has polled the completed runs, and stands still before it reports them; another watcher does so instead."""
     flow = sandbox.portable.add_flow()
     store = Store()
-    frozen = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
-    other = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    frozen = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
+    other = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
     has_seen, may_go_on = asyncio.Event(), asyncio.Event()
     pause = finished._pause
 
@@ -467,7 +473,7 @@ def test_what_another_told_meanwhile_is_not_told_again(
         before = dict(store.values)
 
         async def take_over() -> None:
-            await other.until_told(*runs)
+            await other.until_reported(*runs)
             run_ids = {str(run.id) for run in runs}
             await other.until(lambda: run_ids <= {*json.loads(*store.values.values())["completed"]})
 
@@ -475,7 +481,7 @@ def test_what_another_told_meanwhile_is_not_told_again(
         assert store.values != before
         may_go_on.set()
         await frozen.polls(3)
-        await frozen.until_told(flow.add_run(**RUNNING))
+        await frozen.until_reported(flow.add_run(**RUNNING))
 
     with caplog.at_level(logging.INFO):
         frozen.play(script)
@@ -504,7 +510,7 @@ def test_a_cursor_of_another_watcher_is_not_overwritten(sandbox: Sandbox) -> Non
     asyncio.run(script())
 
 
-def test_a_write_that_came_through_although_it_failed_is_nobody_elses(sandbox: Sandbox) -> None:
+def test_a_failed_write_that_was_stored_is_not_taken_for_another_watchers(sandbox: Sandbox) -> None:
     class Unsure(Store):
         async def aset(self, key: str, value: Any) -> None:
             self.values[key] = value
@@ -520,7 +526,7 @@ def test_a_write_that_came_through_although_it_failed_is_nobody_elses(sandbox: S
     asyncio.run(script())
 
 
-def test_a_position_that_somebody_deleted_is_written_anew() -> None:
+def test_a_deleted_cursor_is_saved_again() -> None:
     store = Store()
 
     async def script() -> None:
@@ -536,8 +542,8 @@ def test_a_position_that_somebody_deleted_is_written_anew() -> None:
 
 
 @pytest.mark.parametrize("clock", ["monotonic", "time"])
-def test_a_pause_begins_anew_when_the_triggerer_stood_still(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By either clock: in a paused virtual machine, one of them stands still as well."""
+def test_a_pause_is_repeated_when_the_triggerer_stood_still(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By either clock: in a paused virtual machine, one of them stops."""
     moments = {"monotonic": 100.0, "time": 1_000.0}
     naps: list[float] = []
     for name in moments:
@@ -558,25 +564,25 @@ def test_a_pause_begins_anew_when_the_triggerer_stood_still(clock: str, monkeypa
 # -- whatever goes wrong
 
 
-def test_a_store_that_cannot_be_read_at_first_is_waited_for(
+def test_loading_is_retried_until_the_store_can_be_read(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Starting anew instead would miss what has ended since."""
+    """Starting without the cursor would miss runs."""
     monkeypatch.setattr(cursor, "LOAD_RETRY_INTERVAL_SECONDS", 0.01)
     flow = sandbox.portable.add_flow()
     store = Store()
-    first = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    first = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
     first.play(lambda: first.until(lambda: bool(store.values)))
     missed = flow.add_run(ago=1, waiting=0.0, running=0.01)
     store.failing_reads = 15
-    second = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    second = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
     with caplog.at_level(logging.WARNING):
-        second.play(lambda: second.until_told(missed))
+        second.play(lambda: second.until_reported(missed))
     said = [record for record in caplog.records if "cannot be read, trying again" in record.message]
     assert len(said) == 2, "not at every try"
 
 
-def test_an_answer_of_the_store_that_cannot_be_read_is_no_reason_to_give_it_up(sandbox: Sandbox) -> None:
+def test_an_unreadable_response_of_the_store_does_not_disable_it(sandbox: Sandbox) -> None:
     class Garbled(Store):
         async def aget(self, key: str) -> Any:
             self.tries += 1
@@ -586,37 +592,35 @@ def test_an_answer_of_the_store_that_cannot_be_read_is_no_reason_to_give_it_up(s
 
     flow = sandbox.portable.add_flow()
     store = Garbled()
-    watchers = Watchers(sandbox, stored_for(waiter("portable", flow.id), store))
+    watchers = Watchers(sandbox, stored_for(create_trigger("portable", flow.id), store))
     watchers.play(lambda: watchers.until(lambda: bool(store.values)))
 
 
-def test_a_position_that_cannot_be_read_is_a_first_look_and_said(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unreadable_cursor_is_logged_and_replaced(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     flow = sandbox.portable.add_flow()
     flow.add_run(ago=5)
     store = Store()
-    trigger = stored_for(waiter("portable", flow.id), store)
+    trigger = stored_for(create_trigger("portable", flow.id), store)
     store.values[trigger.state_key] = '{"schema": 99}'
     watchers = Watchers(sandbox, trigger)
 
     async def script() -> None:
         await watchers.polls(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     with caplog.at_level(logging.WARNING):
         watchers.play(script)
     assert "the saved cursor cannot be read" in caplog.text
-    assert len(watchers.told) == 1
+    assert len(watchers.reported) == 1
 
 
-def test_a_connection_that_cannot_be_used_is_waited_for(
+def test_an_unusable_connection_is_tried_again(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = "AIRFLOW_CONN_PORTABLE_DEFAULT"
     good = json.loads(sandbox.connection_json("portable"))
     flow = sandbox.portable.add_flow()
-    watchers = Watchers(sandbox, waiter("portable", flow.id))
+    watchers = Watchers(sandbox, create_trigger("portable", flow.id))
 
     async def until_said(count: int) -> None:
         await watchers.until(lambda: len([one for one in caplog.records if one.levelno >= logging.WARNING]) >= count)
@@ -627,7 +631,7 @@ def test_a_connection_that_cannot_be_used_is_waited_for(
         await until_said(2)
         monkeypatch.setenv(name, json.dumps(good))
         await watchers.polls(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     monkeypatch.delenv(name)
     monkeypatch.setattr(watcher, "HEARTBEAT_INTERVAL_SECONDS", 0.1)
@@ -636,11 +640,11 @@ def test_a_connection_that_cannot_be_used_is_waited_for(
     assert sandbox.portable.token not in caplog.text
 
 
-def test_a_fault_of_this_package_does_not_end_it_and_is_said_without_the_faults_words(
+def test_a_bug_in_this_package_does_not_end_it_and_is_logged_without_its_text(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow = sandbox.portable.add_flow()
-    watchers = Watchers(sandbox, waiter("portable", flow.id))
+    watchers = Watchers(sandbox, create_trigger("portable", flow.id))
     step = watcher.FlowWatcher.step
     faults = 0
 
@@ -655,21 +659,21 @@ def test_a_fault_of_this_package_does_not_end_it_and_is_said_without_the_faults_
 
     async def script() -> None:
         await watchers.polls(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     with caplog.at_level(logging.INFO):
         watchers.play(script)
     assert faults == 2
-    assert len(watchers.told) == 1
+    assert len(watchers.reported) == 1
     assert f"Flow {flow.id} cannot be polled" in caplog.text
     assert "RuntimeError" in caplog.text
     assert sandbox.portable.token not in caplog.text
 
 
-def test_watchers_of_one_asset_with_other_outcomes_keep_their_own_place(sandbox: Sandbox) -> None:
+def test_watchers_of_one_asset_with_other_outcomes_have_their_own_cursor(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
     store = Store()
-    triggers = [waiter("portable", flow.id, outcomes=outcome) for outcome in ("SUCCEEDED", "FAILED")]
+    triggers = [create_trigger("portable", flow.id, outcomes=outcome) for outcome in ("SUCCEEDED", "FAILED")]
     for trigger in triggers:
         trigger.asset_state_store = store
     watchers = Watchers(sandbox, *triggers)
@@ -680,29 +684,29 @@ def test_watchers_of_one_asset_with_other_outcomes_keep_their_own_place(sandbox:
     watchers.play(script)
 
 
-def test_without_a_store_it_starts_anew(sandbox: Sandbox) -> None:
-    """Airflow 3.0 to 3.2 has none."""
+def test_without_a_store_it_starts_with_a_first_poll(sandbox: Sandbox) -> None:
+    """Airflow 3.0 to 3.2 has no state store."""
     flow = sandbox.portable.add_flow()
     flow.add_run(ago=5)
-    trigger = waiter("portable", flow.id)
+    trigger = create_trigger("portable", flow.id)
     with suppress(AttributeError):
         del trigger.asset_state_store
     watchers = Watchers(sandbox, trigger)
 
     async def script() -> None:
         await watchers.polls(2)
-        await watchers.until_told(flow.add_run(**RUNNING))
+        await watchers.until_reported(flow.add_run(**RUNNING))
 
     watchers.play(script)
-    assert len(watchers.told) == 1
+    assert len(watchers.reported) == 1
 
 
-def test_a_trigger_of_several_assets_keeps_no_place_and_says_so_once(
+def test_a_trigger_of_several_assets_saves_no_cursor_and_logs_it_once(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow = sandbox.portable.add_flow()
-    trigger = waiter("portable", flow.id)
-    trigger.asset_state_store = NobodysStore()
+    trigger = create_trigger("portable", flow.id)
+    trigger.asset_state_store = AmbiguousStore()
     watchers = Watchers(sandbox, trigger)
 
     with caplog.at_level(logging.WARNING):
@@ -710,9 +714,9 @@ def test_a_trigger_of_several_assets_keeps_no_place_and_says_so_once(
     assert len([record for record in caplog.records if "give each asset its own watcher" in record.message]) == 1
 
 
-def test_a_store_that_is_down_for_a_moment_is_tried_again(sandbox: Sandbox) -> None:
+def test_a_store_that_is_down_briefly_is_tried_again(sandbox: Sandbox) -> None:
     flow = sandbox.portable.add_flow()
-    trigger, store = waiter("portable", flow.id), Store()
+    trigger, store = create_trigger("portable", flow.id), Store()
     trigger.asset_state_store, store.failures = store, 2
     watchers = Watchers(sandbox, trigger)
 
@@ -725,14 +729,14 @@ def test_a_store_that_is_down_for_a_moment_is_tried_again(sandbox: Sandbox) -> N
 
 def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     flow = sandbox.portable.add_flow()
-    trigger, store = waiter("portable", flow.id), Store()
+    trigger, store = create_trigger("portable", flow.id), Store()
     trigger.asset_state_store, store.failures = store, 1_000
     watchers = Watchers(sandbox, trigger)
 
     with caplog.at_level(logging.WARNING):
         watchers.play(partial(two_runs_in_turn, watchers, flow))
     assert "the cursor could not be saved; it continues without (OSError: the database is down)" in caplog.text
-    assert len(watchers.told) == 2
+    assert len(watchers.reported) == 2
 
 
 # -- its arguments
@@ -788,13 +792,13 @@ def test_a_store_that_stays_down_does_not_end_it(sandbox: Sandbox, caplog: pytes
         ({"poll_interval": timedelta.max}, "poll_interval"),
     ],
 )
-def test_what_cannot_be_right_is_refused_by_name(
+def test_an_invalid_argument_is_rejected_by_name(
     given: dict[str, Any], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # the interval is the real one
     with pytest.raises(InvalidArgumentError, match=named) as refused:
         FlowRunFinishedTrigger(**{"service": "portable", "flow_id": 1, **given})
-    # Anything else than a TypeError from a trigger's constructor ends the triggerer, with all other triggers.
+    # Any exception but a TypeError in a trigger's constructor ends the triggerer, with all other triggers.
     assert isinstance(refused.value, TypeError)
 
 
@@ -811,7 +815,7 @@ def test_what_cannot_be_right_is_refused_by_name(
         {"outcomes": iter(["FAILED", "SUCCEEDED"])},
     ],
 )
-def test_equal_watchers_are_one_to_airflow(same: dict[str, Any]) -> None:
+def test_equal_watchers_are_one_for_airflow(same: dict[str, Any]) -> None:
     given: dict[str, Any] = {"service": "portable", "flow_id": 568101, "outcomes": ("FAILED", "SUCCEEDED")}
     one, other = FlowRunFinishedTrigger(**given), FlowRunFinishedTrigger(**{**given, **same})
     loaded = FlowRunFinishedTrigger(**json.loads(json.dumps(one.serialize()[1])))
@@ -823,13 +827,13 @@ def test_equal_watchers_are_one_to_airflow(same: dict[str, Any]) -> None:
     "other",
     [{"service": "tableflow"}, {"flow_id": 2}, {"conn_id": "x"}, {"outcomes": "FAILED"}, {"poll_interval": 61}],
 )
-def test_others_are_not(other: dict[str, Any]) -> None:
+def test_different_watchers_are_not(other: dict[str, Any]) -> None:
     given: dict[str, Any] = {"service": "portable", "flow_id": 1}
     assert identity(FlowRunFinishedTrigger(**given)) != identity(FlowRunFinishedTrigger(**{**given, **other}))
 
 
 def identity(trigger: FlowRunFinishedTrigger) -> Any:
-    """Return by what Airflow tells watchers apart; Airflow 2 has none."""
+    """Return what identifies a watcher in Airflow; Airflow 2 has no such method."""
     path, arguments = trigger.serialize()
     told_apart_by = getattr(get_base_event_trigger(), "hash", None)
     return told_apart_by(path, arguments) if told_apart_by else (path, json.dumps(arguments))
