@@ -1,4 +1,4 @@
-"""Without a task state store (below Airflow 3.3) a rescheduled sensor forgets its polls: it waits longer, never wrong."""
+"""Without a task state store (below Airflow 3.3) a rescheduled sensor forgets its polls: it waits longer, no more."""
 
 from __future__ import annotations
 
