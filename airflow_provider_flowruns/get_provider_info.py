@@ -1,17 +1,20 @@
-"""What Airflow reads to know this package. Imported in every Airflow process, so it imports next to nothing."""
+"""The package's metadata for Airflow. Every Airflow process imports it, so it imports next to nothing."""
 
 from __future__ import annotations
 
 from airflow_provider_flowruns.services.catalog import CATALOG
 from airflow_provider_flowruns.services.info import ServiceInfo
 
+#: Largest result in XCom, in bytes of JSON, unless ``[flowruns] max_xcom_bytes`` says otherwise.
+DEFAULT_MAX_XCOM_BYTES = 2**20
+
 _OPTIONS = {
     "max_xcom_bytes": {
-        "description": "Bytes of JSON that an operator puts into XCom at most when it lists runs.",
+        "description": "Maximum size of an operator's list of runs in XCom, in bytes of JSON.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": "4194304",
-        "default": "1048576",
+        "default": str(DEFAULT_MAX_XCOM_BYTES),
     }
 }
 
@@ -44,7 +47,7 @@ def build_provider_info(*infos: ServiceInfo, package_name: str, name: str, descr
 
     :param package_name: name of its distribution.
     :param name: title of the package.
-    :param description: what it is for, in a sentence.
+    :param description: its purpose in a sentence.
     """
     modules = {
         "hooks": {info.title: info.hook_class.rpartition(".")[0] for info in infos},

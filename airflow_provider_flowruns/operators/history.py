@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_flowruns.exceptions import ResultTooLarge
+from airflow_provider_flowruns.get_provider_info import DEFAULT_MAX_XCOM_BYTES
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.validation import validate_limit
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowruns.model.calls import Pages
     from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
-
-#: Bytes of JSON that go to XCom unless ``[flowruns] max_xcom_bytes`` says otherwise.
-DEFAULT_MAX_XCOM_BYTES = 1024 * 1024
 
 _MAX_RUNS = 999_999_999
 #: Number of lines that are written at a time.

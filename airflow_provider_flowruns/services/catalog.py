@@ -23,7 +23,7 @@ PORTABLE = ServiceInfo(
     },
     appear_within=180.0,
     no_run_hint="Portable may have ignored the start because the flow was running by then",
-    # One run is looked for among its flow's attempts as well.
+    # A single run, too, is found in the list of its flow's attempts.
     min_batch_size=1,
     can_cancel=True,
 )
@@ -48,10 +48,10 @@ ACTIVEPIECES = ServiceInfo(
     ),
     hints={
         AuthenticationError: "put a valid API key (sk-...) in the password; a user's token lasts 7 days",
-        PermissionDeniedError: "the token has ended or may not see this project; check password and project_id",
+        PermissionDeniedError: "the token has expired or may not see this project; check password and project_id",
         NotFoundError: "the id must belong to the project, and the connection's host an Activepieces server",
     },
-    # A new run is saved by a queue: its id may be unknown for a while after the server has given it out.
+    # A new run is saved by a queue: its id may be unknown for a while after the server has returned it.
     not_found_grace=120.0,
     appear_within=180.0,
     no_run_hint=(
@@ -81,7 +81,7 @@ TABLEFLOW = ServiceInfo(
         PermissionDeniedError: "the API key may not do this; check which workspace it belongs to",
         NotFoundError: "the id must belong to the workspace of this API key",
     },
-    # Their list is of all flows' runs: for a few runs it is mostly others.
+    # The list has the runs of all flows: for a few runs it contains mostly others.
     min_batch_size=5,
     can_pause=True,
     names_its_runs=True,

@@ -1,6 +1,6 @@
-"""The fixed facts of a service, from which its forms, hook names, checks and tables are derived.
+"""The entry of a service: its facts, from which forms, hook names, checks and tables are derived.
 
-Airflow reads them when it starts, so this module imports next to nothing.
+Airflow reads it when it starts, so this module imports next to nothing.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class ServiceInfo:
     :param no_run_hint: why no run may result from a start that was accepted, and what to do.
     :param min_batch_size: minimum number of targets for which one batch request is cheaper than single requests.
     :param can_cancel: whether the API can cancel a run, if not in every state.
-    :param can_pause: whether a run may pause until somebody continues it.
+    :param can_pause: whether a run may pause until someone continues it.
     :param names_its_runs: whether the response to a start holds the run's id.
     :param takes_payload: whether a start takes JSON as its input.
     :param takes_files: whether a start takes files as its input, and needs them.

@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Rows of the table of capabilities.
 CAPABILITIES = {
     "a run can be cancelled": "can_cancel",
-    "a run may pause until somebody continues it": "can_pause",
+    "a run may pause until someone continues it": "can_pause",
     "the response to a start names the run": "names_its_runs",
     "a start takes a JSON payload": "takes_payload",
     "a start takes files": "takes_files",

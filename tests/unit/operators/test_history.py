@@ -14,9 +14,9 @@ import fsspec
 import pytest
 
 from airflow_provider_flowruns.exceptions import InvalidArgumentError, InvalidRequestError, ResultTooLarge
-from airflow_provider_flowruns.get_provider_info import get_provider_info
+from airflow_provider_flowruns.get_provider_info import DEFAULT_MAX_XCOM_BYTES, get_provider_info
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesListFlowRunsOperator
-from airflow_provider_flowruns.operators.history import DEFAULT_MAX_XCOM_BYTES, HistoryOperator
+from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sandbox import Sandbox
