@@ -138,14 +138,14 @@ def test_a_changed_token_is_picked_up_once(
     triggers = [trigger_on("portable", flow.id, run.id) for _ in range(20)]
 
     looked_up = asyncio.Event()
-    look_up = get_async_connection
+    look_up = vars(connection)["get_async_connection"]  # the one that counts
 
-    async def telling(conn_id: str) -> Any:
+    async def look_up_and_notify(conn_id: str) -> Any:
         found = await look_up(conn_id)
         looked_up.set()
         return found
 
-    monkeypatch.setattr(connection, "get_async_connection", telling)
+    monkeypatch.setattr(connection, "get_async_connection", look_up_and_notify)
 
     async def rotate() -> list[TriggerEvent]:
         waits = [asyncio.create_task(event_of(trigger)) for trigger in triggers]
