@@ -205,7 +205,7 @@ def test_an_upload_that_nobody_takes_ends(tmp_path) -> None:
     assert one.error == "ServiceConnectionError"
 
 
-def test_an_answer_to_an_upload_has_the_deadline_of_every_answer(tmp_path) -> None:
+def test_a_response_to_an_upload_has_the_deadline_of_every_response(tmp_path) -> None:
     def serve(connection: socket.socket) -> None:
         connection.recv(65_536)
         drip_until_left(connection, b"HTTP/1.1 200 OK\r\nX: ")
@@ -240,7 +240,7 @@ INTERIM = {
 
 
 @pytest.mark.parametrize("name", INTERIM)
-def test_interim_answers_are_skipped(name) -> None:
+def test_interim_responses_are_skipped(name) -> None:
     answers = iter(b'{"id": %d}' % number for number in range(10))
 
     def serve(connection: socket.socket) -> None:
@@ -254,14 +254,14 @@ def test_interim_answers_are_skipped(name) -> None:
 
 
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "101 Switching Protocols\r\nUpgrade: websocket"])
-def test_a_change_of_protocol_is_no_answer(status) -> None:
+def test_a_change_of_protocol_is_no_response(status) -> None:
     found = asked(answering(f"HTTP/1.1 {status}\r\nConnection: upgrade\r\n\r\n".encode() + ok(BODY)))
     assert only(found).error == "UnexpectedResponseError"
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
 @pytest.mark.parametrize("may_be_empty", [False, True])
-def test_an_answer_without_a_body_is_read_alike(status, may_be_empty) -> None:
+def test_a_response_without_a_body_is_read_alike(status, may_be_empty) -> None:
     call = Call("portable", Request("GET", "/v2/flows"), lambda body: body, may_be_empty=may_be_empty)
     found = asked(answering_once(f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n".encode()), call)
     is_good = may_be_empty and status.startswith("20")
@@ -269,7 +269,7 @@ def test_an_answer_without_a_body_is_read_alike(status, may_be_empty) -> None:
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_a_body_that_must_not_be_there_is_not_taken_for_the_next_answer(status) -> None:
+def test_a_body_that_must_not_be_there_is_not_taken_for_the_next_response(status) -> None:
     stale = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"id":1}'
 
     def serve(connection: socket.socket) -> None:
@@ -303,7 +303,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_is_no_answer_is_a_failed_connection(name) -> None:
+def test_what_is_not_a_response_is_a_failed_connection(name) -> None:
     assert only(asked(answering_once(ODD[name]))).error == "ServiceConnectionError"
 
 
@@ -369,7 +369,7 @@ def test_a_server_that_speaks_no_tls_proves_that_nothing_was_sent(tmp_path) -> N
     assert all("TLS failed" in one.said for one in found.values())
 
 
-def test_a_server_that_speaks_tls_only_gives_no_answer(tmp_path) -> None:
+def test_a_server_that_speaks_tls_only_gives_no_response(tmp_path) -> None:
     authority = create_certificate(tmp_path)
     with server(answering(ok(BODY)), create_server_context(authority)) as address:
         found = outcomes(lambda: settings(f"http://{address}"), ECHO)

@@ -208,7 +208,7 @@ def test_a_short_retry_after_does_not_shorten_the_backoff() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_an_answer_is_read(status) -> None:
+def test_a_response_is_read(status) -> None:
     assert result(status, b'{"id": 7}') == 7
 
 
@@ -292,7 +292,7 @@ def test_a_good_status_with_an_unreadable_body_is_unexpected(body, content_type,
     [TypeError("unhashable"), KeyError("id"), AttributeError("get"), IndexError(0), OverflowError(), RecursionError()],
     ids=lambda broken: type(broken).__name__,
 )
-def test_whatever_an_answer_does_to_its_reader_it_is_unexpected_and_named_by_its_shape(broken) -> None:
+def test_any_error_of_a_reading_function_means_an_unexpected_response_named_by_its_shape(broken) -> None:
     def read(body: object) -> None:
         raise broken
 
@@ -305,7 +305,7 @@ def test_whatever_an_answer_does_to_its_reader_it_is_unexpected_and_named_by_its
 @pytest.mark.parametrize(
     "body", [b'{"id": "9"', b'"text"', b"<html>", b"[" * 200_000], ids=["broken", "text", "html", "deep"]
 )
-def test_an_unexpected_answer_does_not_hold_the_answer(body) -> None:
+def test_the_error_about_an_unexpected_response_does_not_reference_its_body(body) -> None:
     error = refused(200, body)
     assert (error.__context__, error.__cause__) == (None, None)
 
@@ -406,7 +406,7 @@ def test_a_long_message_is_cut() -> None:
     assert len(refused(500, json.dumps({"message": "x" * 100_000}).encode()).message) == 1_000
 
 
-def test_no_answer_says_what_to_check() -> None:
+def test_no_response_says_what_to_check() -> None:
     error = build_connection_error(made(), GET, "timed out")
     assert str(error) == (
         "Portable did not respond to GET /v2/flows: timed out (connection 'my_conn', host https://api.portable.io: "
@@ -444,7 +444,7 @@ def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(value) -> Non
 
 
 @pytest.mark.parametrize("status", [100, 101, 102, 103, 199])
-def test_an_interim_status_is_no_answer(status) -> None:
+def test_an_interim_status_is_no_response(status) -> None:
     error = refused(status, b'{"id": 5}')
     assert (type(error), error.status) == (UnexpectedResponseError, status)
     assert "interim" in error.message

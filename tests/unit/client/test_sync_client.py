@@ -283,7 +283,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(wire, client
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-def test_an_error_says_which_service_request_answer_and_connection(wire, client, sleeps, status) -> None:
+def test_an_error_says_which_service_request_response_and_connection(wire, client, sleeps, status) -> None:
     wire.get(STATUS_URL, status_code=status, json={"message": "The vendor's own words"})
     text = str(error_of(client))
     assert f"Portable responded with {status} to GET /v2/flows/5/status: The vendor's own words" in text
@@ -324,7 +324,7 @@ def test_a_token_that_the_server_echoes_is_in_no_error(wire, client, sleeps, sta
         (requests.exceptions.InvalidURL("no host"), "InvalidURL: no host"),
     ],
 )
-def test_no_answer_says_how_that_came_about_and_where_to_look(wire, client, sleeps, trouble, said) -> None:
+def test_a_missing_response_says_why_and_what_to_check(wire, client, sleeps, trouble, said) -> None:
     wire.get(STATUS_URL, exc=trouble)
     error = error_of(client)
     assert isinstance(error, ServiceConnectionError)

@@ -157,7 +157,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("hook_class", "call", "url", "answer", "ids"), CALLS, ids=[call[2] for call in CALLS])
-def test_a_method_sends_the_documented_request_and_reads_the_answer(
+def test_a_method_sends_the_documented_request_and_reads_the_response(
     connections, wire, hook_class, call, url, answer, ids
 ) -> None:
     wire.get(url.partition("?")[0], json=answer)

@@ -108,7 +108,7 @@ def test_a_start_that_was_refused_is_told_to_airflow(run, sandbox) -> None:
 
 
 @both_ways
-def test_a_start_whose_answer_is_lost_is_not_repeated(run, sandbox) -> None:
+def test_a_start_whose_response_is_lost_is_not_repeated(run, sandbox) -> None:
     flow = sandbox.portable.add_flow()
     sandbox.faults.add("accept_then_reset", service="portable", method="POST")
     with pytest.raises(ApiError):

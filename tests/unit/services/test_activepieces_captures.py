@@ -229,7 +229,7 @@ def test_the_recorded_rate_limit_says_how_long_to_wait(settings, api) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(names("webhook-*.json", "*-request.json", "flow-delete.json")))
-def test_no_other_recorded_answer_reads_as_a_run_that_has_ended(settings, api, name) -> None:
+def test_no_other_recorded_response_reads_as_a_run_that_has_ended(settings, api, name) -> None:
     try:
         run = read_result(settings, api.get_flow_run("A" * 21), response(name))
     except ApiError:

@@ -24,7 +24,7 @@ from tests.fuzz.readers import Questions, Wrong
 ANSWERS = 20_000
 
 
-def test_whatever_a_service_answers_comes_to_what_it_may_come_to() -> None:
+def test_every_response_gives_an_allowed_result() -> None:
     questions = Questions(seed=1)
     questions.ask(ANSWERS)
     # That it came to all of them, and not just to refusals.
@@ -34,7 +34,7 @@ def test_whatever_a_service_answers_comes_to_what_it_may_come_to() -> None:
     assert {"flow", "told", "NotFoundError", "RateLimitError", "ServerError", "AuthenticationError"} < {*questions.seen}
 
 
-def test_one_seed_means_the_same_questions_and_answers() -> None:
+def test_one_seed_means_the_same_questions_and_responses() -> None:
     first, second = Questions(seed=5), Questions(seed=5)
     for questions in (first, second):
         questions.ask(200)
@@ -43,7 +43,7 @@ def test_one_seed_means_the_same_questions_and_answers() -> None:
     assert answer(Random("5"), request) == answer(Random("5"), request)
 
 
-def test_every_request_has_documented_answers() -> None:
+def test_every_request_has_documented_responses() -> None:
     assert all(bodies for _, bodies in FITTING)
 
 
@@ -72,7 +72,7 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 @pytest.mark.parametrize("name", [*BREAKS])
-def test_what_must_not_come_of_an_answer_is_noticed(monkeypatch, name) -> None:
+def test_a_forbidden_result_of_a_response_is_noticed(monkeypatch, name) -> None:
     BREAKS[name](monkeypatch)
     with pytest.raises(Wrong, match=r"seed 2, question \d+"):
         Questions(seed=2).ask(5 * ANSWERS)  # far fewer until one that tells

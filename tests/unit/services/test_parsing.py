@@ -524,6 +524,6 @@ def test_a_body_that_is_no_json_is_refused_as_a_value(body) -> None:
         (TableFlowApi().get_flow_run("A"), {"status": "completed"}),
     ],
 )
-def test_an_answer_about_something_else_is_no_answer(call, body) -> None:
+def test_a_response_about_another_id_is_unexpected(call, body) -> None:
     with pytest.raises(ValueError, match=r"requested .*, got a response about"):
         call.read(body)

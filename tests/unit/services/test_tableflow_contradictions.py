@@ -75,7 +75,7 @@ def test_t3_duration_with_and_without_a_value(fields, duration) -> None:
     assert read(**{**fields, "duration": duration}) == read(**fields)
 
 
-def test_t4_paging_follows_next_offset_whatever_limit_the_answer_shows() -> None:
+def test_t4_paging_follows_next_offset_whatever_limit_the_response_shows() -> None:
     """Rule: page by ``next_offset``; stop at null or no rows."""
     first = TableFlowApi().list_flow_runs(limit=50).first
     page = first.read(wrapped(RUN, {**RUN, "id": "b"}, total=250, limit=100, offset=0, next_offset=100))
