@@ -222,9 +222,9 @@ class _Question:
         targets += [
             RunTarget(one.service, _earlier(one.run_id), one.flow_id) for one in targets if isinstance(one, RunTarget)
         ]
-        sighting: BatchResult = self._drive(api.poll_batch(targets, len(targets), 3))
-        self._check_result(sighting)
-        for target, runs in sighting.found.items():
+        batch_result: BatchResult = self._drive(api.poll_batch(targets, len(targets), 3))
+        self._check_result(batch_result)
+        for target, runs in batch_result.found.items():
             if isinstance(target, RunTarget) and [one.run_id for one in runs] != [target.run_id]:
                 raise Wrong(f"{target} was shown as {runs}")
 

@@ -44,8 +44,10 @@ def drive(
         return end.value, sent
 
 
-def ids(sighting: BatchResult) -> dict[str | None, list[str | None]]:
-    return {getattr(target, "run_id", None): [run.run_id for run in runs] for target, runs in sighting.found.items()}
+def ids(batch_result: BatchResult) -> dict[str | None, list[str | None]]:
+    return {
+        getattr(target, "run_id", None): [run.run_id for run in runs] for target, runs in batch_result.found.items()
+    }
 
 
 # -- Activepieces
@@ -76,23 +78,23 @@ def test_activepieces_asks_for_all_ids_at_once() -> None:
 
 def test_activepieces_finds_in_any_order_and_leaves_out_the_rest() -> None:
     records = [piece_record(3, status="FAILED"), piece_record(9), piece_record(1)]
-    sighting, sent = drive(ActivepiecesApi(PROJECT), pieces(1, 2, 3), lambda request: {"data": records})
-    assert ids(sighting) == {piece(1): [piece(1)], piece(3): [piece(3)]}
-    assert {run.run_id for run in sighting.runs} == {piece(1), piece(3)}
+    batch_result, sent = drive(ActivepiecesApi(PROJECT), pieces(1, 2, 3), lambda request: {"data": records})
+    assert ids(batch_result) == {piece(1): [piece(1)], piece(3): [piece(3)]}
+    assert {run.run_id for run in batch_result.runs} == {piece(1), piece(3)}
     assert len(sent) == 1
 
 
 def test_activepieces_tells_how_large_a_row_is_and_does_not_keep_it() -> None:
     records = [piece_record(1, flowVersion={"text": "x" * 5_000})]
-    sighting, _ = drive(ActivepiecesApi(PROJECT), pieces(1, 2), lambda request: {"data": records})
-    assert 5_000 <= sighting.bytes_per_run <= 6_000
-    assert [run.raw for run in sighting.runs] == [{}]
+    batch_result, _ = drive(ActivepiecesApi(PROJECT), pieces(1, 2), lambda request: {"data": records})
+    assert 5_000 <= batch_result.bytes_per_run <= 6_000
+    assert [run.raw for run in batch_result.runs] == [{}]
 
 
 def test_activepieces_shows_one_run_to_everyone_who_names_it() -> None:
     targets = [*pieces(1), RunTarget("activepieces", piece(1), "f" * 21)]
-    sighting, sent = drive(ActivepiecesApi(PROJECT), targets, lambda request: {"data": [piece_record(1)]})
-    assert set(sighting.found) == set(targets)
+    batch_result, sent = drive(ActivepiecesApi(PROJECT), targets, lambda request: {"data": [piece_record(1)]})
+    assert set(batch_result.found) == set(targets)
     assert sent[0]["limit"] == "1"
 
 
@@ -126,23 +128,23 @@ def portable_server(total: int, *, ignores_offset: bool = False) -> Callable[...
 
 
 def test_portable_reads_one_page_for_the_newest_runs_and_recent_attempts() -> None:
-    sighting, sent = drive(PortableApi(), [NEWEST, *attempts(300, 299, 250)], portable_server(300))
+    batch_result, sent = drive(PortableApi(), [NEWEST, *attempts(300, 299, 250)], portable_server(300))
     assert [(query["limit"], query["offset"]) for query in sent] == [("100", "0")]
-    assert ids(sighting)["250"] == ["250"]
-    assert ids(sighting)[None] == [str(number) for number in range(300, 250, -1)]
-    assert len(sighting.runs) == 100
+    assert ids(batch_result)["250"] == ["250"]
+    assert ids(batch_result)[None] == [str(number) for number in range(300, 250, -1)]
+    assert len(batch_result.runs) == 100
 
 
 def test_portable_reads_few_attempts_when_nobody_waits_for_one() -> None:
-    sighting, sent = drive(PortableApi(), [NEWEST], portable_server(300))
+    batch_result, sent = drive(PortableApi(), [NEWEST], portable_server(300))
     assert [query["limit"] for query in sent] == ["50"]
-    assert len(sighting.found[NEWEST]) == 50
+    assert len(batch_result.found[NEWEST]) == 50
 
 
 def test_portable_walks_on_until_all_are_found() -> None:
-    sighting, sent = drive(PortableApi(), attempts(300, 30), portable_server(300))
+    batch_result, sent = drive(PortableApi(), attempts(300, 30), portable_server(300))
     assert [query["offset"] for query in sent] == ["0", "100", "200"]
-    assert ids(sighting) == {"300": ["300"], "30": ["30"]}
+    assert ids(batch_result) == {"300": ["300"], "30": ["30"]}
 
 
 def test_portable_makes_its_pages_as_large_as_many_attempts_need() -> None:
@@ -151,23 +153,23 @@ def test_portable_makes_its_pages_as_large_as_many_attempts_need() -> None:
 
 
 def test_portable_stops_at_the_last_page_without_what_is_not_there() -> None:
-    sighting, sent = drive(PortableApi(), attempts(150, 999), portable_server(150))
+    batch_result, sent = drive(PortableApi(), attempts(150, 999), portable_server(150))
     assert [query["offset"] for query in sent] == ["0", "100"]
-    assert ids(sighting) == {"150": ["150"]}
+    assert ids(batch_result) == {"150": ["150"]}
 
 
 def test_portable_stops_at_a_server_that_ignores_the_offset() -> None:
-    sighting, sent = drive(PortableApi(), [NEWEST, *attempts(150, 999)], portable_server(150, ignores_offset=True))
+    batch_result, sent = drive(PortableApi(), [NEWEST, *attempts(150, 999)], portable_server(150, ignores_offset=True))
     assert len(sent) == 2
-    assert set(ids(sighting)) == {None, "150"}
-    assert len(sighting.found[NEWEST]) == 50
-    assert len(sighting.runs) == 100
+    assert set(ids(batch_result)) == {None, "150"}
+    assert len(batch_result.found[NEWEST]) == 50
+    assert len(batch_result.runs) == 100
 
 
 def test_portable_with_an_empty_list() -> None:
-    sighting, sent = drive(PortableApi(), [NEWEST, *attempts(1)], portable_server(0))
+    batch_result, sent = drive(PortableApi(), [NEWEST, *attempts(1)], portable_server(0))
     assert len(sent) == 1
-    assert sighting.found == {NEWEST: ()}
+    assert batch_result.found == {NEWEST: ()}
 
 
 # -- TableFlow
@@ -196,24 +198,24 @@ def tableflow_server(total: int) -> Callable[..., Any]:
 
 
 def test_tableflow_reads_its_list_until_all_are_found() -> None:
-    sighting, sent = drive(TableFlowApi(), documents(500, 499, 401, 400, 399), tableflow_server(500))
+    batch_result, sent = drive(TableFlowApi(), documents(500, 499, 401, 400, 399), tableflow_server(500))
     assert [query["offset"] for query in sent] == ["0", "100"]
-    assert len(sighting.found) == 5
-    assert len(sighting.runs) == 200
-    assert sighting.bytes_per_run >= 1_000
+    assert len(batch_result.found) == 5
+    assert len(batch_result.runs) == 200
+    assert batch_result.bytes_per_run >= 1_000
 
 
 def test_tableflow_stops_where_a_page_saved_no_more_than_one_read() -> None:
     """The next page would be a request too, and the rest may lie deep down in the list."""
-    sighting, sent = drive(TableFlowApi(), documents(500, 1, 2, 3, 4), tableflow_server(500))
+    batch_result, sent = drive(TableFlowApi(), documents(500, 1, 2, 3, 4), tableflow_server(500))
     assert len(sent) == 1
-    assert list(ids(sighting)) == ["run-500"]
+    assert list(ids(batch_result)) == ["run-500"]
 
 
 def test_tableflow_reads_no_page_for_a_single_missing_run() -> None:
-    sighting, sent = drive(TableFlowApi(), documents(500, 499, 498, 497, 1), tableflow_server(500))
+    batch_result, sent = drive(TableFlowApi(), documents(500, 499, 498, 497, 1), tableflow_server(500))
     assert len(sent) == 1
-    assert len(sighting.found) == 4
+    assert len(batch_result.found) == 4
 
 
 def test_tableflow_reads_smaller_pages_when_rows_are_large() -> None:
@@ -223,14 +225,14 @@ def test_tableflow_reads_smaller_pages_when_rows_are_large() -> None:
 
 def test_tableflow_shows_one_run_to_everyone_who_names_it() -> None:
     targets = [*documents(5), RunTarget("tableflow", "run-5", "f")]
-    sighting, _ = drive(TableFlowApi(), targets, tableflow_server(5))
-    assert set(sighting.found) == set(targets)
+    batch_result, _ = drive(TableFlowApi(), targets, tableflow_server(5))
+    assert set(batch_result.found) == set(targets)
 
 
 def test_tableflow_with_an_empty_list() -> None:
-    sighting, sent = drive(TableFlowApi(), documents(1, 2, 3, 4, 5), tableflow_server(0))
+    batch_result, sent = drive(TableFlowApi(), documents(1, 2, 3, 4, 5), tableflow_server(0))
     assert len(sent) == 1
-    assert sighting == BatchResult({}, (), 0)
+    assert batch_result == BatchResult({}, (), 0)
 
 
 # -- who belongs together

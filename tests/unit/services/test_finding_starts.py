@@ -145,8 +145,8 @@ def test_portable_reads_no_endless_history_when_that_attempt_is_gone() -> None:
 def test_portable_serves_starts_and_runs_of_one_flow_from_one_list() -> None:
     records = [attempt(12, 0.9), attempt(11, 0.1), attempt(10, -1.0), attempt(9, -9.0)]
     targets = [portable_target(), portable_target(after_run_id="11"), RunTarget("portable", "9", "7")]
-    sighting, sent = take(PortableApi().poll_batch(targets, 3, 100), portable_server(records))
-    assert [ids(sighting.found[target]) for target in targets] == [["12", "11"], ["12"], ["9"]]
+    batch_result, sent = take(PortableApi().poll_batch(targets, 3, 100), portable_server(records))
+    assert [ids(batch_result.found[target]) for target in targets] == [["12", "11"], ["12"], ["9"]]
     assert len(sent) == 1
 
 
@@ -206,8 +206,8 @@ def test_tableflow_takes_by_time_only_api_runs_without_metadata() -> None:
 def test_tableflow_serves_all_starts_of_a_flow_from_one_list() -> None:
     records = [document(number, 0.0, metadata={"airflow_run": value(number)}) for number in range(10, 0, -1)]
     targets = [tableflow_target(number) for number in (1, 5, 11)]
-    sighting, sent = take(TableFlowApi().poll_batch(targets, 3, 100), tableflow_server(records))
-    assert [ids(sighting.found[target]) for target in targets] == [["run-1"], ["run-5"], []]
+    batch_result, sent = take(TableFlowApi().poll_batch(targets, 3, 100), tableflow_server(records))
+    assert [ids(batch_result.found[target]) for target in targets] == [["run-1"], ["run-5"], []]
     assert len(sent) == 1
 
 
@@ -352,8 +352,8 @@ def test_activepieces_leaves_a_run_that_cannot_be_read_for_the_next_look() -> No
 def test_activepieces_serves_all_starts_of_a_flow_from_one_list() -> None:
     server = Pieces(*(piece(number, 0.01 * number, called(number)) for number in range(30)))
     targets = [piece_target(number) for number in range(30)]
-    sighting, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 30, 100), server)
-    assert [ids(sighting.found[target]) for target in targets] == [[f"{number:021d}"] for number in range(30)]
+    batch_result, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 30, 100), server)
+    assert [ids(batch_result.found[target]) for target in targets] == [[f"{number:021d}"] for number in range(30)]
     assert (len(sent) - len(server.reads), len(server.reads)) == (1, 30)
 
 
@@ -395,8 +395,8 @@ def test_activepieces_searches_for_starts_of_different_days_one_after_the_other(
     between = [piece(number, 600.0 + number, OTHERS) for number in range(300)]
     server = Pieces(piece(901, 0.5, called(1)), *between, piece(902, 90_000.5, called(2)))
     targets = [piece_target(1), piece_target(2, not_before_at=NOW + 90_000.0, not_after_at=NOW + 90_001.0)]
-    sighting, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 2, 100), server)
-    assert [ids(sighting.found[target]) for target in targets] == [[f"{901:021d}"], [f"{902:021d}"]]
+    batch_result, sent = take(ActivepiecesApi(PROJECT).poll_batch(targets, 2, 100), server)
+    assert [ids(batch_result.found[target]) for target in targets] == [[f"{901:021d}"], [f"{902:021d}"]]
     assert len(sent) == 4
 
 

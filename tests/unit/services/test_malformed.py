@@ -212,8 +212,8 @@ def test_paging_counts_the_rows_that_cannot_be_read() -> None:
     ids=["portable", "activepieces", "tableflow"],
 )
 def test_a_look_at_several_sees_all_but_the_one_that_cannot_be_read(service: Service, targets, body) -> None:
-    sighting = drive(service.poll_batch(targets, 3, 100), body)
-    assert {target.run_id for target in sighting.found} == {targets[0].run_id, targets[2].run_id}
+    batch_result = drive(service.poll_batch(targets, 3, 100), body)
+    assert {target.run_id for target in batch_result.found} == {targets[0].run_id, targets[2].run_id}
 
 
 # -- which run is the newest
@@ -260,8 +260,8 @@ def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_fir
 
 def test_who_waits_for_the_newest_of_several_is_not_shown_an_older_one() -> None:
     newest, run = NewestRunsTarget("portable", "7"), RunTarget("portable", "1", "7")
-    sighting = drive(PORTABLE.poll_batch([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
-    assert set(sighting.found) == {run}
+    batch_result = drive(PORTABLE.poll_batch([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
+    assert set(batch_result.found) == {run}
 
 
 def test_a_history_that_is_asked_for_oldest_first_keeps_its_order() -> None:
