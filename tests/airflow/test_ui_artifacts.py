@@ -266,7 +266,7 @@ def test_a_failing_task_starts_a_flow_once_and_keeps_its_error(
     assert VENDOR_ERROR in payload["error"]
     assert "authorization" not in request.headers
     log = artifacts.airflow.get_log(DAG, artifacts.run_id, "failing")
-    assert f"Started flow {artifacts.flows['alarm']} on activepieces" in log
+    assert f"Started flow {artifacts.flows['alarm']} on Activepieces" in log
     assert "FlowRunFailed" in log
 
 
