@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar, Self
 
 import msgspec
@@ -20,8 +19,8 @@ from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.errors import FlowRunsError, NotFoundError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.polling.freshness import to_unix
 from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
-from airflow_provider_flowruns.polling.run_waiter import MAX_AHEAD_SECONDS
 
 #: Numbers of newest runs to poll; None is the service's usual page. The next one is used if all runs are unknown.
 PAGE_SIZES = (None, 100, 1_000)
@@ -275,7 +274,7 @@ class FlowWatcher:
 def _is_active(run: FlowRun, now: float) -> bool:
     if run.lifecycle is not Lifecycle.NOT_RUNNING or run.disposition is Disposition.NONE:
         return True
-    completed_at = _get_plausible_time(run.completed_at, now)
+    completed_at = to_unix(run.completed_at, now)
     return run.may_recover and completed_at is not None and now - completed_at < RECOVERY_GRACE_SECONDS
 
 
@@ -285,12 +284,5 @@ def _get_completion_key(run: FlowRun) -> str:
 
 
 def _get_last_time(run: FlowRun, now: float) -> float | None:
-    completed_at = _get_plausible_time(run.completed_at, now)
-    return _get_plausible_time(run.created_at, now) if completed_at is None else completed_at
-
-
-def _get_plausible_time(time: datetime | None, now: float) -> float | None:
-    """Return a run's time as Unix time, None if it is missing or implausibly far in the future."""
-    if time is None or time.timestamp() > now + MAX_AHEAD_SECONDS:
-        return None
-    return time.timestamp()
+    completed_at = to_unix(run.completed_at, now)
+    return to_unix(run.created_at, now) if completed_at is None else completed_at

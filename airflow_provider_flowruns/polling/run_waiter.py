@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Self
 
 import msgspec
@@ -20,6 +19,7 @@ from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lif
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.polling import messages
 from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.freshness import find_decisive, get_start
 from airflow_provider_flowruns.polling.intervals import get_next_interval, get_requested_delay
 from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
 from airflow_provider_flowruns.polling.wait_state import Outcome, SavedWait, WaitConfig, WaitResult, WaitState
@@ -30,8 +30,6 @@ MIN_WAIT_SECONDS = 0.1
 _MAX_ACTIVE_RUNS = 50
 #: Maximum number of warnings that are remembered, so that they are not repeated.
 _MAX_WARNED_KEYS = 10
-#: A time that is further ahead of the service's own clock cannot be right: it counts as unknown.
-MAX_AHEAD_SECONDS = 24 * 60 * 60.0
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED, Outcome.SUCCEEDED)
 _PAUSED_OUTCOMES = {"succeed": Outcome.SUCCEEDED, "fail": Outcome.FAILED, "skip": Outcome.SKIPPED}
@@ -322,51 +320,12 @@ class RunWaiter:
             newest = runs[0] if runs else None
             self._follow_if_active(newest)
             return newest
-        active: FlowRun | None = None
-        for run in runs:
-            if run.lifecycle is not Lifecycle.NOT_RUNNING:
-                active = active or (run if self._has_started_in_time(run, now) else None)
-            elif self._is_fresh(run, now):
-                # A newer run that is still active may repair an earlier failure, never spoil an earlier success.
-                return run if run.disposition is Disposition.SUCCEEDED else active or run
-        return active
+        return find_decisive(runs, self.config, self._state.last_active_at, now, self.vendor_offset)
 
     def _follow_if_active(self, newest: FlowRun | None) -> None:
         # Else a flow that is started again and again would never be seen at rest.
         if isinstance(self.target, NewestRunsTarget) and newest and newest.is_active and newest.run_id:
             self._follow(newest.run_id)
-
-    def _has_started_in_time(self, run: FlowRun, now: float) -> bool:
-        guard = self.config.started_after_at
-        if guard is None:
-            return True
-        started_at = self._get_start(run, now)
-        return started_at is not None and started_at >= guard + self.vendor_offset
-
-    def _is_fresh(self, run: FlowRun, now: float) -> bool:
-        if not self._has_started_in_time(run, now):
-            return False
-        ended_at, active_at = self._to_unix(run.completed_at, now), self._state.last_active_at.get(run.run_id or "")
-        ignored = self.config.ignore_ends_until_at
-        if ignored is not None and active_at is None and (ended_at is None or ended_at <= ignored):
-            return False
-        guard = self.config.completed_after_at
-        if guard is None or (active_at is not None and active_at >= guard):
-            return True
-        # It ended later than it was created or seen active: some ends are missing, others cut to whole seconds.
-        times = (ended_at, self._to_unix(run.created_at, now))
-        return any(time is not None and time >= guard + self.vendor_offset for time in times)
-
-    def _get_start(self, run: FlowRun, now: float) -> float | None:
-        started_at = self._to_unix(run.started_at, now)
-        return self._to_unix(run.created_at, now) if started_at is None else started_at
-
-    def _to_unix(self, moment: datetime | None, now: float) -> float | None:
-        """Return one of the service's times as Unix time on its own clock; None for one too far ahead."""
-        if moment is None:
-            return None
-        seconds = moment.timestamp()
-        return seconds if seconds <= now + self.vendor_offset + MAX_AHEAD_SECONDS else None
 
     # -- what a run's state means
 
@@ -494,9 +453,9 @@ class RunWaiter:
 
         :param now: Unix time of the last poll.
         """
-        run = self._last_seen
-        started_at = self._get_start(run, now) if run and run.is_active else None
-        run_age = None if started_at is None else now + self.vendor_offset - started_at
+        run, service_now = self._last_seen, now + self.vendor_offset
+        started_at = get_start(run, service_now) if run and run.is_active else None
+        run_age = None if started_at is None else service_now - started_at
         durations = self.durations.get_range(run.flow_id) if run and self.durations else None
         return get_next_interval(self.config.interval_seconds, now - self._state.began_at, run_age, durations)
 
