@@ -61,7 +61,7 @@ class Sample:
     :param connections_opened: TCP connections opened in total.
     :param stall: longest time in seconds for which the event loop was blocked; None if not metered.
     :param stall_without_gc: the same without the time of Python's garbage collector.
-    :param state: bytes per additional wait; None if not metered.
+    :param memory: bytes per additional wait; None if not metered.
     :param delay: median seconds from a run's end to the event.
     """
 
@@ -74,7 +74,7 @@ class Sample:
     connections_opened: int
     stall: float | None
     stall_without_gc: float | None
-    state: float | None
+    memory: float | None
     delay: float
 
 
@@ -171,7 +171,7 @@ class _Measurement:
         await self._start(waits[first:], self._load.interval)
         await asyncio.sleep(self._load.interval + 2 * LATENCY_SECONDS)
         await self._meter.stop()
-        state = (_get_memory() - before) / (len(self._keys) - first) if first else None
+        memory = (_get_memory() - before) / (len(self._keys) - first) if first else None
         cpu, counts = await self._measure_steady_state()
         if metered:
             self._meter.start()
@@ -190,7 +190,7 @@ class _Measurement:
             connections_opened=total_counts.connections,
             stall=self._meter.longest if metered else None,
             stall_without_gc=self._meter.longest_without_gc if metered else None,
-            state=state,
+            memory=memory,
             delay=delay,
         )
 

@@ -82,8 +82,8 @@ def _compute_medians(samples: list[Sample]) -> Sample:
 def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -> Section:
     titles = {name: CANDIDATES[name].title for name in samples}
     cpu = {name: sample.cpu for name, sample in samples.items()}
-    lowest_peer_memory = min(sample.state for name, sample in samples.items() if name in PEERS and sample.state)
-    own_memory = max(samples[name].state or 0.0 for name in ("activepieces", "portable_shared", "portable"))
+    lowest_peer_memory = min(sample.memory for name, sample in samples.items() if name in PEERS and sample.memory)
+    own_memory = max(samples[name].memory or 0.0 for name in ("activepieces", "portable_shared", "portable"))
     runs, shared, single = samples["activepieces"], samples["portable_shared"], samples["portable"]
     best_peer_lifetime_cpu = min(samples[name].lifetime_cpu or math.inf for name in PEERS)
     bounds = [
@@ -128,7 +128,7 @@ def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -
             f"{sample.connections:,.0f}",
             f"{sample.connections_opened:,.0f}",
             _format_milliseconds(sample.stall),
-            f"{sample.state / 1_024:.1f} KB" if sample.state else "-",
+            f"{sample.memory / 1_024:.1f} KB" if sample.memory else "-",
             f"{sample.delay:.2f} s",
         )
         for name, sample in samples.items()
