@@ -1,4 +1,4 @@
-"""What the services tell: runs, how they stand, and flows. No I/O."""
+"""What the services report: runs, their state, and flows. No I/O."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
 
-#: Seconds before ``execution_timeout`` at which a wait ends by itself: time for its last poll, and for saying what it
-#: saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
+#: Seconds before ``execution_timeout`` at which a wait ends on its own: time for its last poll, and for reporting what
+#: it saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
 _LAST_POLL_SECONDS = 1.0
 
 
