@@ -68,7 +68,7 @@ def test_the_environments_proxy_is_used_in_every_mode(monkeypatch, sandbox, flow
     assert {end.state for end in (*found.values(), *past_it.values())} == {"success"}, found
 
 
-BAD_EXTRA = "not as Airflow reads it" if HIDES_BAD_EXTRA else "extra must be a JSON object"
+BAD_EXTRA = "not in a form that Airflow can read" if HIDES_BAD_EXTRA else "extra must be a JSON object"
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"extra": {"verify": "/nowhere/ca.pem"}}, "extra 'verify'"),
     ({"extra": {"verify": "{text}"}}, "extra 'verify'"),

@@ -25,7 +25,7 @@ from tests.airflow_versions import HIDES_BAD_EXTRA
 
 NAME = "AIRFLOW_CONN_MY_CONN"
 TOKEN = "made-up-token-0123456789"
-NO_CONNECTION = "connection 'my_conn' is not defined where this process looks for it, or not as Airflow reads it"
+NO_CONNECTION = "connection 'my_conn' is not defined for this process, or not in a form that Airflow can read"
 
 
 def in_trigger() -> Settings:
