@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
 from airflow_provider_flowruns.model.clean import parse_json
-from airflow_provider_flowruns.model.errors import (
-    ConfigurationError,
-    InvalidArgumentError,
-)
+from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
@@ -326,15 +323,7 @@ class ActivepiecesApi(Service):
                 return found[target.marker]
         raise InvalidArgumentError(f"Activepieces has no {target} to wait for: it shows runs, and the runs of a flow")
 
-    @staticmethod
-    def batch_key(target: Target) -> Hashable | None:
-        """Return the same key for all single runs, and for all starts of one flow."""
-        match target:
-            case StartedRunTarget():
-                return StartedRunTarget, target.flow_id
-            case RunTarget():
-                return RunTarget
-        return None
+    batch_key = staticmethod(get_run_batch_key)
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the calls that read runs by their ids, in one request, or find the runs of one flow's starts."""

@@ -84,6 +84,19 @@ class Service(Protocol):
         return None
 
 
+def get_run_batch_key(target: Target) -> Hashable | None:
+    """Return the batch key for a service that reads any single runs together, and all starts of one flow.
+
+    :param target: the target.
+    """
+    match target:
+        case StartedRunTarget():
+            return StartedRunTarget, target.flow_id
+        case RunTarget():
+            return RunTarget
+    return None
+
+
 def cancel_run(service: Service, target: Target) -> CallSequence[str]:
     """Return the calls that cancel the run of a wait, after finding it if its id is not known yet.
 

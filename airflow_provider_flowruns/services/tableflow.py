@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
-from airflow_provider_flowruns.model.errors import (
-    InvalidArgumentError,
-)
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
@@ -20,7 +18,7 @@ from airflow_provider_flowruns.model.targets import (
     StartMarker,
     Target,
 )
-from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
@@ -153,15 +151,7 @@ class TableFlowApi(Service):
                 return found[target.marker]
         raise InvalidArgumentError(f"TableFlow has no {target} to wait for: it shows runs, and the runs of a flow")
 
-    @staticmethod
-    def batch_key(target: Target) -> Hashable | None:
-        """Return the same key for all single runs, and for all starts of one flow."""
-        match target:
-            case StartedRunTarget():
-                return StartedRunTarget, target.flow_id
-            case RunTarget():
-                return RunTarget
-        return None
+    batch_key = staticmethod(get_run_batch_key)
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the calls that read the list of all runs, page by page while a page replaces several single reads."""
