@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class BearerAuth:
     """
 
     hint: str
-    header: str = "Authorization"
-    uses_login: bool = False
+    header: ClassVar[str] = "Authorization"
+    uses_login: ClassVar[bool] = False
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
@@ -34,8 +35,8 @@ class BasicAuth:
     """
 
     hint: str
-    header: str = "Authorization"
-    uses_login: bool = True
+    header: ClassVar[str] = "Authorization"
+    uses_login: ClassVar[bool] = True
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
@@ -56,7 +57,7 @@ class HeaderAuth:
 
     hint: str
     header: str
-    uses_login: bool = False
+    uses_login: ClassVar[bool] = False
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
