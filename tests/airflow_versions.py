@@ -6,11 +6,7 @@ from importlib import import_module
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseSensorOperator
-from airflow.providers.common.compat.version_compat import (
-    AIRFLOW_V_3_0_PLUS,
-    AIRFLOW_V_3_2_PLUS,
-    AIRFLOW_V_3_3_PLUS,
-)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
 from tests.parity.modes import FIRST_RESCHEDULE
 

@@ -8,9 +8,7 @@ from airflow_provider_flowruns import __version__
 from airflow_provider_flowruns.client.bodies import ACCEPT_ENCODING
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Request
-from airflow_provider_flowruns.model.errors import (
-    InvalidArgumentError,
-)
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 
 _USER_AGENT = f"airflow-provider-flowruns/{__version__}"
 

@@ -9,10 +9,7 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
 from airflow_provider_flowruns.model.calls import Request
-from airflow_provider_flowruns.model.errors import (
-    ApiError,
-    is_rejected,
-)
+from airflow_provider_flowruns.model.errors import ApiError, is_rejected
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,9 +232,8 @@ class PortableApi(Service):
     ) -> dict[Target, tuple[FlowRun, ...]]:
         try:
             newest = read_newest_runs(self.info, call, page)[:_MAX_NEWEST]
-        except (
-            UnexpectedResponseError
-        ):  # targets that need the newest run get this error when they are polled individually
+        except UnexpectedResponseError:
+            # Targets that need the newest run get this error when they are polled individually.
             return {}
         return {target: newest for target in targets if isinstance(target, NewestRunsTarget)}
 

@@ -7,12 +7,7 @@ import pytest
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import (
-    FlowStatusTarget,
-    NewestRunsTarget,
-    RunTarget,
-    WorkflowStatusTarget,
-)
+from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget, RunTarget, WorkflowStatusTarget
 from airflow_provider_flowruns.services.portable import OldestFirst, PortableApi
 
 PENDING, RUNNING, NOT_RUNNING = Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.NOT_RUNNING
