@@ -22,7 +22,7 @@ def build_headers(settings: Settings, request: Request) -> dict[str, str]:
     :param settings: the connection.
     :param request: the request they are for.
     """
-    headers = {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": _USER_AGENT}
+    headers = {"Accept": request.accept, "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": _USER_AGENT}
     if request.with_token:
         headers |= {**settings.headers, **settings.auth_headers}
     else:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.model.calls import Call, Page, Request, Response, Rows
+from airflow_provider_flowruns.model.calls import Call, Download, Page, Request, Response, Rows
 from airflow_provider_flowruns.model.errors import (
     ApiError,
     RequestNotSentError,
@@ -39,7 +39,7 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
     """
     response = settings.mask.response(response)
     if not 200 <= response.status < 300:
-        raise _build_status_error(settings, call, response)
+        raise build_status_error(settings, call, response)
     if call.may_be_empty and not response.body.strip():
         return call.read(None)
     try:
@@ -111,7 +111,13 @@ def build_body_error(
     return UnexpectedResponseError(settings.service.info.title, request.method, request.path, status, what, hint)
 
 
-def _build_status_error(settings: Settings, call: Call[Any], response: Response) -> ApiError:
+def build_status_error(settings: Settings, call: Call[Any] | Download, response: Response) -> ApiError:
+    """Return the error for a response whose status is not 2xx.
+
+    :param settings: the connection, for messages.
+    :param call: what was sent.
+    :param response: its response, without the connection's secrets.
+    """
     request = call.request
     text = call.meanings.get(response.status) or describe_error_response(settings.service, response)
     if response.status < 200:

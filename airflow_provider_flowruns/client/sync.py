@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import requests
-import urllib3
 from requests_toolbelt import MultipartEncoder
 from tenacity import Retrying
 
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
+from airflow_provider_flowruns.client.bodies import normalize_headers
 from airflow_provider_flowruns.client.pagination import Paginator
 from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
-from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error, read_result
+from airflow_provider_flowruns.client.responses import build_connection_error, build_status_error, read_result
 from airflow_provider_flowruns.client.retry import ONCE, RetryPolicy
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.client.sync_bodies import DownloadedBody, Receiver, read_whole
+from airflow_provider_flowruns.client.sync_failures import describe_failure, may_have_been_sent
 from airflow_provider_flowruns.client.sync_transport import limit_exchange, open_session, run_in_thread
 from airflow_provider_flowruns.client.vendor_clock import VendorClock
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Response
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Download, Page, Pages, Part, Request
 from airflow_provider_flowruns.model.errors import ApiError
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import Target
 
 T = TypeVar("T")
-
-_CHUNK_BYTES = 64 * 1024
+R = TypeVar("R")
 
 
 class SyncClient:
@@ -118,6 +117,31 @@ class SyncClient:
     def _fetch_in_thread(self, paginator: Paginator) -> Future[Page[Any]] | None:
         return run_in_thread("flowruns-next-page", self.execute, paginator.fetch_page()) if paginator.call else None
 
+    @contextmanager
+    def download(self, download: Download, retry: RetryPolicy | None = None) -> Generator[DownloadedBody]:
+        """Request a file and yield its body, which is read while it is consumed.
+
+        The request is sent again only before the body begins.
+
+        :param download: the request.
+        :param retry: instead of the client's own policy.
+        :raises ApiError: there was no usable response; a body that ends early is a ServiceConnectionError.
+        """
+        policy = retry or self._retry
+        body: DownloadedBody = Retrying(**policy.arguments(download.request))(self._open_body, download)
+        try:
+            yield body
+        finally:
+            body.close()
+
+    def _open_body(self, download: Download) -> DownloadedBody:
+        opened = self._exchange(download.request, DownloadedBody)
+        if isinstance(opened, ApiError):
+            raise opened
+        if not opened.is_usable:
+            raise build_status_error(self.settings, download, self.settings.mask.response(opened.read_error()))
+        return opened
+
     def poll(self, target: Target) -> tuple[FlowRun, ...] | ApiError:
         """Poll a target once, without retries: a wait has its own error budget.
 
@@ -130,13 +154,13 @@ class SyncClient:
             return error
 
     def _send_once(self, call: Call[T]) -> T:
-        response = self._exchange(call.request)
+        response = self._exchange(call.request, read_whole)
         if isinstance(response, ApiError):
             raise response
         return read_result(self.settings, call, response)
 
-    def _exchange(self, request: Request) -> Response | ApiError:
-        """Send a request and return the response or the error.
+    def _exchange(self, request: Request, receive: Receiver[R]) -> R | ApiError:
+        """Send a request and return what becomes of its response, or the error.
 
         The error is not raised here: it would reference this frame and the library's error, and with them the token.
         """
@@ -147,10 +171,10 @@ class SyncClient:
                 with _open_multipart(request.parts, exchange.extend) as upload:
                     prepared = self._prepare(request, body if upload is None else upload)
                     has_begun = True
-                    return self._send_prepared(request, prepared)
+                    return self._send_prepared(request, prepared, receive)
             except Exception as error:  # any error of a library
-                sent = has_begun and not exchange.is_connecting and _may_have_been_sent(error)
-                reason = _describe_failure(error, is_connecting=exchange.is_connecting)
+                sent = has_begun and not exchange.is_connecting and may_have_been_sent(error)
+                reason = describe_failure(error, is_connecting=exchange.is_connecting)
                 return build_connection_error(settings, request, reason, sent=sent)
 
     def _prepare(self, request: Request, body: Any) -> requests.PreparedRequest:
@@ -162,30 +186,19 @@ class SyncClient:
             requests.Request(request.method, url, params=list(request.query), data=body, headers=headers)
         )
 
-    def _send_prepared(self, request: Request, prepared: requests.PreparedRequest) -> Response | ApiError:
+    def _send_prepared(
+        self, request: Request, prepared: requests.PreparedRequest, receive: Receiver[R]
+    ) -> R | ApiError:
         settings, sent_at = self.settings, time.time()
-        with self._session.send(
+        response = self._session.send(
             prepared,
             timeout=(settings.connect_timeout, settings.timeout),
             allow_redirects=False,
             stream=True,
-        ) as response:
-            headers = normalize_headers(response.headers.items())
-            self.vendor_clock.measure(headers, sent_at, time.time())
-            try:
-                body = _read_body(response, headers, settings.max_response_bytes)
-            except UnreadableBodyError as error:
-                return build_body_error(settings, request, response.status_code, error)
-            return Response(response.status_code, headers, body)
-
-
-def _read_body(response: requests.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    if response.status_code < 200:
-        return b""  # from here on the connection uses another protocol
-    body = BodyBuffer(headers, max_bytes)
-    while chunk := response.raw.read(_CHUNK_BYTES, decode_content=False):
-        body.add(chunk)
-    return body.decompress()
+        )
+        headers = normalize_headers(response.headers.items())
+        self.vendor_clock.measure(headers, sent_at, time.time())
+        return receive(settings, request, response, headers)
 
 
 class _Upload(MultipartEncoder):  # type: ignore[misc]
@@ -215,31 +228,3 @@ def _open_multipart(parts: tuple[Part, ...], on_read: Callable[[], None]) -> Gen
             for part in parts
         ]
         yield _Upload(fields, on_read)
-
-
-def _may_have_been_sent(error: BaseException) -> bool:
-    before_sending = requests.exceptions.ConnectTimeout, urllib3.exceptions.NewConnectionError, ssl.CertificateError
-    return not any(isinstance(one, before_sending) for one in _iterate_causes(error))
-
-
-def _iterate_causes(error: Any) -> Iterator[BaseException]:
-    """Yield an error and its causes, which the libraries store in different ways."""
-    seen: list[BaseException] = []
-    while isinstance(error, BaseException):
-        seen.append(error)
-        yield error
-        hidden = (getattr(error, "reason", None), *error.args, error.__cause__)
-        error = next((one for one in hidden if isinstance(one, BaseException) and one not in seen), None)
-
-
-def _describe_failure(error: BaseException, *, is_connecting: bool) -> str:
-    """Return in a few words why there was no response; the text of requests repeats the whole URL."""
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy could not be reached or rejected the request"
-    *_, cause = _iterate_causes(error)
-    if isinstance(error, requests.exceptions.ConnectTimeout) or (is_connecting and isinstance(cause, TimeoutError)):
-        return "no connection within the connect timeout"
-    if isinstance(error, requests.exceptions.Timeout) or isinstance(cause, TimeoutError):
-        return "timed out waiting for the response"
-    text = f"{type(cause).__name__}: {str(cause).rsplit('>: ', 1)[-1]}"
-    return f"TLS failed: {text}" if isinstance(error, requests.exceptions.SSLError) else text

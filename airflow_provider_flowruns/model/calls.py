@@ -40,6 +40,7 @@ class Request:
     :param json: the body as a JSON value.
     :param parts: the parts of a multipart body.
     :param with_token: False keeps the token, and the connection's own headers, off this request.
+    :param accept: media type of the response that is wanted.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Request:
     json: Any = None
     parts: tuple[Part, ...] = ()
     with_token: bool = True
+    accept: str = "application/json"
 
     @property
     def is_idempotent(self) -> bool:
@@ -91,6 +93,20 @@ class Call(Generic[T]):
     request: Request
     read: Callable[[Any], T]
     may_be_empty: bool = False
+    meanings: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A request for a file, whose body is passed on while it arrives.
+
+    :param service: registry name of the service.
+    :param request: what is sent.
+    :param meanings: by HTTP status, what it means here; for responses that do not say it themselves.
+    """
+
+    service: str
+    request: Request
     meanings: Mapping[int, str] = field(default_factory=dict)
 
 
