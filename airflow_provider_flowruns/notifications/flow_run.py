@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
+from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
 from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.catalog import CATALOG
@@ -77,6 +79,7 @@ class FlowRunNotifier(BaseNotifier):
         with hook_class(self.conn_id) as hook:
             hook.client.send(self._build_start())
         self._log_start()
+        self._count_start()
 
     async def async_notify(self, context: Context) -> None:
         """Start the flow from an event loop, without blocking it.
@@ -90,6 +93,7 @@ class FlowRunNotifier(BaseNotifier):
         async with SharedClient(self.service, self.conn_id, async_settings) as client:
             await client.send(self._build_start())
         self._log_start()
+        await asyncio.to_thread(self._count_start)
 
     def _build_start(self) -> Call[None]:
         if self._payload_given:
@@ -101,6 +105,10 @@ class FlowRunNotifier(BaseNotifier):
 
     def _log_start(self) -> None:
         self.log.info("Started flow %s on %s", self.flow_id, get_service(self.service).info.title)
+
+    def _count_start(self) -> None:
+        if metrics := ConnectionMetrics.create(self.service, self.conn_id):
+            metrics.increment(Metric.RUNS_STARTED)
 
 
 def _check_can_start(info: ServiceInfo) -> None:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
+from airflow_provider_flowruns.metrics import Metric
 from airflow_provider_flowruns.model.calls import Pages
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
@@ -289,6 +290,8 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         deadline = clock.now() + self.timeout
         with self.hook as hook:
             hook.cancel_flow(self.flow_id)
+            if self.metrics:
+                self.metrics.increment(Metric.CANCELS)
             while True:
                 status: FlowRun = hook.get_flow_status(self.flow_id)
                 if not status.is_active:

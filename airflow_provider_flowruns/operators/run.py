@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
+from airflow_provider_flowruns.metrics import Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
 from airflow_provider_flowruns.polling.messages import describe
@@ -163,6 +164,8 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             return self.recover_run(runs[0], starter) if len(runs) == 1 else None
         started = starter.store.current
         self.log.info("Waiting for the run that an earlier try started: %s", states or started)
+        if self.metrics:
+            self.metrics.increment(Metric.DUPLICATES_PREVENTED)
         return started
 
     def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> RunSummary:
@@ -194,6 +197,8 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             # A client of its own: a kill interrupts the other one anywhere.
             with SyncClient(limit_timeout(self.hook.settings, KILL_TIMEOUT_SECONDS), ONCE) as client:
                 self.log.info("%s", client.execute(cancel_run(client.settings.service, target)))
+            if self.metrics:
+                self.metrics.increment(Metric.CANCELS)
         except (FlowRunsError, FlowRunUnobservable) as error:
             self.log.warning("Could not cancel %s, which may keep running: %s", started.label, error)
 

@@ -18,10 +18,12 @@ class Backoff:
     Waits are still polled at their deadline, and when their error budget would be spent.
     """
 
-    __slots__ = ("_rate_limited_count", "_since", "until")
+    __slots__ = ("_rate_limited_count", "_since", "count", "until")
 
     def __init__(self) -> None:
         self._since = self.until = 0.0
+        #: How often it has backed off so far.
+        self.count = 0
         self._rate_limited_count = 0
 
     def on_success(self) -> None:
@@ -40,6 +42,7 @@ class Backoff:
         if now >= self.until:
             self._rate_limited_count = min(self._rate_limited_count + 1, _MAX_DOUBLINGS)
             self._since = now
+            self.count += 1
         # A success while backing off may have reset the count.
         doublings = max(0, self._rate_limited_count - 1)
         delay = requested or min(MAX_BACKOFF_SECONDS, INITIAL_BACKOFF_SECONDS * 2.0**doublings)

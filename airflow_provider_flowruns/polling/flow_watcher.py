@@ -216,6 +216,17 @@ class FlowWatcher:
         self._cursor = cursor
         return FlowWatcherStep(self.sleep, self._get_result() if has_changed or cursor.undelivered else None)
 
+    def measure_delays(self, now: float) -> tuple[float, ...]:
+        """Return the seconds since the end of each run in the last result.
+
+        :param now: Unix time of the last step.
+        """
+        if self._cursor is None:
+            return ()
+        completed = self._cursor.completed
+        ends = (completed[run_id][1] for run_id in self._cursor.undelivered if run_id in completed)
+        return tuple(max(0.0, now + self.vendor_offset - end) for end in ends if end)
+
     def _get_first_depth(self) -> int:
         """Return the index of the first page size: large enough for all active runs of the stored cursor."""
         if self._cursor is None:

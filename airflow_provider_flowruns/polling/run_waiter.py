@@ -19,7 +19,7 @@ from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lif
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.polling import messages
 from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.freshness import find_decisive, get_start
+from airflow_provider_flowruns.polling.freshness import find_decisive, get_start, to_unix
 from airflow_provider_flowruns.polling.intervals import get_next_interval, get_requested_delay
 from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
 from airflow_provider_flowruns.polling.wait_state import Outcome, SavedWait, WaitConfig, WaitResult, WaitState
@@ -155,6 +155,19 @@ class RunWaiter:
         if result:
             return NextAction(0.0, replace_fields(result, vendor_offset=self.vendor_offset), new_messages)
         return NextAction(self._get_wait(now), None, new_messages)
+
+    def measure_delays(self, now: float) -> tuple[float, ...]:
+        """Return the seconds since the end of the run; nothing for a run that ended before the wait began.
+
+        :param now: Unix time of the last step.
+        """
+        run, service_now = self._last_seen, now + self.vendor_offset
+        if run is None or run.lifecycle is not Lifecycle.NOT_RUNNING:
+            return ()
+        completed_at = to_unix(run.completed_at, service_now)
+        if completed_at is None or completed_at < self._state.began_at + self.vendor_offset:
+            return ()
+        return (max(0.0, service_now - completed_at),)
 
     def warn_once(self, key: str, text: str) -> None:
         """Add a warning to the messages of the next step, unless this wait has given one with the same key before.

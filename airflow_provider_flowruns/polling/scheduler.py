@@ -106,6 +106,11 @@ class PollScheduler:
         """Return the number of waits."""
         return self._wait_count
 
+    @property
+    def backoff_count(self) -> int:
+        """How often it has backed off so far."""
+        return self._backoff.count
+
     def __contains__(self, wait: ScheduledWait) -> bool:
         """Return whether a wait was added and not removed."""
         return wait in wait.polled_target.waits

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
-from airflow_provider_flowruns.model.errors import AuthenticationError
+from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
+from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError
 from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
@@ -45,6 +46,11 @@ class ServiceTask(Generic[HookT]):
     def hook(self) -> HookT:
         """The hook for the connection, made on first use."""
         return self.hook_class(self.conn_id)
+
+    @cached_property
+    def metrics(self) -> ConnectionMetrics | None:
+        """Reports what the task does on its connection, None where Airflow's metrics are off."""
+        return ConnectionMetrics.create(self.hook.api.info.name, self.conn_id)
 
 
 class RunTask(ServiceTask[HookT]):
@@ -159,14 +165,20 @@ class WaitingTask(RunTask[HookT]):
 
         :param waiter: the waiter.
         """
+        sent_at = self.clock.now()
         polled = self.hook.client.poll(waiter.target)
         if isinstance(polled, AuthenticationError) and self.hook.renew_token():
             polled = self.hook.client.poll(waiter.target)
+        polled_at = self.clock.now()
         vendor_clock = self.hook.client.vendor_clock
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
             waiter.warn_once("vendor clock", warning)
-        action = waiter.step(polled, self.clock.now())
+        action = waiter.step(polled, polled_at)
+        if self.metrics:
+            self.metrics.record_poll(polled if isinstance(polled, FlowRunsError) else None, polled_at - sent_at)
+            for seconds in waiter.measure_delays(polled_at) if action.result else ():
+                self.metrics.record_seconds(Metric.DETECTION_DELAY, seconds)
         log_messages(self.log, action.messages)
         return action
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from airflow_provider_flowruns.exceptions import FlowRunTimeout
+from airflow_provider_flowruns.metrics import Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError, is_rejected
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import StartMarker, start_value
@@ -79,6 +80,8 @@ class RunStarter:
         else:
             started.is_accepted = True
         self._set_creation_range(started, arrived_at=time.time())
+        if self._task.metrics:
+            self._task.metrics.increment(Metric.RUNS_STARTED)
         if isinstance(run, FlowRun):
             started.run_id = run.run_id
             self._task.record_run(run.summary(), self._context)

@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_flowruns.client.aio import SharedClient
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.compat.versions import get_task_state
+from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
@@ -134,6 +135,8 @@ class FlowRunTrigger(BaseTrigger):
                 SharedClient(target.service, self.conn_id, async_settings) as client,
             ):
                 self.log.info("%s", await client.cancel(target))
+                if metrics := ConnectionMetrics.create(target.service, self.conn_id):
+                    await asyncio.to_thread(metrics.increment, Metric.CANCELS)
         except (FlowRunsError, TimeoutError) as error:
             self.log.warning("Could not cancel %s, it may keep running: %s", target, error)
 

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.client.clock import Clock
+from airflow_provider_flowruns.metrics import ConnectionMetrics
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
@@ -20,6 +21,7 @@ from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.polled_targets import BatchRule, PolledTarget
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
 from airflow_provider_flowruns.services.registry import get_service
+from airflow_provider_flowruns.triggers.loop_metrics import LoopMetrics
 from airflow_provider_flowruns.triggers.waiter import PendingWait, Waiter
 
 log = logging.getLogger(__name__)
@@ -34,13 +36,15 @@ class PollLoop:
 
     :param client: sends the requests.
     :param durations: learns from the polled runs how long runs take.
+    :param metrics: reports what the loop does, None where Airflow's metrics are off.
     """
 
-    def __init__(self, client: AsyncClient, durations: RunDurations) -> None:
+    def __init__(self, client: AsyncClient, durations: RunDurations, metrics: ConnectionMetrics | None = None) -> None:
         self.durations = durations
         self._client = client
         self._clock = Clock()
         self._scheduler = PollScheduler(_get_batch_rule, random.random)
+        self._metrics = LoopMetrics(metrics, self._scheduler) if metrics else None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._requests: set[asyncio.Task[None]] = set()
@@ -62,6 +66,8 @@ class PollLoop:
         wait = PendingWait(waiter)
         self._scheduler.add(wait, waiter.target, first, self._clock.now())
         self._set_timer()
+        if self._metrics:
+            self._metrics.on_waits_changed()
         try:
             while True:
                 await wait.wake_up
@@ -73,6 +79,8 @@ class PollLoop:
             self._scheduler.remove(wait)
             if not len(self._scheduler):
                 self._cancel_all()
+            if self._metrics:
+                self._metrics.on_waits_changed()
 
     def _cancel_all(self) -> None:
         for request in self._requests:
@@ -119,6 +127,8 @@ class PollLoop:
             vendor_offset = vendor_clock.offset_seconds
             seen = self._scheduler.on_result(poll, result, self._clock.now())
         except Exception as error:  # a bug; without this its waits would never end
+            if self._metrics:
+                self._metrics.on_error(error)
             for wait in poll.waits:
                 cast("PendingWait[Any]", wait).fail(error)
             self._scheduler.on_failure(poll)
@@ -130,11 +140,15 @@ class PollLoop:
 
     async def _request(self, poll: Poll) -> Seen | BatchResult:
         result: Seen | BatchResult
+        if self._metrics:
+            self._metrics.on_sent(poll)
         if poll.is_batch:
             targets = [polled_target.target for polled_target in poll.targets]
             result = await self._client.poll_batch(targets, poll.required_count, self._scheduler.max_batch_size)
         else:
             result = await self._client.poll(poll.targets[0].target)
+        if self._metrics:
+            self._metrics.on_result(result, self._clock.now() - poll.sent_at)
         if not isinstance(result, FlowRunsError):
             self.durations.learn(result.runs if isinstance(result, BatchResult) else result)
         return result
@@ -161,6 +175,8 @@ class PollLoop:
         waiter, now = wait.waiter, self._clock.now()
         try:
             step = waiter.step(seen, now)
+            if self._metrics and step.result is not None:
+                self._metrics.on_runs_ended(waiter.measure_delays(now))
             if step.result is None:
                 wait.deadline = waiter.deadline
                 self._scheduler.reschedule(wait, waiter.target, step.wait, now)
@@ -193,5 +209,6 @@ def get_poll_loop(client: AsyncClient, service: str, conn_id: str) -> PollLoop:
     poll_loop = _poll_loops.get(client)
     if poll_loop is None:
         durations = _durations.setdefault((service, conn_id), RunDurations())
-        poll_loop = _poll_loops[client] = PollLoop(client, durations)
+        metrics = ConnectionMetrics.create(service, conn_id)
+        poll_loop = _poll_loops[client] = PollLoop(client, durations, metrics)
     return poll_loop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar, cast
 
 from airflow_provider_flowruns.model.errors import FlowRunsError
@@ -54,6 +54,12 @@ class Waiter(Protocol[R_co]):
 
         :param seen: the runs that were read, newest first, or the error that came instead.
         :param now: Unix time of the poll.
+        """
+
+    def measure_delays(self, now: float) -> Iterable[float]:
+        """Return the seconds since the end of each run that the last step reported.
+
+        :param now: Unix time of that step.
         """
 
 
