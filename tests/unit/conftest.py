@@ -1,4 +1,4 @@
-"""Fixtures for the tests of starts."""
+"""Fixtures for the tests of starts and of metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.faults.starts import OPERATORS
+from tests.statsd_server import StatsdServer, reset_stats
 from tests.worker_time import WorkerTime
 
 
@@ -42,3 +43,13 @@ def make_starter_task(tmp_path: Path) -> Callable[..., Any]:
         return OPERATORS[service](**{**common, **files, **arguments})
 
     return make
+
+
+@pytest.fixture
+def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
+    """Return a StatsD server to which Airflow sends metrics with tags."""
+    with StatsdServer() as server:
+        for name, value in server.build_settings(has_tags=True).items():
+            monkeypatch.setenv(name, value)
+        reset_stats(monkeypatch)
+        yield server

@@ -370,3 +370,16 @@ STORED = {"schema": 1, "completed": {"1": ["SUCCEEDED/", 1.0]}, "active": ["2"],
 def test_an_unreadable_cursor_is_ignored(saved: str) -> None:
     watcher = FlowWatcher("activepieces", "f", 60.0, [Disposition.SUCCEEDED], saved)
     assert watcher.step((run(1),), NOW).result == CompletedRuns(())
+
+
+def test_delays_are_those_of_the_runs_that_the_last_step_reports() -> None:
+    watcher = create_watcher(run(-100))
+    assert watcher.measure_delays(NOW) == ()
+    step = watcher.step([run(20), run(10), run(-100)], NOW + 30)
+    assert watcher.measure_delays(NOW + 30) == (19.5, 9.5)
+    deliver(watcher, step)
+    assert watcher.measure_delays(NOW + 30) == ()
+
+
+def test_there_are_no_delays_before_the_first_poll() -> None:
+    assert FlowWatcher("activepieces", "f", 60.0, [Disposition.SUCCEEDED]).measure_delays(NOW) == ()

@@ -614,3 +614,21 @@ def test_result_round_trip() -> None:
         Outcome.REFUSED, "no", run("RUNNING").summary(), error().to_record(), "execution_timeout", -600.0
     )
     assert WaitResult.from_dict(result.to_dict()) == result
+
+
+@pytest.mark.parametrize("offset", [0.0, -40.0, 3_600.0])
+def test_the_delay_is_that_from_the_run_s_end_to_the_poll_on_the_service_s_clock(offset: float) -> None:
+    waiter = RunWaiter(config(), START)
+    waiter.vendor_offset = offset
+    assert outcome(waiter, run("SUCCEEDED", ended=20.0 + offset), 25.0) is Outcome.SUCCEEDED
+    assert waiter.measure_delays(START + 25.0) == (5.0,)
+
+
+@pytest.mark.parametrize(
+    "seen", [run("RUNNING"), run("SUCCEEDED", ended=-1.0), run("SUCCEEDED"), run("SUCCEEDED", ended=10 * 86_400.0)]
+)
+def test_there_is_no_delay_for_a_run_that_goes_on_or_ended_at_another_time(seen: FlowRun) -> None:
+    waiter = RunWaiter(config(), START)
+    assert waiter.measure_delays(START) == ()
+    step(waiter, [seen], 25.0)
+    assert waiter.measure_delays(START + 25.0) == ()
