@@ -34,6 +34,8 @@ def get_provider_info() -> dict[str, object]:
         ],
         "extra-links": ["airflow_provider_flowruns.links.FlowRunLink"],
         "notifications": ["airflow_provider_flowruns.notifications.flow_run.FlowRunNotifier"],
+        # Airflow 3.2 and newer add these to their command line, older ones skip the entry.
+        "cli": ["airflow_provider_flowruns.cli.airflow_commands.get_commands"],
         "config": {
             "flowruns": {"description": "Flow runs of Portable, Activepieces and TableFlow.", "options": _OPTIONS}
         },

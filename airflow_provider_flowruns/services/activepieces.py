@@ -12,8 +12,10 @@ from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Page
 from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
+from airflow_provider_flowruns.services.activepieces_steps import read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -108,6 +110,11 @@ class ActivepiecesApi(Service):
     def validate_flow_id(value: Any) -> str:
         """Return a flow's id as text, see :func:`validate_flow_id`."""
         return validate_flow_id(value)
+
+    @staticmethod
+    def validate_run_id(value: Any) -> str:
+        """Return a run's id as text, see :func:`validate_run_id`."""
+        return validate_run_id(value)
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /api/v1/flow-runs/{id}``: one run with the data of its steps."""
@@ -350,6 +357,10 @@ class ActivepiecesApi(Service):
         page: Page[Flow] = yield self.list_flows(limit=1).first
         seen = f"flow {page.items[0].name!r} among others" if page.items else "no flow"
         return f"Connected to Activepieces; this token sees project {self._project_id} with {seen}"
+
+    def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
+        """Return the steps of a run in the order in which they ran; those within loops are not among them."""
+        return read_steps(run.raw, _parse_step_message)
 
     def error_message(self, body: Any) -> str | None:
         """Return the message of either error format: ``{code, params}`` or ``{statusCode, error, message}``."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, Self
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response, Rows
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
+from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import parse_text
@@ -36,6 +37,14 @@ class Service(Protocol):
         """Return a flow's id as text.
 
         :param value: the value as the DAG author passed it.
+        :raises InvalidArgumentError: it cannot be one.
+        """
+
+    @staticmethod
+    def validate_run_id(value: Any) -> str:
+        """Return a run's id as text.
+
+        :param value: the value as the user passed it.
         :raises InvalidArgumentError: it cannot be one.
         """
 
@@ -75,6 +84,13 @@ class Service(Protocol):
         """
         return f"{self.info.title} run {run_id} continues: {self.info.title} cannot cancel a run"
         yield  # makes this a generator, like its overrides
+
+    def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
+        """Return the steps of a run that was read by its id, in their order; none where the service shows none.
+
+        :param run: the run, with its ``raw`` record.
+        """
+        return ()
 
     def error_message(self, body: Any) -> str | None:
         """Return the service's own message from the JSON body of an error response, None when there is none.

@@ -102,6 +102,11 @@ class PortableApi(Service):
         """Return a flow's id as text, see :func:`validate_flow_id`."""
         return validate_flow_id(value)
 
+    @staticmethod
+    def validate_run_id(value: Any) -> str:
+        """Return a run's id as text, see :func:`validate_run_id`."""
+        return validate_run_id(value)
+
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
         return self._get_status("flows", validate_flow_id(flow_id), Kind.FLOW)

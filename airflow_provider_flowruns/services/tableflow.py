@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
     NewestRunsTarget,
@@ -71,6 +72,11 @@ class TableFlowApi(Service):
     def validate_flow_id(value: Any) -> str:
         """Return a flow's id as text, see :func:`validate_flow_id`."""
         return validate_flow_id(value)
+
+    @staticmethod
+    def validate_run_id(value: Any) -> str:
+        """Return a run's id as text, see :func:`validate_run_id`."""
+        return validate_run_id(value)
 
     def get_flow_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /v2/flows/runs/{id}``: one flow run."""
@@ -200,6 +206,15 @@ class TableFlowApi(Service):
         workspaces = sorted({name for flow in flows if (name := parse_name(flow.raw.get("workspace_id")))})
         where = f" of workspace {', '.join(workspaces[:5])}" if workspaces else ""
         return f"Connected to TableFlow; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
+
+    def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
+        """Return the steps of a run, in the order of the response; its examples leave them out."""
+        steps = run.raw.get("steps")
+        return tuple(
+            RunStep(parse_id(step.get("step_id")) or "", None, parse_status(step.get("status")))
+            for step in (steps if isinstance(steps, list) else ())
+            if isinstance(step, Mapping)
+        )
 
     def error_message(self, body: Any) -> str | None:
         """Return the message of ``{"error": ..., "message": ...}``."""

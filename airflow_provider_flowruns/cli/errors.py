@@ -1,0 +1,9 @@
+"""Errors of the commands themselves."""
+
+from __future__ import annotations
+
+from airflow_provider_flowruns.model.errors import FlowRunsError
+
+
+class CommandError(FlowRunsError):
+    """A command cannot do what it was asked for. The message says why and what to do."""
