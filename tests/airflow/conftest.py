@@ -13,6 +13,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from tests.airflow.readme import README_FLOW_ID, build_readme_dag_files
 from tests.airflow.scenario import WRONG_TOKEN, Scenario
+from tests.statsd_server import StatsdServer
 from tools.real_airflow import RealAirflow
 from tools.stepped_clock import SteppedClock
 
@@ -64,12 +65,12 @@ def connections(sandbox: Sandbox, live_sandbox: Sandbox, stepped_sandbox: Sandbo
     """Return the connections as environment variables.
 
     They have a valid token (``..._default``), a wrong one (``..._wrong``) or none (``..._missing``), or belong to the
-    other sandboxes (``..._live`` and ``..._stepped``).
+    other sandboxes (``..._live``, ``..._reported`` and ``..._stepped``).
     """
     connections = sandbox.connections()
     others = {
         name.replace("_DEFAULT", suffix): value
-        for suffix, other in (("_LIVE", live_sandbox), ("_STEPPED", stepped_sandbox))
+        for suffix, other in (("_LIVE", live_sandbox), ("_REPORTED", live_sandbox), ("_STEPPED", stepped_sandbox))
         for name, value in other.connections().items()
     }
     for service in sandbox.services:
@@ -98,8 +99,19 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def statsd() -> Iterator[StatsdServer]:
+    """Return the server to which Airflow sends the metrics of this package."""
+    with StatsdServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    connections: dict[str, str], lineage_events: Path, dags_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    connections: dict[str, str],
+    lineage_events: Path,
+    statsd: StatsdServer,
+    dags_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[RealAirflow]:
     """Return a real Airflow with these DAGs."""
     lineage = {
@@ -110,7 +122,8 @@ def airflow(
     # after three failed heartbeats.
     heartbeats = {"AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30"}
     home = tmp_path_factory.mktemp("home")
-    with RealAirflow(dags_folder, env=connections | lineage | heartbeats, home=home, poke_interval=3) as airflow:
+    env = connections | lineage | heartbeats | statsd.build_settings(has_tags=True)
+    with RealAirflow(dags_folder, env=env, home=home, poke_interval=3) as airflow:
         airflow.wait_until_ready(path.stem for path in dags_folder.glob("*.py"))
         yield airflow
 
