@@ -44,7 +44,8 @@ from airflow_provider_flowruns.services.validation import validate_id, validate_
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 
-_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
+#: Form of all ids of the service.
+ID_PATTERN = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 #: Number of a flow's newest runs that a wait reads.
 _MAX_NEWEST = 20
 #: The app has no documented address of a run, only this one for signing in.
@@ -101,7 +102,7 @@ class TableFlowApi(Service):
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
                 runs = _read_runs(body, flow_id, status)
-                following = _parse_next_offset(body, offset + runs.total)
+                following = parse_next_offset(body, offset + runs.total)
                 has_more = runs.total > 0 and following is not None and following > offset
                 return Page(runs, page(following) if has_more and following else None)
 
@@ -215,7 +216,7 @@ def validate_run_id(value: Any) -> str:
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
-    return validate_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
+    return validate_id(value, argument="run_id", pattern=ID_PATTERN, example="Wp7kRnT2mX4vQ9bL")
 
 
 def validate_flow_id(value: Any) -> str:
@@ -224,7 +225,7 @@ def validate_flow_id(value: Any) -> str:
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
-    return validate_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
+    return validate_id(value, argument="flow_id", pattern=ID_PATTERN, example="dk4g1tUg1uHLs8YU")
 
 
 def validate_status(status: str | None) -> str | None:
@@ -240,7 +241,12 @@ def validate_status(status: str | None) -> str | None:
     return parse_word(status).lower()
 
 
-def _parse_next_offset(body: Any, reached: int) -> int | None:
+def parse_next_offset(body: Any, reached: int) -> int | None:
+    """Return the offset of a list's next page, None on the last.
+
+    :param body: the body of a page, read as JSON.
+    :param reached: the offset behind the last row of the page, for a list that has only a total.
+    """
     if not isinstance(body, Mapping):
         return None
     pagination = body.get("pagination")
@@ -293,7 +299,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
     return FlowRun(
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
-        run_id=require_id(record, _ID),
+        run_id=require_id(record, ID_PATTERN),
         flow_id=parse_id(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,
