@@ -20,7 +20,7 @@ REFERENCE = {
     "Triggers": ["triggers"],
     "Links and notifications": ["links", "notifications"],
     "Exceptions": ["exceptions"],
-    "Runs and other records": ["model.runs", "model.targets", "model.calls"],
+    "Runs and other records": ["model.runs", "model.extractions", "model.targets", "model.calls"],
     "Waiting": ["polling"],
     "Services": ["services.info", "services.base", "services.portable", "services.activepieces", "services.tableflow"],
     "Sandbox": ["sandbox", "pytest_plugin"],
