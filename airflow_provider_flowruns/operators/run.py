@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,9 +38,9 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     was accepted is never repeated, not even when its run does not become visible: then the task fails with
     ``FlowRunUnobservable``, which says what to do.
 
-    The result is the run's summary. XCom ``run_id`` and ``run_url`` are pushed as soon as they are known, and the link
-    *Flow run* with them. When the task succeeds, the asset events of its ``outlets`` say which run it was, see
-    ``outlets.emit_asset_events``.
+    The result is the run's summary, and what :meth:`add_results` adds. XCom ``run_id`` and ``run_url`` are pushed as
+    soon as they are known, and the link *Flow run* with them. When the task succeeds, the asset events of its
+    ``outlets`` say which run it was, see ``outlets.emit_asset_events``.
 
     :param wait: wait until the run has ended. Otherwise the result is the run as it is first seen; if its start was
         accepted and it is not visible within a minute, a summary without ``run_id``, ``PENDING``.
@@ -101,6 +101,18 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         """
         return None
 
+    def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
+        """Return the task's result: the summary of its run, which has succeeded, and what an operator adds to it.
+
+        Called before the run counts as delivered: a task that is killed or fails in here finds the same run again when
+        it is retried, where Airflow has a store for that. Older versions have none and would start another run, so what
+        a retry cannot mend raises an ``AirflowFailException``.
+
+        :param summary: the run's summary.
+        :param context: Airflow's context of the task.
+        """
+        return summary
+
     @cached_property
     def wait_limits(self) -> dict[str, Any]:
         """Fields of a ``WaitConfig``: when the whole wait, which begins with their first use, ends, and why."""
@@ -127,8 +139,8 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
 
     def execute_complete(
         self, context: Context, event: Any = None, started_run: dict[str, Any] | None = None
-    ) -> RunSummary:
-        """Return the run's summary if the trigger reports success; anything else fails.
+    ) -> Mapping[str, Any]:
+        """Return the task's result if the trigger reports success; anything else fails.
 
         :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
@@ -165,20 +177,21 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         self.log.info("Waiting for the run that an earlier try started: %s", states or started)
         return started
 
-    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> RunSummary:
+    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> Mapping[str, Any]:
         if isinstance(seen, WaitResult):
             return self._deliver_result(seen, context)
         return self._save_delivered(self.result(seen.summary(), context))
 
-    def _deliver_result(self, result: WaitResult, context: Context) -> RunSummary:
+    def _deliver_result(self, result: WaitResult, context: Context) -> Mapping[str, Any]:
         if result.outcome is Outcome.TIMED_OUT and self.cancel_on_timeout and self._store and self._store.current:
             self._cancel(self._store.current)
-        return self._save_delivered(self.result_or_raise(result, context, timeout_error=FlowRunTimeout))
+        summary = self.result_or_raise(result, context, timeout_error=FlowRunTimeout)
+        return self._save_delivered(self.add_results(summary, context))
 
-    def _save_delivered(self, summary: RunSummary) -> RunSummary:
+    def _save_delivered(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         if self._store:
             self._store.save_delivered()
-        return summary
+        return result
 
     def _cancel(self, started: StartedRun) -> None:
         """Cancel the run as far as the service can; never raises, and asks Airflow for nothing."""
