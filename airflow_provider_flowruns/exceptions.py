@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_flowruns.model.errors import (
@@ -19,6 +21,7 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowruns.model.quality import QualityCheck
 from airflow_provider_flowruns.model.runs import RunSummary
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "FlowRunCanceled",
     "FlowRunFailed",
     "FlowRunNotFailed",
+    "FlowRunQualityFailed",
     "FlowRunTimeout",
     "FlowRunUnobservable",
     "FlowRunsError",
@@ -71,6 +75,18 @@ class FlowAlreadyRunning(AirflowException):
 
 class FlowRunNotFailed(AirflowException):
     """The run that should be retried is still active, or has succeeded; nothing was sent."""
+
+
+class FlowRunQualityFailed(AirflowException):
+    """A flow's history did not pass the quality checks.
+
+    :param message: each failed check with its value and limit.
+    :param checks: the results of all checks.
+    """
+
+    def __init__(self, message: str, checks: Sequence[QualityCheck] = ()) -> None:
+        super().__init__(message)
+        self.checks = [*checks]
 
 
 class ResultTooLarge(AirflowException):
