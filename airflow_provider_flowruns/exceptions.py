@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_flowruns.model.errors import (
     ApiError,
@@ -28,6 +28,9 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "ConfigurationError",
+    "EmptyTable",
+    "ExtractionFailed",
+    "ExtractionNotReady",
     "FlowAlreadyRunning",
     "FlowRunCanceled",
     "FlowRunFailed",
@@ -38,6 +41,7 @@ __all__ = [
     "FlowRunsError",
     "InvalidArgumentError",
     "InvalidRequestError",
+    "NoExtractions",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -45,6 +49,7 @@ __all__ = [
     "ResultTooLarge",
     "ServerError",
     "ServiceConnectionError",
+    "TableNotFound",
     "UnexpectedResponseError",
 ]
 
@@ -91,6 +96,26 @@ class FlowRunQualityFailed(AirflowException):
 
 class ResultTooLarge(AirflowException):
     """The runs are too large for XCom; ``output_path`` writes them to a file instead."""
+
+
+class ExtractionNotReady(AirflowException):
+    """The document of the extraction is still being processed; wait for the flow run that it belongs to."""
+
+
+class ExtractionFailed(AirflowException):
+    """The document of the extraction could not be read."""
+
+
+class TableNotFound(AirflowException):
+    """The extraction has no such table."""
+
+
+class EmptyTable(AirflowException):
+    """The table of the extraction has no rows, and ``on_empty`` is ``fail``."""
+
+
+class NoExtractions(AirflowFailException):
+    """The run made nothing that ``extract_to`` could write; trying again would not change this."""
 
 
 class FlowRunUnobservable(FlowRunsError):

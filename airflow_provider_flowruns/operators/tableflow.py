@@ -20,6 +20,12 @@ from airflow_provider_flowruns.operators.files import (
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
+from airflow_provider_flowruns.operators.tableflow_extractions import (
+    TableFlowDownloadOriginalOperator,
+    TableFlowDownloadTableOperator,
+    TableFlowGetExtractionOperator,
+    TableFlowGetTableRowsOperator,
+)
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
@@ -40,6 +46,16 @@ from airflow_provider_flowruns.tasks.starting import RunStarter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+__all__ = [
+    "TableFlowDownloadOriginalOperator",
+    "TableFlowDownloadTableOperator",
+    "TableFlowGetExtractionOperator",
+    "TableFlowGetFlowRunOperator",
+    "TableFlowGetTableRowsOperator",
+    "TableFlowListFlowRunsOperator",
+    "TableFlowRunFlowOperator",
+]
 
 
 class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
