@@ -38,6 +38,7 @@ from airflow_provider_flowruns.services.parsing import (
     unwrap_object,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.tableflow_details import build_tableflow_details
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit
 
 #: The vendor's own bounds for one page of flow runs.
@@ -311,6 +312,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         completed_at=parse_time(record.get("end_time")) or parse_time(record.get("updated_at")) if ended else None,
         errors=_parse_errors(record) if disposition is Disposition.FAILED else (),
         url=APP_URL,
+        build_details=build_tableflow_details,
         raw=record,
     )
 

@@ -198,7 +198,7 @@ def test_one_run_is_returned_as_plain_json(wire, operator, url, response, run_id
     result = make(operator).execute({})
     assert is_plain(result)
     assert (result["run_id"], result["disposition"]) == (run_id, "SUCCEEDED")
-    assert "steps" not in json.dumps(result)
+    assert "large" not in json.dumps(result)
 
 
 @pytest.mark.parametrize(("sort", "ids"), [("DESC", [3, 2, 1]), ("ASC", [1, 2, 3]), ("asc", [1, 2, 3])])
