@@ -49,6 +49,9 @@ __all__ = [
     "ResultTooLarge",
     "ServerError",
     "ServiceConnectionError",
+    "StepNotEnded",
+    "StepNotFound",
+    "StepOutputMissing",
     "TableNotFound",
     "UnexpectedResponseError",
 ]
@@ -94,7 +97,19 @@ class FlowRunQualityFailed(AirflowException):
         self.checks = [*checks]
 
 
-class ResultTooLarge(AirflowException):
+class StepNotFound(AirflowFailException):
+    """The run's flow has no such step; the task is not retried."""
+
+
+class StepOutputMissing(AirflowFailException):
+    """The step's output is not there and will not be, or has nothing at ``path``; the task is not retried."""
+
+
+class StepNotEnded(AirflowException):
+    """The step has not ended, or not been reached yet; its run is active."""
+
+
+class ResultTooLarge(AirflowFailException):
     """The runs are too large for XCom; ``output_path`` writes them to a file instead."""
 
 

@@ -13,12 +13,15 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
+from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.polling.messages import describe
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
-from airflow_provider_flowruns.tasks.polling import WorkerWait
+from airflow_provider_flowruns.tasks.outcomes import result_or_raise
+from airflow_provider_flowruns.tasks.polling import WorkerWait, poll_until_end
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
 
@@ -112,6 +115,24 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         :param context: Airflow's context of the task.
         """
         return summary
+
+    def read_again(self, summary: RunSummary) -> FlowRun:
+        """Return the task's run with all that the service shows of a single run; for :meth:`add_results`.
+
+        Errors are tolerated as they are while the task waits for the run.
+
+        :param summary: the run's summary.
+        :raises FlowRunUnobservable: there was no usable response within ``error_budget``.
+        """
+        now = self.clock.now()
+        deadline_at, limited_by = self.get_deadline(now, now)
+        target = RunTarget(self.hook.api.info.name, str(summary["run_id"]), summary["flow_id"])
+        config = self.build_config(
+            target, deadline_at=deadline_at, limited_by=limited_by, interval_seconds=self.poll_interval
+        )
+        result, runs = poll_until_end(self, RunWaiter(config, now))
+        result_or_raise(result, timeout_error=FlowRunTimeout)
+        return runs[0]
 
     @cached_property
     def wait_limits(self) -> dict[str, Any]:

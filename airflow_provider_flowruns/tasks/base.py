@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
-from airflow_provider_flowruns.model.errors import AuthenticationError
+from airflow_provider_flowruns.model.errors import ApiError, AuthenticationError
 from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_flowruns.model.runs import FlowRun
 
 HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
 
@@ -154,14 +155,17 @@ class WaitingTask(RunTask[HookT]):
             target=target, deadline_at=deadline_at, interval_seconds=interval_seconds, **{**arguments, **more}
         )
 
-    def poll(self, waiter: RunWaiter) -> NextAction:
+    def poll(self, waiter: RunWaiter, read: list[FlowRun] | None = None) -> NextAction:
         """Poll a waiter's target once, and log its messages.
 
-        :param waiter: the waiter.
+        :param waiter: the waiter, which keeps no data as it was sent.
+        :param read: takes the runs that were read, with that data.
         """
         polled = self.hook.client.poll(waiter.target)
         if isinstance(polled, AuthenticationError) and self.hook.renew_token():
             polled = self.hook.client.poll(waiter.target)
+        if read is not None and not isinstance(polled, ApiError):
+            read[:] = polled
         vendor_clock = self.hook.client.vendor_clock
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
