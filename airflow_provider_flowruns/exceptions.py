@@ -29,6 +29,7 @@ __all__ = [
     "AuthenticationError",
     "ConfigurationError",
     "EmptyTable",
+    "ExtractToFailed",
     "ExtractionFailed",
     "ExtractionNotReady",
     "FlowAlreadyRunning",
@@ -41,7 +42,6 @@ __all__ = [
     "FlowRunsError",
     "InvalidArgumentError",
     "InvalidRequestError",
-    "NoExtractions",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -129,8 +129,8 @@ class EmptyTable(AirflowException):
     """The table of the extraction has no rows, and ``on_empty`` is ``fail``."""
 
 
-class NoExtractions(AirflowFailException):
-    """The run made nothing that ``extract_to`` could write; trying again would not change this."""
+class ExtractToFailed(AirflowFailException):
+    """The run succeeded, and ``extract_to`` cannot write what it made; trying again would not change this."""
 
 
 class FlowRunUnobservable(FlowRunsError):

@@ -11,6 +11,7 @@ from airflow_provider_flowruns.model.calls import Pages, Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
+from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, validate_extract_to
 from airflow_provider_flowruns.operators.files import (
     Paths,
     build_file_parts,
@@ -130,8 +131,8 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         return runs
 
 
-class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
-    """Start a flow with its files, and wait for that very run.
+class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
+    """Start a flow with its files, and wait for that very run; write the tables that it extracted, if asked to.
 
     Starts it with ``POST /v2/flows/{id}/run``, whose response is the run. The files are streamed; before that, they are
     checked against the flow's configuration. The run's metadata contains a value that no other start has, so that the
@@ -139,15 +140,24 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
 
     TableFlow cannot cancel a run: if the task is killed, its log says that the run continues.
 
-    :param flow_id: the flow's id, templated.
+    With ``extract_to`` the tables of the run's extractions are written when the run has succeeded, and the result is
+    the run's summary with ``extracted``: a list of ``{"extraction_id", "step_id", "table", "path", "count", "bytes"}``.
+    A table without rows is an empty file. Each file gets its name when it is complete, and replaces an earlier one; on
+    Airflow 3.3 and newer a retry takes the same run and writes them again. What trying again would not change raises
+    ``ExtractToFailed``.
+
     The four arguments that are objects may be given as JSON text, too. Datetimes in metadata are sent as ISO-8601 text.
 
+    :param flow_id: the flow's id, templated.
     :param files: file field key to a path, or to a list of paths for a field that takes several files; local, or any
         URL that Airflow's object storage knows, templated.
     :param file_metadata: file field key to a JSON object, templated.
     :param guidance: file field key to a text that guides the extraction, templated.
     :param metadata: JSON object kept with the run, templated.
     :param name: name of the run, templated.
+    :param extract_to: path or URL of a file for each table, such as ``s3://bucket/{run_id}/{table}.jsonl``, templated;
+        it ends in ``.jsonl`` or ``.parquet`` and may contain ``{run_id}``, ``{flow_id}``, ``{step_id}``,
+        ``{extraction_id}`` and ``{table}``.
     :param correlation_key: key under which this task's own value is added to the metadata.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
     """
@@ -159,6 +169,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         "guidance",
         "metadata",
         "name",
+        "extract_to",
         "tableflow_conn_id",
     )
     hook_class = TableFlowHook
@@ -172,6 +183,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         guidance: Mapping[str, str] | str | None = None,
         metadata: Mapping[str, Any] | str | None = None,
         name: str | None = None,
+        extract_to: str | None = None,
         correlation_key: str = "airflow_run",
         tableflow_conn_id: str = TableFlowHook.default_conn_name,
         **kwargs: Any,
@@ -183,6 +195,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         self.guidance = guidance
         self.metadata = metadata
         self.name = name
+        self.extract_to = extract_to
         self.correlation_key = correlation_key
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(flow_id, validate_flow_id)
@@ -191,11 +204,18 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         parse_files(get_known_part(files))
         check_when_known(file_metadata, parse_file_metadata)
         check_when_known(guidance, parse_guidance)
+        if extract_to is not None:
+            check_extract_to(extract_to)
+            if not self.wait:
+                raise InvalidArgumentError("extract_to requires wait=True: only a run that has ended has its tables")
         self._given = get_given_arguments(self, "files", "file_metadata", "guidance", "metadata")
+        self._extracts = extract_to is not None
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Send the files and start the flow."""
         flow_id = validate_flow_id(self.flow_id)
+        if self._extracts:
+            validate_extract_to(self.extract_to)
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
@@ -207,6 +227,14 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
             texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
         return starter.start(StartedRun(flow_id, marker), call)
+
+    def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
+        """Write the run's tables, if asked to."""
+        result = super().add_results(summary, context)
+        if not self._extracts:
+            return result
+        pattern = validate_extract_to(self.extract_to)
+        return {**result, "extracted": self.write_tables(pattern, summary, context)}
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}
