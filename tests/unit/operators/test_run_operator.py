@@ -16,10 +16,9 @@ from airflow_provider_flowruns.exceptions import (
     FlowRunTimeout,
     FlowRunUnobservable,
 )
-from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.faults.starts import SERVICES, START, add_flow, started
+from tests.faults.starts import OPERATORS, SERVICES, START, add_flow, finish, started
 from tests.parity.modes import StateStore, task_context
 from tests.worker_time import TaskKilled, WorkerTime
 
@@ -55,19 +54,6 @@ def defer(task: Any, store: StateStore | None = None) -> Any:
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(task_context(store))
     return deferred.value
-
-
-def finish(task: Any, context: Any, sandbox: Sandbox, worker_time: WorkerTime) -> Any:
-    """Execute a task to its end; if it defers, its run succeeds and the trigger says so."""
-    try:
-        return task.execute(context)
-    except TaskDeferred as deferred:
-        worker_time.sleep(1_000.0)
-        event = sandbox.ledger.started[-1]
-        service, run_id = task.hook_class.conn_type, str(event.run_id)
-        (run,) = task.hook.client.poll(RunTarget(service, run_id, str(event.flow_id)))
-        payload = {"schema": 1, "outcome": "succeeded", "reason": "", "run": run.summary()}
-        return task.execute_complete(context, payload, **(deferred.kwargs or {}))
 
 
 class TestOneTry:
@@ -225,7 +211,7 @@ class TestAddedResults:
     def test_they_are_in_the_result(
         self, service: str, timed_sandbox: Sandbox, make_starter_task: MakeTask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(RunOperator, "add_results", lambda _, summary, context: {**summary, "added": 1})
+        monkeypatch.setattr(OPERATORS[service], "add_results", lambda _, summary, context: {**summary, "added": 1})
         result = make_starter_task(service, add_flow(timed_sandbox, service)).execute(task_context())
         assert (result["disposition"], result["added"]) == ("SUCCEEDED", 1)
 
@@ -249,7 +235,7 @@ class TestAddedResults:
                 raise error
             return {**summary, "added": 1}
 
-        monkeypatch.setattr(RunOperator, "add_results", add)
+        monkeypatch.setattr(OPERATORS[service], "add_results", add)
         task = make_starter_task(service, flow, deferrable=is_deferred)
         with pytest.raises(OSError, match="no space left"):
             finish(task, task_context(store), timed_sandbox, worker_time)
@@ -261,7 +247,7 @@ class TestAddedResults:
     def test_nothing_is_added_to_a_run_that_failed_or_that_nobody_waits_for(
         self, timed_sandbox: Sandbox, make_starter_task: MakeTask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(RunOperator, "add_results", lambda *_: pytest.fail("it was called"))
+        monkeypatch.setattr(OPERATORS["tableflow"], "add_results", lambda *_: pytest.fail("it was called"))
         failing = add_flow(timed_sandbox, "tableflow", outcome="FAILED")
         with pytest.raises(FlowRunFailed):
             make_starter_task("tableflow", failing).execute(task_context())
