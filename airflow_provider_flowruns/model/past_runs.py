@@ -100,9 +100,8 @@ class History:
 
     def _add(self, run: PastRun) -> None:
         self.has_row_counts = self.has_row_counts or run.rows is not None
-        for names, name in ((self.services, run.service), (self.flow_ids, run.flow_id)):
-            if name is not None and len(names) < _MAX_FLOWS:
-                names.add(name)
+        _add_name(self.services, run.service)
+        _add_name(self.flow_ids, run.flow_id)
         key = (run.service, run.flow_id, run.run_id) if run.run_id else run
         known = self._runs.get(key)
         if known is None or known.sort_key() < run.sort_key():
@@ -116,6 +115,13 @@ class History:
             entries = [entry for entry in self._runs.items() if entry[1].disposition is disposition]
             kept |= nlargest(self.keep, entries, key=lambda entry: entry[1].sort_key())
         self._runs = kept
+
+
+def _add_name(names: set[str], name: str | None) -> None:
+    if name is not None:
+        names.add(name)
+    if len(names) > _MAX_FLOWS:
+        names.remove(max(names))
 
 
 def is_run_summary(value: Any) -> bool:

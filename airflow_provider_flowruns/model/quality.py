@@ -131,21 +131,16 @@ class _JudgedHistory:
 
     def check_runs(self) -> QualityCheck:
         """Check that there are runs to judge, of one flow."""
-        history, count = self.history, len(self.runs)
+        history, count = self.history, self.history.total - self.history.not_ended
+        summaries = f"{history.total:,} {'summary' if history.total == 1 else 'summaries'}"
         if len(history.services) > 1 or len(history.flow_ids) > 1:
             flows = ", ".join(sorted(history.flow_ids)) or ", ".join(sorted(history.services))
             message = f"the runs are of several flows ({flows}): pass the runs of one flow, mapping the task if need be"
             return _build("runs", False, count, 1, message)
         if count:
-            return _build(
-                "runs",
-                True,
-                count,
-                1,
-                f"{_count(history.total, 'run')}, of which {count} {'has' if count == 1 else 'have'} ended",
-            )
+            return _build("runs", True, count, 1, f"{summaries}, {count:,} of runs that have ended")
         if history.total:
-            message = f"of {_count(history.total, 'run')} none has ended: wait for a run before its history is judged"
+            message = f"{summaries}, none of a run that has ended: wait for a run before its history is judged"
         else:
             message = "there are no runs: check the flow id and the filters of the task that read them"
         return _build("runs", False, 0, 1, message)

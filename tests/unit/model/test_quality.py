@@ -72,7 +72,7 @@ def test_no_runs_at_all_fail_and_the_other_checks_say_why_they_are_skipped() -> 
 def test_runs_that_are_all_active_fail() -> None:
     report = judge([make_run(100, "NONE"), make_run(99, "NONE")])
     assert report["checks"][0]["status"] == "failed"
-    assert "of 2 runs none has ended" in report["checks"][0]["message"]
+    assert "2 summaries, none of a run that has ended" in report["checks"][0]["message"]
 
 
 @pytest.mark.parametrize("other", [{"flow_id": "6"}, {"service": "tableflow"}])
@@ -80,6 +80,13 @@ def test_runs_of_several_flows_are_not_compared(other) -> None:
     report = judge([*make_history(100), {**make_run(50), **other}])
     assert [check["status"] for check in report["checks"]] == ["failed", "skipped", "skipped"]
     assert "several flows" in report["checks"][0]["message"]
+
+
+def test_of_many_flows_a_few_are_named_the_same_in_any_order() -> None:
+    runs = [make_run(number, flow_id=str(number)) for number in range(10, 60)]
+    message = judge(runs)["checks"][0]["message"]
+    assert "(10, 11, 12, 13, 14)" in message
+    assert judge(runs[::-1])["checks"][0]["message"] == message
 
 
 def test_an_active_run_is_left_out_everywhere() -> None:

@@ -92,7 +92,7 @@ def test_the_log_has_a_table_with_a_line_for_each_check(task_log) -> None:
     judge(make_history(1_234_567), min_rows=1_000_000, max_rows_ratio=99_999, max_duration_ratio=2)
     assert [record.getMessage() for record in task_log.records] == [
         "check                   status      value      limit",
-        "runs                    passed         11          1  11 runs, of which 11 have ended",
+        "runs                    passed         11          1  11 summaries, 11 of runs that have ended",
         "require_newest_success  passed  SUCCEEDED  SUCCEEDED  run 100, the newest that has ended, succeeded",
         "allow_zero_rows         passed  1,234,567          1  run 100 loaded 1,234,567 rows",
         "min_rows                passed  1,234,567  1,000,000  run 100 loaded 1,234,567 rows",
@@ -259,4 +259,4 @@ def test_the_file_is_read_line_by_line(tmp_path, monkeypatch) -> None:
     line = json.dumps(make_run(100)).encode() + b"\n"
     path.write_bytes(line * 1_000)
     monkeypatch.setattr(Path, "read_bytes", None)
-    assert judge({"path": f"file://{path}"})["checks"][0]["message"] == "1,000 runs, of which 1 has ended"
+    assert judge({"path": f"file://{path}"})["checks"][0]["message"] == "1,000 summaries, 1,000 of runs that have ended"
