@@ -232,7 +232,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
             return summary
         step = self._validate_return_step(self.return_step)
         run = self.read_again(summary)
-        if not self._is_certainly_own(run):
+        if not self.is_certainly_own(run, shows_start):
             raise StepOutputMissing(
                 f"Activepieces {describe(run)} does not show that this task started it, because the flow's trigger "
                 "does not pass on its input, so its steps may be those of another start: read them with "
@@ -249,13 +249,6 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
             result, f"what {step} of run {run.run_id} returned", "write it with ActivepiecesGetStepOutputOperator"
         )
         return result
-
-    def _is_certainly_own(self, run: FlowRun) -> bool:
-        """Return whether a run is known to be the task's by more than its time."""
-        started = self._store.current if self._store else None
-        if started is None or started.run_id == run.run_id:
-            return started is not None
-        return started.marker is not None and shows_start(run, started.marker)
 
     @staticmethod
     def _validate_return_step(value: Any) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_flowruns.exceptions import ExtractionFailed, ExtractToFailed
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.extractions import ExtractedTable, Extraction
+from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.parsing import describe_value
-from airflow_provider_flowruns.services.tableflow_extractions import list_table_rows
+from airflow_provider_flowruns.services.tableflow_extractions import list_table_rows, validate_table
 from airflow_provider_flowruns.services.tableflow_run_extractions import find_run_extractions
 from airflow_provider_flowruns.tasks.arguments import is_known
 from airflow_provider_flowruns.tasks.extractions import require_completed
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-    from airflow_provider_flowruns.model.runs import RunSummary
+    from airflow_provider_flowruns.model.runs import FlowRun
 
 PLACEHOLDERS = ("run_id", "flow_id", "step_id", "extraction_id", "table")
 _IN_BRACES = re.compile(r"\{([^{}]*)\}")
@@ -53,22 +54,21 @@ class ExtractToTask(OutputFileTask):
 
     _is_extracting = False
 
-    def write_tables(self, pattern: str, summary: RunSummary, context: Context) -> list[dict[str, Any]]:
+    def write_tables(self, pattern: str, run: FlowRun, context: Context) -> list[dict[str, Any]]:
         """Write each table of each extraction of a run, and return a manifest of each file.
 
         :param pattern: path with placeholders, as :func:`validate_extract_to` returns it.
-        :param summary: summary of the run, which has succeeded.
+        :param run: the run with its whole record, which has succeeded.
         :param context: Airflow's context of the task.
-        :raises ExtractToFailed: the tables cannot be written, and trying again would not change this.
+        :raises ExtractToFailed: the run made nothing that could be written.
+        :raises InvalidArgumentError: two tables would get the same path, or a path is a directory.
         :raises ExtractionNotReady: an extraction is still being processed.
         :raises ApiError: there is no usable response.
         """
         self._is_extracting = True
         try:
-            files = plan_files(pattern, summary, self._read_extractions(str(summary["run_id"])))
+            files = plan_files(pattern, run, self._read_extractions(run))
             return [self._write_planned(file, context) for file in files]
-        except (InvalidArgumentError, ExtractionFailed) as error:
-            raise ExtractToFailed(f"The run succeeded, and its tables cannot be written: {error}") from error
         finally:
             self._is_extracting = False
 
@@ -78,23 +78,29 @@ class ExtractToTask(OutputFileTask):
             raise SystemExit("killed while the tables of the run were being written")
         super().on_kill()
 
-    def _read_extractions(self, run_id: str) -> list[tuple[str | None, Extraction]]:
+    def _read_extractions(self, run: FlowRun) -> list[tuple[str | None, Extraction]]:
         """Return the completed extractions of a run's current attempt, with the ids of their steps."""
-        hook = self._get_hook()
-        named, may_have_more = find_run_extractions(hook.get_flow_run(run_id))
+        named, may_have_more = find_run_extractions(run)
         if may_have_more:
             raise ExtractToFailed(
-                f"TableFlow run {run_id} succeeded, and one of its steps names more extractions than extract_to takes; "
-                "read their tables with TableFlowGetTableRowsOperator"
+                f"TableFlow {describe(run)}; one of its steps names more extractions than extract_to takes: read their "
+                "tables with TableFlowGetTableRowsOperator"
             )
         if not named:
             raise ExtractToFailed(
-                f"TableFlow run {run_id} succeeded, and its record names no extraction, so extract_to has nothing to "
-                "write: the flow needs an extraction step; its details.steps show what its steps returned"
+                f"TableFlow {describe(run)}; its record names no extraction, so extract_to has nothing to write: the "
+                "flow needs an extraction step; details.steps show what its steps returned"
             )
-        return [
-            (step_id, require_completed(hook.get_extraction(extraction_id))) for extraction_id, step_id in named.items()
-        ]
+        return [(step_id, self._read_extraction(extraction_id)) for extraction_id, step_id in named.items()]
+
+    def _read_extraction(self, extraction_id: str) -> Extraction:
+        try:
+            extraction = require_completed(self._get_hook().get_extraction(extraction_id))
+            for key in extraction.tables:
+                validate_table(key)
+        except (InvalidArgumentError, ExtractionFailed) as error:
+            raise ExtractToFailed(f"The run succeeded, and what it extracted cannot be read: {error}") from error
+        return extraction
 
     def _write_planned(self, planned: PlannedFile, context: Context) -> dict[str, Any]:
         pages = list_table_rows(planned.extraction.extraction_id, planned.table.key)
@@ -120,31 +126,32 @@ class ExtractToTask(OutputFileTask):
         return cast("TableFlowHook", cast("Any", self).hook)
 
 
-def plan_files(
-    pattern: str, summary: RunSummary, extractions: Sequence[tuple[str | None, Extraction]]
-) -> list[PlannedFile]:
+def plan_files(pattern: str, run: FlowRun, extractions: Sequence[tuple[str | None, Extraction]]) -> list[PlannedFile]:
     """Return where each table of a run's extractions is written.
 
     :param pattern: path with placeholders.
-    :param summary: the run's summary.
+    :param run: the run.
     :param extractions: the extractions, each behind the id of its step.
-    :raises ExtractToFailed: there are no tables, or two of them would get the same path.
+    :raises ExtractToFailed: there are no tables.
+    :raises InvalidArgumentError: two of them would get the same path.
     """
-    run = {"run_id": summary["run_id"], "flow_id": summary["flow_id"]}
+    ids = {"run_id": run.run_id, "flow_id": run.flow_id}
     files: dict[str, PlannedFile] = {}
     for step_id, extraction in extractions:
         for key, table in extraction.tables.items():
-            names = {**run, "step_id": step_id, "extraction_id": extraction.extraction_id, "table": key}
+            names = {**ids, "step_id": step_id, "extraction_id": extraction.extraction_id, "table": key}
             path = _fill(pattern, names)
             if path in files:
-                raise ExtractToFailed(
+                raise InvalidArgumentError(
                     f"extract_to would write two tables to {path}, the second one {key!r} of extraction "
                     f"{extraction.extraction_id}: add {{extraction_id}} to it; nothing was written"
                 )
             files[path] = PlannedFile(step_id, extraction, table, path)
     if not files:
-        ids = ", ".join(extraction.extraction_id for _, extraction in extractions)
-        raise ExtractToFailed(f"The run's extractions have no tables, so extract_to has nothing to write: {ids}")
+        empty = ", ".join(extraction.extraction_id for _, extraction in extractions)
+        raise ExtractToFailed(
+            f"TableFlow {describe(run)}; its extractions have no tables, so extract_to has nothing to write: {empty}"
+        )
     return list(files.values())
 
 
@@ -174,6 +181,17 @@ def validate_extract_to(value: Any) -> str:
     _check_placeholders(path, path)
     if "{table}" not in path:
         raise InvalidArgumentError(f"extract_to must contain {{table}}, as a run may have several, got {path!r}")
+    _get_format(path)
+    return path
+
+
+def prepare_extract_to(value: Any) -> str:
+    """Return the path with placeholders, if files of its format can be written here.
+
+    :param value: the rendered argument.
+    :raises InvalidArgumentError: it is wrong, see :func:`validate_extract_to`, or pyarrow is not installed.
+    """
+    path = validate_extract_to(value)
     if _get_format(path) == "parquet":
         require_parquet()
     return path

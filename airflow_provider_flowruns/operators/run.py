@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
-from airflow_provider_flowruns.model.targets import RunTarget
+from airflow_provider_flowruns.model.targets import RunTarget, StartMarker
 from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
@@ -133,6 +133,17 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         result, runs = poll_until_end(self, RunWaiter(config, now))
         result_or_raise(result, timeout_error=FlowRunTimeout)
         return runs[0]
+
+    def is_certainly_own(self, run: FlowRun, shows_start: Callable[[FlowRun, StartMarker], bool]) -> bool:
+        """Return whether a run is known to be the task's by more than its time; for :meth:`add_results`.
+
+        :param run: the run with the data as it was sent.
+        :param shows_start: whether a run of the service shows what travelled with a start.
+        """
+        started = self._store.current if self._store else None
+        if started is None or started.run_id == run.run_id:
+            return started is not None
+        return started.marker is not None and shows_start(run, started.marker)
 
     @cached_property
     def wait_limits(self) -> dict[str, Any]:

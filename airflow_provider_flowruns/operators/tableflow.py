@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowruns.exceptions import ExtractToFailed
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.calls import Pages, Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
-from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, validate_extract_to
+from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, prepare_extract_to
 from airflow_provider_flowruns.operators.files import (
     Paths,
     build_file_parts,
@@ -27,10 +28,12 @@ from airflow_provider_flowruns.operators.tableflow_extractions import (
     TableFlowGetExtractionOperator,
     TableFlowGetTableRowsOperator,
 )
+from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    shows_start,
     validate_flow_id,
     validate_run_id,
     validate_status,
@@ -215,7 +218,7 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         """Send the files and start the flow."""
         flow_id = validate_flow_id(self.flow_id)
         if self._extracts:
-            validate_extract_to(self.extract_to)
+            prepare_extract_to(self.extract_to)
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
@@ -233,8 +236,21 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         result = super().add_results(summary, context)
         if not self._extracts:
             return result
-        pattern = validate_extract_to(self.extract_to)
-        return {**result, "extracted": self.write_tables(pattern, summary, context)}
+        run = self.read_again(summary)
+        try:
+            if not self.is_certainly_own(run, shows_start):
+                raise ExtractToFailed(
+                    f"TableFlow {describe(run)} does not show that this task started it, so its tables may be those of "
+                    "another start: read them with TableFlowGetTableRowsOperator if there is no other start"
+                )
+            return {**result, "extracted": self.write_tables(prepare_extract_to(self.extract_to), run, context)}
+        except ExtractToFailed:
+            # It is due to the run: a cleared task starts a new one.
+            self._save_delivered(summary)
+            raise
+        except InvalidArgumentError as error:
+            # A cleared task, with the argument corrected, takes the same run.
+            raise ExtractToFailed(f"TableFlow {describe(run)}; its tables cannot be written: {error}") from error
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}

@@ -192,7 +192,7 @@ class TableFlowApi(Service):
                 break
             page: Page[FlowRun] = yield call
             read += page.items
-            all_found = all(any(_is_started_by(marker, run) for run in read) for marker in markers)
+            all_found = all(any(shows_start(run, marker) for run in read) for marker in markers)
             call = None if all_found or _reaches_back_to(earliest, page.items) else page.next
         return {marker: _select_runs_of_start(read, marker) for marker in markers}, tuple(read)
 
@@ -264,14 +264,19 @@ def _reaches_back_to(time: float | None, runs: Sequence[FlowRun]) -> bool:
     return time is not None and any(run.created_at and run.created_at.timestamp() < time for run in runs)
 
 
-def _is_started_by(marker: StartMarker, run: FlowRun) -> bool:
+def shows_start(run: FlowRun, marker: StartMarker) -> bool:
+    """Return whether a run's metadata has the value of a start.
+
+    :param run: the run with the data as it was sent.
+    :param marker: the start.
+    """
     metadata = run.raw.get("metadata")
     return isinstance(metadata, Mapping) and metadata.get(marker.correlation_key) == marker.correlation
 
 
 def _select_runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the runs that hold the start's value; else, if the marker says so, those created in time without any."""
-    own = tuple(run for run in runs if _is_started_by(marker, run))
+    own = tuple(run for run in runs if shows_start(run, marker))
     if own or not marker.can_match_by_time:
         return own
     return tuple(

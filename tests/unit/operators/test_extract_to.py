@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -232,6 +234,40 @@ def test_what_trying_again_would_not_change_fails_for_good_and_writes_nothing(
     assert names_in(folder) == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "steps", "starts"),
+    [("{table}.jsonl", TWO_STEPS, 1), ("{extraction_id}-{table}.jsonl", [], 2)],
+    ids=["due to the argument", "due to the run"],
+)
+def test_a_cleared_task_starts_a_new_run_only_if_the_old_one_was_to_blame(
+    wire, make, tmp_path, pattern, steps, starts
+) -> None:
+    serve(wire, steps=steps, tables=["t"])
+    store = StateStore()
+    with pytest.raises(ExtractToFailed):
+        make(FLOW, f"{tmp_path}/{pattern}", files=None).execute(task_context(store))
+    serve(wire, steps=TWO_STEPS, tables=["t"])
+    cleared = task_context(store, try_number=2, max_tries=4)
+    result = make(FLOW, f"{tmp_path}/{{extraction_id}}-{{table}}.jsonl", files=None).execute(cleared)
+    assert [one["extraction_id"] for one in result["extracted"]] == ["e1", "e2"]
+    assert [request.method for request in wire.request_history].count("POST") == starts
+
+
+def test_tables_of_a_run_that_may_be_anothers_are_not_written(wire, make, tmp_path, monkeypatch) -> None:
+    serve(wire, steps=ONE_STEP, tables=["t"])
+    monkeypatch.setattr(TableFlowRunFlowOperator, "is_certainly_own", lambda *_: False)
+    with pytest.raises(ExtractToFailed, match="another start"):
+        make(FLOW, f"{tmp_path}/{{table}}.jsonl", files=None).execute(task_context())
+    assert names_in(tmp_path) == ["order.pdf"]
+
+
+def test_errors_of_the_service_are_tolerated_while_the_run_is_read_again(sandbox, make, tmp_path) -> None:
+    flow = add_flow(sandbox, running=0.0)
+    sandbox.faults.add("status", status=503, path="/flows/runs/", times=2)
+    result = make(flow.id, f"{tmp_path}/{{table}}.jsonl").execute(task_context())
+    assert [one["count"] for one in result["extracted"]] == [2]
+
+
 def test_an_extraction_that_is_still_processed_may_be_tried_again(wire, make, tmp_path) -> None:
     serve(wire, steps=ONE_STEP, tables=["t"], status="processing")
     with pytest.raises(ExtractionNotReady):
@@ -257,9 +293,9 @@ def test_a_folder_of_that_name_is_an_error(wire, make, tmp_path) -> None:
 def test_an_odd_name_stays_in_its_folder(odd) -> None:
     record = {"id": "e1", "status": "completed", "stats": {"tables": {odd: {}}}}
     extraction = get_extraction("e1").read(record)
-    summary: Any = {"run_id": "r", "flow_id": odd}
+    run: Any = SimpleNamespace(run_id="r", flow_id=odd)
     pattern = "/out/{flow_id}/{step_id}/x{table}.jsonl"
-    (planned,) = plan_files(pattern, summary, [(odd, extraction)])
+    (planned,) = plan_files(pattern, run, [(odd, extraction)])
     parts = planned.path.split("/")
     assert len(parts) == len(pattern.split("/"))
     assert os.path.normpath(planned.path) == planned.path
@@ -311,6 +347,15 @@ def test_a_path_that_rendered_to_something_wrong_is_refused_before_the_start(san
     task = make(flow.id, "{{ params.path }}")
     task.extract_to = rendered
     with pytest.raises(InvalidArgumentError, match="extract_to"):
+        task.execute(task_context())
+    assert started(sandbox, flow) == []
+
+
+def test_parquet_without_pyarrow_is_refused_when_the_task_runs_and_before_the_start(sandbox, make, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    flow = add_flow(sandbox)
+    task = make(flow.id, "out/{table}.parquet")
+    with pytest.raises(InvalidArgumentError, match=r"airflow-provider-flowruns\[parquet\]"):
         task.execute(task_context())
     assert started(sandbox, flow) == []
 
