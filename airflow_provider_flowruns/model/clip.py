@@ -15,9 +15,6 @@ from airflow_provider_flowruns.model.clean import clean_text
 
 #: Smallest size that can be asked for: any constant fits.
 MIN_BYTES = 5
-#: What is smaller than the maximum by this is never cut. Up to the maximum it may be, because the next item's size is
-#: not known before there has to be room for it.
-CLIP_MARGIN_BYTES = 16
 #: Objects and lists nested deeper than this are left out.
 MAX_LEVELS = 20
 #: Marks the end of a text that was cut.

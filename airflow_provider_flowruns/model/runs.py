@@ -99,11 +99,12 @@ class RunDetails(NamedTuple):
     """What a service documents of a run beyond the fields that all services share.
 
     :param values: the fields, as plain JSON.
-    :param is_cut: whether something was left out because of its size.
+    :param is_cut: whether something was left out because of its size; None if the values may be of any size, so that
+        they still have to be cut.
     """
 
     values: Mapping[str, Any]
-    is_cut: bool = False
+    is_cut: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,25 +182,26 @@ class FlowRun:
         ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors``,
         ``resources`` and ``details`` are capped, and ``truncated`` says whether anything was cut.
         """
-        return self._summarize(self._clip_details())
+        return self._summarize(*self._clip_details())
 
     def brief_summary(self) -> RunSummary:
         """Return the summary with empty ``details``, for what is kept or sent many times: asset events and cursors."""
-        return self._summarize(RunDetails({}))
+        return self._summarize({}, is_cut=False)
 
     def details(self) -> Mapping[str, Any]:
         """Return what the service documents of the run beyond its fields here, as plain JSON of at most 64 KiB."""
-        return self._clip_details().values
+        return self._clip_details()[0]
 
-    def _clip_details(self) -> RunDetails:
+    def _clip_details(self) -> tuple[Mapping[str, Any], bool]:
         if self.build_details is None:
-            return RunDetails({})
+            return {}, False
         values, is_cut = self.build_details(self)
-        # Again, because a service of another package may not bound them.
-        clipped, is_cut_here = clip_json(values, MAX_DETAILS_BYTES)
-        return RunDetails(clipped or {}, is_cut or is_cut_here)
+        if is_cut is not None:
+            return values, is_cut
+        clipped, is_cut = clip_json(values, MAX_DETAILS_BYTES)
+        return clipped or {}, is_cut
 
-    def _summarize(self, details: RunDetails) -> RunSummary:
+    def _summarize(self, details: Mapping[str, Any], is_cut: bool) -> RunSummary:
         return {
             "service": self.service,
             "kind": str(self.kind),
@@ -217,8 +219,8 @@ class FlowRun:
             "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
             "errors": _capped(self.errors),
             "url": self.url,
-            "details": details.values,
-            "truncated": details.is_cut or self._is_truncated(),
+            "details": details,
+            "truncated": is_cut or self._is_truncated(),
         }
 
     def rows(self) -> RowCounts | None:

@@ -38,6 +38,7 @@ from airflow_provider_flowruns.services.tableflow import (
     validate_run_id,
     validate_status,
 )
+from airflow_provider_flowruns.services.tableflow_details import KEY_OF_SINGLE_READ
 from airflow_provider_flowruns.tasks.arguments import (
     check_text,
     check_when_known,
@@ -176,6 +177,7 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         "tableflow_conn_id",
     )
     hook_class = TableFlowHook
+    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from airflow_provider_flowruns.model.clip import clip_text
+from airflow_provider_flowruns.model.clip import clip_json, clip_text
 from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, FlowRun, RunDetails
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
 from airflow_provider_flowruns.services.parsing import (
@@ -18,6 +18,7 @@ from airflow_provider_flowruns.services.parsing import (
 
 #: Maximum number of tags.
 MAX_TAGS = 100
+_TAGS_BYTES = 24 * 1024
 #: Fields of a record that details are built from. What else a record holds, steps above all, never gets in.
 _FIELDS = (
     "tags",
@@ -117,7 +118,8 @@ def build_details_from(record: Mapping[str, Any], run: FlowRun) -> RunDetails:
 def _parse_tags(value: Any) -> tuple[list[str], bool]:
     if not isinstance(value, list):
         return [], False
-    return [tag for item in value[:MAX_TAGS] if (tag := parse_name(item))], len(value) > MAX_TAGS
+    tags, is_cut = clip_json([tag for item in value[:MAX_TAGS] if (tag := parse_name(item))], _TAGS_BYTES)
+    return tags, is_cut or len(value) > MAX_TAGS
 
 
 def _parse_flow_name(record: Mapping[str, Any]) -> str | None:

@@ -24,4 +24,4 @@ def build_portable_details(run: FlowRun) -> RunDetails:
     :param run: the run.
     """
     details: PortableDetails = {"duration_seconds": measure_seconds(run.started_at or run.created_at, run.completed_at)}
-    return RunDetails(details)
+    return RunDetails(details, is_cut=False)

@@ -156,7 +156,11 @@ class TableFlowApi(Service):
     batch_key = staticmethod(get_run_batch_key)
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the calls that read the list of all runs, page by page while a page replaces several single reads."""
+        """Return the calls that read the list of all runs, page by page while a page replaces several single reads.
+
+        A run that has ended is missing from the result, so that it is read by its id: the list does not show all that a
+        summary holds.
+        """
         if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
             markers = tuple(start.marker for start in starts)
             runs_by_marker, runs = yield from self._find_started(starts[0].flow_id, markers)
@@ -175,7 +179,9 @@ class TableFlowApi(Service):
             by_id.update(here)
             call = page.next if len(missing) > 1 and len(here) > 1 else None
         found: dict[Target, tuple[FlowRun, ...]] = {
-            target: (by_id[target.run_id],) for target in run_targets if target.run_id in by_id
+            target: (run,)
+            for target in run_targets
+            if (run := by_id.get(target.run_id)) and run.lifecycle is not Lifecycle.NOT_RUNNING
         }
         return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypedDict
 
-from airflow_provider_flowruns.model.clip import CLIP_MARGIN_BYTES, MIN_BYTES, clip_json, clip_text, measure_json
+from airflow_provider_flowruns.model.clip import MIN_BYTES, clip_json, clip_text, measure_json
 from airflow_provider_flowruns.model.runs import MAX_DETAILS_BYTES, FlowRun, Lifecycle, RunDetails
 from airflow_provider_flowruns.services.parsing import (
     is_object,
@@ -30,6 +30,8 @@ from airflow_provider_flowruns.services.tableflow_records import (
     read_steps_of_flow,
 )
 
+#: Key of the details that only a single read of a run fills.
+KEY_OF_SINGLE_READ = "flow_name"
 #: Sizes of the fields as JSON. What they leave is for the steps, which come last: about half of the whole.
 _METADATA_BYTES = 8 * 1024
 _FILES_BYTES = 6 * 1024
@@ -140,7 +142,7 @@ class _DetailsBuilder:
             "steps": [],
         }
         steps = read_steps(record, attempts)
-        left = MAX_DETAILS_BYTES - CLIP_MARGIN_BYTES - measure_json(details)
+        left = MAX_DETAILS_BYTES - measure_json(details)
         details["steps"] = self._build_steps(steps, read_steps_of_flow(record) if steps else {}, left)
         return RunDetails(details, self._is_cut)
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_flowruns.model.runs import FlowRun
 
+#: Maximum number of seconds for reading the details of a run that has been accepted.
+DETAILS_TIMEOUT_SECONDS = 10.0
+
 HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
 
 #: Seconds before ``execution_timeout`` at which a wait ends on its own: time for its last poll, and for reporting what
@@ -103,6 +106,9 @@ class WaitingTask(RunTask[HookT]):
     recovery_grace: ClassVar[float] = 300.0
     #: Seconds for which something that was found before may be unknown to the service.
     gone_grace: ClassVar[float] = 120.0
+    #: Key of ``details`` that is empty in a run from a list, and filled if the run was read by its id. None where both
+    #: show the same.
+    key_of_single_read: ClassVar[str | None] = None
 
     defer: Callable[..., NoReturn]
     timeout: float
@@ -204,7 +210,31 @@ class WaitingTask(RunTask[HookT]):
         """
         if wait_result.run:
             self.record_run(wait_result.run, context)  # before raising: lineage is collected afterwards
-        return self.result(result_or_raise(wait_result, **meaning), context)
+        return self.result(self._read_details(result_or_raise(wait_result, **meaning)), context)
+
+    def _read_details(self, accepted: RunSummary) -> RunSummary:
+        """Return an accepted run with all its details: read by its id if a list showed it; else as it is."""
+        key, run_id = self.key_of_single_read, accepted["run_id"]
+        if key is None or run_id is None or accepted.get("details", {}).get(key):
+            return accepted
+        try:
+            run = self._read_once(RunTarget(accepted["service"], run_id)).summary()
+        except Exception as error:  # whatever it is, the run was a success
+            self.log.warning("The details of run %s are incomplete, because it could not be read: %s", run_id, error)
+            return accepted
+        if any(run[name] != accepted[name] for name in ("vendor_status", "completed_at")):
+            self.log.warning("The details of run %s are incomplete, because it is %s again", run_id, run["lifecycle"])
+            return accepted
+        return run
+
+    def _read_once(self, target: RunTarget) -> FlowRun:
+        from airflow_provider_flowruns.client.retry import ONCE
+        from airflow_provider_flowruns.client.settings import limit_timeout
+        from airflow_provider_flowruns.client.sync import SyncClient
+
+        with SyncClient(limit_timeout(self.hook.settings, DETAILS_TIMEOUT_SECONDS), ONCE) as client:
+            (run,) = client.execute(client.settings.service.poll(target))
+        return run
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return what OpenLineage is told about the run, see ``lineage.build_lineage``; None when no run was seen.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_flowruns.model.clip import CLIP_MARGIN_BYTES, MAX_LEVELS, MIN_BYTES, clip_json, clip_text
+from airflow_provider_flowruns.model.clip import MAX_LEVELS, MIN_BYTES, clip_json, clip_text
 
 examples = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 
@@ -28,7 +28,7 @@ VALUES = st.recursive(
 def test_any_value_fits(value: Any, max_bytes: int) -> None:
     clipped, _ = clip_json(value, max_bytes)
     assert len(json.dumps(clipped, allow_nan=False)) <= max_bytes
-    assert clip_json(clipped, max_bytes + CLIP_MARGIN_BYTES) == (clipped, False)
+    assert clip_json(clipped, max_bytes + 2 * MIN_BYTES) == (clipped, False)
     assert msgspec.json.decode(msgspec.json.encode(clipped)) == clipped
 
 

@@ -104,6 +104,7 @@ def test_details_are_built_for_a_summary_only() -> None:
     ("details", "truncated"),
     [
         (RunDetails({"a": 1}), False),
+        (RunDetails({"a": 1}, is_cut=False), False),
         (RunDetails({"a": 1}, is_cut=True), True),
         (RunDetails({"a": "x" * MAX_DETAILS_BYTES}), True),
     ],
