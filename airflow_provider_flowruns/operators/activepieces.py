@@ -228,8 +228,9 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
 
     def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
         """Add what the step returned, if one is named."""
+        added = super().add_results(summary, context)
         if not self._returns_step:
-            return summary
+            return added
         step = self._validate_return_step(self.return_step)
         run = self.read_again(summary)
         if not self.is_certainly_own(run, shows_start):
@@ -244,7 +245,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
             # Of a run that counts as a success, so that a retry would not wait for it. A cleared task starts a new run.
             self._save_delivered(summary)
             raise StepOutputMissing(str(error)) from None
-        result = {**summary, "step_output": output}
+        result = {**added, "step_output": output}
         check_xcom_size(
             result, f"what {step} of run {run.run_id} returned", "write it with ActivepiecesGetStepOutputOperator"
         )

@@ -30,9 +30,11 @@ _MAX_NAMES = 20
 #: Maximum number of characters shown of a step's error message.
 _MAX_MESSAGE_CHARS = 500
 
-_LOOP = "LOOP_ON_ITEMS"
 _TRIGGER = "trigger"
 _TRIGGER_TYPES = {"PIECE_TRIGGER", "EMPTY", "WEBHOOK", "SCHEDULE"}
+#: Types of steps whose output may look like that of a loop. All others with iterations are loops (LOOP_ON_ITEMS, and
+#: what a later version may call it): the inputs in these are left out.
+_NO_LOOPS = {"CODE", "PIECE", "ROUTER", "BRANCH"} | _TRIGGER_TYPES
 _SUCCEEDED_STEP = {"SUCCEEDED", "STOPPED"}
 #: Key of an object that stands for data in a file, and of a step whose output is one.
 _REFERENCE, _OUTPUT_TYPE, _SLICE = "$apRef", "outputType", "SLICE"
@@ -266,9 +268,8 @@ class _StepReader:
         if not self._has_ended(record):
             raise self._error(StepProblem.NOT_ENDED, name, f"has not ended ({_describe_status(record)})")
         if not _has_output(record):
-            message = parse_text(record.get("errorMessage"))
-            reason = f": {shorten_text(message, _MAX_MESSAGE_CHARS)}" if message else ""
-            raise self._error(StepProblem.MISSING, name, f"has no output ({_describe_status(record)}){reason}")
+            message = _describe_failure(record)
+            raise self._error(StepProblem.MISSING, name, f"has no output ({_describe_status(record)}){message}")
         output = self._get_output(name, record)
         if self.path is None:
             return output
@@ -412,12 +413,12 @@ def _read_definition(version: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _is_loop(record: Mapping[str, Any]) -> bool:
-    return parse_word(record.get("type")) in {_LOOP, ""} and _get_iterations(record) is not None
+    return _get_iterations(record) is not None
 
 
 def _get_iterations(record: Any) -> list[Any] | None:
     """Return the iterations of a loop, None for other steps."""
-    if not is_object(record) or parse_word(record.get("type")) not in {_LOOP, ""}:
+    if not is_object(record) or parse_word(record.get("type")) in _NO_LOOPS:
         return None
     output = record.get("output")
     iterations = output.get("iterations") if is_object(output) else None
@@ -472,6 +473,16 @@ def _describe_run(run: FlowRun) -> str:
 
 def _describe_status(record: Mapping[str, Any]) -> str:
     return parse_word(record.get("status")) or "no status"
+
+
+def _describe_failure(record: Mapping[str, Any]) -> str:
+    """Return the beginning of a step's error message, up to any JSON in it, which may quote the step's input."""
+    message = record.get("errorMessage")
+    if not message:
+        return ""
+    first_line = (parse_text(message) or "").partition("\n")[0]
+    text = shorten_text(first_line.partition("{")[0].strip(), _MAX_MESSAGE_CHARS)
+    return f": {text}" if text else "; its error message is in the run"
 
 
 def _describe_shape(value: Any) -> str:

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, XCom
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesGetFlowRunOperator,
+    ActivepiecesGetStepOutputOperator,
     ActivepiecesListFlowRunsOperator,
     ActivepiecesRetryFlowRunOperator,
     ActivepiecesRunFlowOperator,
@@ -48,6 +49,7 @@ ABOUT_ONE_RUN = [
     (ActivepiecesRunFlowOperator, {"flow_id": ID}),
     (ActivepiecesRetryFlowRunOperator, {"run_id": ID}),
     (ActivepiecesGetFlowRunOperator, {"run_id": ID}),
+    (ActivepiecesGetStepOutputOperator, {"run_id": ID, "step": "step_1"}),
     (TableFlowFlowRunSensor, {"run_id": TABLE_ID}),
     (TableFlowFlowSensor, {"flow_id": TABLE_ID}),
     (TableFlowRunFlowOperator, {"flow_id": TABLE_ID}),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import FlowRun
@@ -315,6 +318,19 @@ class TestOddRecords:
         assert get_error(make_run({"step_1": record}))[0] is StepProblem.MISSING
 
     @pytest.mark.parametrize(
+        ("message", "shown"),
+        [
+            ("Error: no orders\n    at step_1.js", ": Error: no orders"),
+            (f'HttpError: {{"request": {{"body": "{MARKER}"}}}}', ": HttpError:"),
+            (f'{{"request": {{"body": "{MARKER}"}}}}', "; its error message is in the run"),
+            ({"request": MARKER}, "; its error message is in the run"),
+        ],
+    )
+    def test_a_failure_is_described_without_what_it_quotes(self, message: Any, shown: str) -> None:
+        run = make_run({"step_1": {"status": "FAILED", "errorMessage": message}})
+        assert get_error(run)[1].endswith(f"has no output (FAILED){shown}")
+
+    @pytest.mark.parametrize(
         "version", [None, [], {"trigger": None}, {"trigger": [1]}, {"trigger": {"children": {"a": 1}}}]
     )
     def test_an_odd_definition_does_not_hide_the_steps(self, version: Any) -> None:
@@ -381,3 +397,50 @@ class TestNames:
 
     def test_a_name_given_twice_is_read_once(self) -> None:
         assert validate_steps(["step_2", "step_1", " step_2 "]) == ("step_2", "step_1")
+
+
+# -- whatever the server sends
+
+NAMES = st.sampled_from(["trigger", "step_1", "step_2", "step_3"])
+TYPES = st.sampled_from(["CODE", "PIECE", "ROUTER", "BRANCH", "PIECE_TRIGGER", "WEBHOOK"])
+LOOP_TYPES = st.sampled_from(["LOOP_ON_ITEMS", "LOOP_OF_LATER", "", None, 5, []])
+STATUSES = st.sampled_from(["SUCCEEDED", "FAILED", "RUNNING", "PAUSED", "STOPPED", "", None, 5, {}])
+RUN_STATUSES = st.sampled_from(["SUCCEEDED", "FAILED", "RUNNING", "QUEUED", "PAUSED", "NEW"])
+SCALARS = st.sampled_from([None, True, 0, 1.5, "", "text", "(truncated)"])
+KEYS = st.sampled_from(["iterations", "output", "headers", "size", "$apRef", "fileId", "status", "type", "trigger"])
+DATA = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=8
+)
+
+
+def build_records(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return steps by name, some of them loops over the steps within, all of them with a secret input."""
+    iterations = st.lists(inner | SCALARS, max_size=3).map(lambda found: {"item": 1, "iterations": found})
+    common = {"input": st.just({"key": MARKER}), "status": STATUSES}
+    more = {"outputType": st.sampled_from(["slice", None]), "errorMessage": DATA}
+    step = st.fixed_dictionaries({**common, "type": TYPES}, optional={**more, "output": DATA})
+    loop = st.fixed_dictionaries({**common, "type": LOOP_TYPES, "output": DATA | iterations}, optional=more)
+    return st.dictionaries(NAMES, step | loop | SCALARS, max_size=4)
+
+
+RECORDS = st.recursive(build_records(st.just({})), build_records, max_leaves=6)
+
+
+@given(steps=RECORDS | DATA, version=DATA, status=RUN_STATUSES, path=st.sampled_from([None, "output", "iterations[0]"]))
+def test_odd_data_gives_an_output_or_says_why_not(steps: Any, version: Any, status: str, path: str | None) -> None:
+    run = make_run(steps, status, flowVersion=version)
+    for name in ("trigger", "step_1", "step_3"):
+        for include_input in (False, True):
+            with suppress(StepError):
+                json.dumps(read(run, name, path=path, include_input=include_input))
+
+
+@given(steps=RECORDS, status=RUN_STATUSES)
+def test_no_input_is_returned_or_reported_unasked(steps: Any, status: str) -> None:
+    run = make_run(steps, status)
+    for name in ("trigger", "step_1", "step_2", "step_3"):
+        try:
+            shown = json.dumps(read(run, name))
+        except StepError as error:
+            shown = str(error)
+        assert MARKER not in shown
