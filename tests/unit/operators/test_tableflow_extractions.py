@@ -14,7 +14,7 @@ import fsspec
 import pyarrow.parquet
 import pytest
 import requests_mock
-from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_flowruns.exceptions import (
     EmptyTable,
@@ -534,21 +534,3 @@ def test_what_a_template_rendered_to_is_checked_before_any_request(wire, tmp_pat
         read(task)
     assert not wire.called
     assert os.listdir(tmp_path) == []
-
-
-@every_operator
-def test_every_argument_with_a_value_of_a_run_is_templated(operator) -> None:
-    expected = {"extraction_id", "tableflow_conn_id"}
-    expected |= {"table", "filter"} if operator in INTO_FILES else set()
-    expected |= {"output_path"} if operator is not TableFlowGetExtractionOperator else set()
-    assert {*operator.template_fields} == expected
-
-
-@every_operator
-def test_every_operator_can_be_mapped(operator) -> None:
-    arguments = {"table": "line_items"} if operator in INTO_FILES else {}
-    if operator is not TableFlowGetExtractionOperator:
-        arguments["output_path"] = "/tmp/{{ ti.map_index }}"
-    with DAG("mapped", schedule=None):
-        mapped = operator.partial(task_id="read", **arguments).expand(extraction_id=[ID, "another"])
-    assert mapped.operator_class is operator
