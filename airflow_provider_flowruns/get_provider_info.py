@@ -13,7 +13,7 @@ _QUALITY_OPERATORS = "airflow_provider_flowruns.operators.quality"
 
 _OPTIONS = {
     "max_xcom_bytes": {
-        "description": "Maximum size of an operator's list of runs in XCom, in bytes of JSON.",
+        "description": "Maximum size of what an operator reads into XCom, in bytes of JSON.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": "4194304",
