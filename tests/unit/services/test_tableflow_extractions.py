@@ -256,6 +256,56 @@ def test_a_page_without_rows_is_the_last() -> None:
     assert read_page({"rows": [], "pagination": {"next_offset": 100}}).next is None
 
 
+# -- anything
+
+
+KEYS = ["id", "key", "name", "columns", "rows", "values", "index", "total", "tables", "fields", "line_items", "data"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.sampled_from(KEYS), inner),
+    max_leaves=8,
+)
+
+
+def replaced(value: Any, choose: Callable[[st.SearchStrategy[Any]], Any]) -> Any:
+    """Return a JSON value with something else in one place."""
+    if isinstance(value, dict | list) and value and choose(st.integers(0, 3)):
+        place = choose(st.sampled_from([*value] if isinstance(value, dict) else range(len(value))))
+        changed = dict(value) if isinstance(value, dict) else list(value)
+        changed[place] = replaced(value[place], choose)
+        return changed
+    return choose(JSON)
+
+
+@examples
+@given(data=st.data())
+def test_any_extraction_is_read_as_plain_json_or_refused(data) -> None:
+    record = replaced(EXTRACTION, data.draw)
+    try:
+        extraction = api.get_extraction(ID).read(record)
+    except ValueError:
+        return
+    assert extraction.extraction_id == ID
+    assert json.loads(json.dumps(extraction.summary())) == extraction.summary()
+    is_completed = isinstance(record.get("status"), str) and record["status"].strip().lower() == "completed"
+    assert (extraction.disposition is Disposition.SUCCEEDED) == is_completed
+
+
+@examples
+@given(data=st.data())
+def test_any_page_of_rows_is_read_whole_or_refused(data) -> None:
+    body = replaced({"pagination": {"next_offset": 2, "total": 4}, "rows": rows(0, 1)}, data.draw)
+    try:
+        page = read_page(body)
+    except ValueError:
+        return
+    sent = body if isinstance(body, list) else body["rows"] if isinstance(body.get("rows"), list) else body["data"]
+    assert [(row.index, row.values.keys()) for row in page.items] == [
+        (row["index"], row["values"].keys()) for row in sent
+    ]
+    assert all(value is None or type(value) is str for row in page.items for value in row.values.values())
+
+
 # -- arguments
 
 TABLE_CALLS: list[Callable[..., Any]] = [
