@@ -217,7 +217,7 @@ class TestAddedResults:
 
     @all_services
     @pytest.mark.parametrize("is_deferred", [False, True], ids=["worker", "deferred"])
-    def test_a_retry_after_an_error_there_finds_the_same_run(
+    def test_a_task_retried_or_cleared_after_an_error_there_finds_the_same_run(
         self,
         service: str,
         is_deferred: bool,
@@ -241,7 +241,8 @@ class TestAddedResults:
             finish(task, task_context(store), timed_sandbox, worker_time)
         with pytest.raises(TaskKilled):
             make_starter_task(service, flow).execute(task_context(store, try_number=2))
-        result = make_starter_task(service, flow).execute(task_context(store, try_number=3))
+        cleared = task_context(store, try_number=3, max_tries=6)
+        result = make_starter_task(service, flow).execute(cleared)
         assert ([result["run_id"]], result["added"]) == (started(timed_sandbox, flow), 1)
 
     def test_nothing_is_added_to_a_run_that_failed_or_that_nobody_waits_for(
