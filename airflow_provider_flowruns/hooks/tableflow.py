@@ -46,6 +46,13 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         """
         return self._send(self.api.get_flow_run(run_id))
 
+    def get_run_attempts(self, run_id: str) -> tuple[FlowRun, ...]:
+        """Return the attempts of one flow run, reruns included, newest first (``GET /v2/flows/runs/{id}``).
+
+        :param run_id: the run's id, letters and digits.
+        """
+        return self._send(self.api.get_run_attempts(run_id))
+
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
     ) -> Iterator[FlowRun]:

@@ -48,6 +48,7 @@ from airflow_provider_flowruns.tasks.arguments import (
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 from airflow_provider_flowruns.tasks.starting import RunStarter
+from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -57,10 +58,15 @@ __all__ = [
     "TableFlowDownloadTableOperator",
     "TableFlowGetExtractionOperator",
     "TableFlowGetFlowRunOperator",
+    "TableFlowGetRunAttemptsOperator",
     "TableFlowGetTableRowsOperator",
     "TableFlowListFlowRunsOperator",
     "TableFlowRunFlowOperator",
 ]
+
+
+#: What to do about attempts that are too large for XCom.
+_ATTEMPTS_ADVICE = "read them with TableFlowHook.get_run_attempts in a task of your own, or raise the limit"
 
 
 class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
@@ -86,6 +92,38 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         """Return the run's summary."""
         with self.hook as hook:
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
+
+
+class TableFlowGetRunAttemptsOperator(ReadRunOperator[TableFlowHook]):
+    """Return the attempts of one flow run as a list of run summaries, newest first, reruns included.
+
+    Each has its own number, status, times and error, and its own steps in ``details``; what the run has only once, such
+    as its metadata and files, is in each of them. Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError``
+    for an invalid id, an ``ApiError`` if there is no usable response, and ``ResultTooLarge`` if the summaries take more
+    bytes of JSON than ``[flowruns] max_xcom_bytes`` (default 1 MiB). The asset events of its ``outlets`` are about the
+    newest attempt.
+
+    :param run_id: the run's id, templated.
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
+    hook_class = TableFlowHook
+
+    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.tableflow_conn_id = tableflow_conn_id
+        check_when_known(run_id, validate_run_id)
+
+    def execute(self, context: Context) -> list[RunSummary]:
+        """Return the attempts' summaries."""
+        with self.hook as hook:
+            attempts = hook.get_run_attempts(self.run_id)
+        summaries = [attempt.summary() for attempt in attempts]
+        check_xcom_size(summaries, f"the list of attempts of run {self.run_id}", _ATTEMPTS_ADVICE)
+        self.result(summaries[0], context)
+        return summaries
 
 
 class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):

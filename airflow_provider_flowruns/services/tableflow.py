@@ -38,6 +38,7 @@ from airflow_provider_flowruns.services.parsing import (
     unwrap_object,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.tableflow_attempts import split_attempts
 from airflow_provider_flowruns.services.tableflow_details import build_tableflow_details
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit
 
@@ -81,6 +82,15 @@ class TableFlowApi(Service):
     def _get_run(self, run_id: str) -> Call[FlowRun]:
         request = Request("GET", f"/v2/flows/runs/{run_id}")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, run_id)))
+
+    def get_run_attempts(self, run_id: str) -> Call[tuple[FlowRun, ...]]:
+        """``GET /v2/flows/runs/{id}``: the attempts of one flow run, reruns included, newest first."""
+        checked = validate_run_id(run_id)
+
+        def read(body: Any) -> tuple[FlowRun, ...]:
+            return tuple(_read_run(attempt) for attempt in split_attempts(unwrap_object_with_id(body, checked)))
+
+        return Call(self.info.name, Request("GET", f"/v2/flows/runs/{checked}"), read)
 
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT

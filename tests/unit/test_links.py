@@ -22,6 +22,7 @@ from airflow_provider_flowruns.operators.portable import (
 )
 from airflow_provider_flowruns.operators.tableflow import (
     TableFlowGetFlowRunOperator,
+    TableFlowGetRunAttemptsOperator,
     TableFlowListFlowRunsOperator,
     TableFlowRunFlowOperator,
 )
@@ -54,6 +55,7 @@ ABOUT_ONE_RUN = [
     (TableFlowFlowSensor, {"flow_id": TABLE_ID}),
     (TableFlowRunFlowOperator, {"flow_id": TABLE_ID}),
     (TableFlowGetFlowRunOperator, {"run_id": TABLE_ID}),
+    (TableFlowGetRunAttemptsOperator, {"run_id": TABLE_ID}),
 ]
 ABOUT_MANY = [
     (PortableGetRunAttemptsOperator, {"flow_id": 5}),
