@@ -142,5 +142,5 @@ def _parse_failed_step(record: Mapping[str, Any], run: FlowRun) -> tuple[FailedS
 def _parse_duration(record: Mapping[str, Any], run: FlowRun) -> float | None:
     if run.completed_at is None:
         return None
-    by_times = measure_seconds(run.started_at, run.completed_at)
-    return parse_milliseconds(record.get("duration")) if by_times is None else by_times
+    sent = parse_milliseconds(record.get("duration"))  # until 0.71.4
+    return measure_seconds(run.started_at, run.completed_at) if sent is None else sent
