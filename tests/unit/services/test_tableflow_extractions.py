@@ -226,7 +226,7 @@ def test_a_page_without_a_list_is_refused(body) -> None:
     ("pagination", "following"),
     [
         ({"next_offset": 2}, "2"),
-        ({"next_offset": 7}, "7"),
+        ({"next_offset": 1}, "1"),
         ({"next_offset": None, "total": 2}, None),
         ({"next_offset": 0}, None),
         ({"next_offset": "2"}, None),
@@ -239,6 +239,14 @@ def test_pages_follow_the_next_offset_while_it_advances(pagination, following, i
     body = {"rows": rows(0, 1), **({"pagination": pagination} if is_nested else pagination)}
     page = read_page(body)
     assert (dict(page.next.request.query)["offset"] if page.next else None) == following
+
+
+def test_a_page_that_is_shorter_than_the_next_offset_says_skips_no_row() -> None:
+    body = {"rows": rows(0, 1), "pagination": {"next_offset": 100}}
+    assert dict(read_page(body).next.request.query)["offset"] == "2"
+    # What a filtered list counts is not documented.
+    filtered = api.list_table_rows(ID, "line_items", "valid").first.read(body)
+    assert dict(filtered.next.request.query)["offset"] == "100"
 
 
 @pytest.mark.parametrize("found", [rows(0, 1), []])
