@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
 
-EXTRAS := openlineage,sandbox,socks
+EXTRAS := openlineage,parquet,sandbox,socks
 
 ANSWERS ?= 1000000
 SEED ?= 0

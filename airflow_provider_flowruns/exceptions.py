@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowException
+from collections.abc import Sequence
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_flowruns.model.errors import (
     ApiError,
@@ -19,16 +21,22 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
     UnexpectedResponseError,
 )
+from airflow_provider_flowruns.model.quality import QualityCheck
 from airflow_provider_flowruns.model.runs import RunSummary
 
 __all__ = [
     "ApiError",
     "AuthenticationError",
     "ConfigurationError",
+    "EmptyTable",
+    "ExtractToFailed",
+    "ExtractionFailed",
+    "ExtractionNotReady",
     "FlowAlreadyRunning",
     "FlowRunCanceled",
     "FlowRunFailed",
     "FlowRunNotFailed",
+    "FlowRunQualityFailed",
     "FlowRunTimeout",
     "FlowRunUnobservable",
     "FlowRunsError",
@@ -41,6 +49,10 @@ __all__ = [
     "ResultTooLarge",
     "ServerError",
     "ServiceConnectionError",
+    "StepNotEnded",
+    "StepNotFound",
+    "StepOutputMissing",
+    "TableNotFound",
     "UnexpectedResponseError",
 ]
 
@@ -73,8 +85,52 @@ class FlowRunNotFailed(AirflowException):
     """The run that should be retried is still active, or has succeeded; nothing was sent."""
 
 
-class ResultTooLarge(AirflowException):
+class FlowRunQualityFailed(AirflowException):
+    """A flow's history did not pass the quality checks.
+
+    :param message: each failed check with its value and limit.
+    :param checks: the results of all checks.
+    """
+
+    def __init__(self, message: str, checks: Sequence[QualityCheck] = ()) -> None:
+        super().__init__(message)
+        self.checks = [*checks]
+
+
+class StepNotFound(AirflowFailException):
+    """The run's flow has no such step; the task is not retried."""
+
+
+class StepOutputMissing(AirflowFailException):
+    """The step's output is not there and will not be, or has nothing at ``path``; the task is not retried."""
+
+
+class StepNotEnded(AirflowException):
+    """The step has not ended, or not been reached yet; its run is active."""
+
+
+class ResultTooLarge(AirflowFailException):
     """The runs are too large for XCom; ``output_path`` writes them to a file instead."""
+
+
+class ExtractionNotReady(AirflowException):
+    """The document of the extraction is still being processed; wait for the flow run that it belongs to."""
+
+
+class ExtractionFailed(AirflowException):
+    """The document of the extraction could not be read."""
+
+
+class TableNotFound(AirflowException):
+    """The extraction has no such table."""
+
+
+class EmptyTable(AirflowException):
+    """The table of the extraction has no rows, and ``on_empty`` is ``fail``."""
+
+
+class ExtractToFailed(AirflowFailException):
+    """The run succeeded, and ``extract_to`` cannot write what it made; trying again would not change this."""
 
 
 class FlowRunUnobservable(FlowRunsError):

@@ -8,9 +8,12 @@ from airflow_provider_flowruns.services.info import ServiceInfo
 #: Largest result in XCom, in bytes of JSON, unless ``[flowruns] max_xcom_bytes`` says otherwise.
 DEFAULT_MAX_XCOM_BYTES = 2**20
 
+#: Operators for the runs of every service.
+_QUALITY_OPERATORS = "airflow_provider_flowruns.operators.quality"
+
 _OPTIONS = {
     "max_xcom_bytes": {
-        "description": "Maximum size of an operator's list of runs in XCom, in bytes of JSON.",
+        "description": "Maximum size of what an operator reads into XCom, in bytes of JSON.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": "4194304",
@@ -28,6 +31,10 @@ def get_provider_info() -> dict[str, object]:
             name="Flow Runs",
             description="Waits for flow runs on Portable, Activepieces and TableFlow and reads their history.",
         ),
+        "operators": [
+            {"integration-name": info.title, "python-modules": [info.operators_module, _QUALITY_OPERATORS]}
+            for info in CATALOG
+        ],
         "triggers": [
             {"integration-name": info.title, "python-modules": ["airflow_provider_flowruns.triggers.flow_run"]}
             for info in CATALOG

@@ -35,6 +35,7 @@ MEASUREMENTS: tuple[Callable[[bool], list[Section]], ...] = (
     imports.build_sections,
     _build_program_measurement("What does reading history cost?", "benchmarks.history"),
     _build_program_measurement("What do metrics cost?", "benchmarks.metrics"),
+    _build_program_measurement("What does writing a table cost?", "benchmarks.table_rows"),
     _build_program_measurement("How much memory does an upload use?", "benchmarks.upload"),
 )
 

@@ -6,17 +6,13 @@ Run by ``make bench``.
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
 from pathlib import Path
 
+from benchmarks.comparison import get_peak_megabytes
+
 MEGABYTE = 1024 * 1024
 FILE_SIZE = 200 * MEGABYTE
-
-
-def get_peak_megabytes() -> float:
-    """Return the peak resident size in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

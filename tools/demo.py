@@ -21,6 +21,11 @@ from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from airflow_provider_flowruns.sandbox.scenario import (
     ACTIVEPIECES_FLOW_ID,
     ACTIVEPIECES_PAUSING_FLOW_ID,
+    ACTIVEPIECES_STEPS_FLOW_ID,
+    COUNTING_STEPS,
+    NO_ROWS,
+    ORDERS,
+    PORTABLE_EMPTY_FLOW_ID,
     PORTABLE_FAILING_FLOW_ID,
     PORTABLE_FLOW_ID,
     PORTABLE_SLOW_FLOW_ID,
@@ -55,19 +60,52 @@ EXPECTED: dict[str, dict[str, str]] = {
     "activepieces_run_flow": {"notify": SUCCESS, "seconds_taken": SUCCESS},
     "tableflow_run_flow": {"fetch_invoice": SUCCESS, "read_invoice": SUCCESS, "get_run_id": SUCCESS},
     "portable_finished_asset": {"runs_that_ended": SUCCESS},
+    "portable_quality_gate": {
+        "load": SUCCESS,
+        "attempts": SUCCESS,
+        "plausible": "failed",
+        "publish": "upstream_failed",
+    },
+    "activepieces_step_branch": {
+        "count_orders": SUCCESS,
+        "order_ids": SUCCESS,
+        "choose": SUCCESS,
+        "process_orders": SUCCESS,
+        "no_orders": "skipped",
+    },
+    "tableflow_invoice_rows": {"fetch_invoice": SUCCESS, "read_invoice": SUCCESS, "load_rows": SUCCESS},
     "three_services": {"nightly_load": SUCCESS, "orders_synced": SUCCESS, "invoices_read": SUCCESS, "report": SUCCESS},
 }
 # Not triggered by the demo, but by its watcher at the end of a run.
 WATCHER_DAG = "portable_finished_asset"
 FAILING_TASK = ("portable_failed_run", "contacts_loaded")
-JUDGE_TASK = ("portable_wait_and_history", "judge")
+
+VENDOR_ERROR = "Destination rejected table contacts: column email is too narrow"
+ROWS_LOADED = 1500
+SUCCESS_RATE = 0.95
+EXTRACTED_ROWS, EXTRACTED_TOTAL = 3, 699.88
+
+# DAGs that write files, with params that name a folder.
+PARAMS = {"tableflow_invoice_rows": {"folder": (HOME.parent / "invoices").as_uri()}}
 
 # DAGs that start a run, with the task that starts it and the flow.
-STARTING_DAGS = {
+STARTING_DAGS: dict[str, tuple[str, int | str]] = {
     "portable_run_flow": ("load", PORTABLE_SLOW_FLOW_ID),
     "activepieces_run_flow": ("notify", ACTIVEPIECES_PAUSING_FLOW_ID),
     "tableflow_run_flow": ("read_invoice", TABLEFLOW_FLOW_ID),
+    "portable_quality_gate": ("load", PORTABLE_EMPTY_FLOW_ID),
+    "activepieces_step_branch": ("count_orders", ACTIVEPIECES_STEPS_FLOW_ID),
+    "tableflow_invoice_rows": ("read_invoice", TABLEFLOW_FLOW_ID),
 }
+
+# What tasks compute from what a run made.
+RESULTS: dict[tuple[str, str], Any] = {
+    ("portable_wait_and_history", "judge"): {"rows_loaded": ROWS_LOADED, "success_rate": SUCCESS_RATE},
+    ("activepieces_step_branch", "order_ids"): [order["id"] for order in ORDERS],
+    ("activepieces_step_branch", "process_orders"): len(ORDERS),
+    ("tableflow_invoice_rows", "load_rows"): {"rows": EXTRACTED_ROWS, "total": EXTRACTED_TOTAL},
+}
+GATE_TASK = ("portable_quality_gate", "plausible")
 
 PENDING_TASKS = [
     ("portable_wait_and_history", "loaded"),
@@ -77,16 +115,18 @@ PENDING_TASKS = [
     ("three_services", "nightly_load"),
     ("three_services", "orders_synced"),
     ("portable_run_flow", "load"),
+    ("portable_quality_gate", "load"),
 ]
-# Activepieces does not show the trigger output of a queued run, so any of them may be the run of this task.
-QUEUED_TASK = ("activepieces_run_flow", "notify")
+# Activepieces does not show the trigger output of a queued run, so any of them may be the run of these tasks.
+QUEUED_TASKS = [("activepieces_run_flow", "notify"), ("activepieces_step_branch", "count_orders")]
 # TableFlow has no status for a run that has not started.
 WAITING_TASKS = [
     *PENDING_TASKS,
-    QUEUED_TASK,
+    *QUEUED_TASKS,
     ("tableflow_wait", "ended"),
     ("three_services", "invoices_read"),
     ("tableflow_run_flow", "read_invoice"),
+    ("tableflow_invoice_rows", "read_invoice"),
 ]
 
 ENDPOINTS = {
@@ -96,10 +136,6 @@ ENDPOINTS = {
     "Activepieces, a flow run": r"/activepieces/api/v1/flow-runs/\w+",
     "TableFlow, a flow run": r"/tableflow/v2/flows/runs/\w+",
 }
-
-VENDOR_ERROR = "Destination rejected table contacts: column email is too narrow"
-ROWS_LOADED = 1500
-SUCCESS_RATE = 0.95
 
 # Seconds on the sandbox's clock. Runs are scheduled every 20 and 30 s; the whole demo takes place between two of them.
 BEHIND_SECONDS = 30.0
@@ -196,16 +232,25 @@ def start_runs(demo: Demo) -> None:
     find_flow(activepieces.flows, ACTIVEPIECES_PAUSING_FLOW_ID).next_run(
         waiting=WAITING_SECONDS, running=RUNNING_SECONDS
     )
-    # This one may start only after the first step of the clock: its task has an upstream task.
-    find_flow(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING_SECONDS)
-    demo.runs.update({dag_id: demo.airflow.trigger(dag_id) for dag_id in EXPECTED if dag_id != WATCHER_DAG})
+    find_flow(portable.flows, PORTABLE_EMPTY_FLOW_ID).next_run(
+        waiting=WAITING_SECONDS, running=RUNNING_SECONDS, resources=NO_ROWS
+    )
+    find_flow(activepieces.flows, ACTIVEPIECES_STEPS_FLOW_ID).next_run(
+        waiting=WAITING_SECONDS, running=RUNNING_SECONDS, steps=COUNTING_STEPS
+    )
+    # These may start only after the first step of the clock: their tasks have an upstream task.
+    for _ in range(2):
+        find_flow(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING_SECONDS)
+    demo.runs.update(
+        {dag_id: demo.airflow.trigger(dag_id, PARAMS.get(dag_id)) for dag_id in EXPECTED if dag_id != WATCHER_DAG}
+    )
     report_progress("DAGs", f"{len(demo.runs)} triggered")
 
 
 def advance_runs(demo: Demo) -> None:
     """Advance the runs, each time after every waiting task has logged the current status."""
     wait_for_status(demo, "PENDING", PENDING_TASKS)
-    wait_for_status(demo, "queued", [QUEUED_TASK])
+    wait_for_status(demo, "queued", QUEUED_TASKS)
     demo.clock.advance(SECONDS_TO_RUNNING)
     wait_for_status(demo, "RUNNING", WAITING_TASKS)
     demo.airflow.wait_for("the watcher's first poll", lambda: bool(get_watcher_cursors(demo)), TIMEOUT_SECONDS)
@@ -252,7 +297,7 @@ def wait_for_watcher(demo: Demo) -> None:
 def wait_for_dag_runs(demo: Demo) -> None:
     """Wait until all DAG runs have ended, and check their states."""
     for dag_id, run_id in demo.runs.items():
-        expected = SUCCESS if set(EXPECTED[dag_id].values()) == {SUCCESS} else "failed"
+        expected = "failed" if "failed" in EXPECTED[dag_id].values() else SUCCESS
         try:
             state = demo.airflow.wait_for_run(dag_id, run_id, TIMEOUT_SECONDS)
         except TimeoutError as error:
@@ -270,7 +315,8 @@ def check_tasks(demo: Demo) -> None:
         states = {instance.task_id: str(instance.state) for instance in instances}
         demo.checks.check(states == EXPECTED[dag_id], f"{dag_id}: every task ends as expected", states)
     check_failure(demo)
-    check_xcom(demo)
+    check_results(demo)
+    check_quality_gate(demo)
     check_starts(demo)
     check_watcher(demo)
     check_deferred(demo)
@@ -294,21 +340,37 @@ def check_failure(demo: Demo) -> None:
     demo.checks.check(has_vendor_error, "the failing sensor's log contains the vendor's error text", errors)
 
 
-def check_xcom(demo: Demo) -> None:
-    """Check what a downstream task computes from the XCom of the sensor and the operator."""
-    dag_id, task_id = JUDGE_TASK
-    result = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value")
-    expected = {"rows_loaded": ROWS_LOADED, "success_rate": SUCCESS_RATE}
-    demo.checks.check(result == expected, f"the downstream task computes {expected} from XCom", result)
+def check_results(demo: Demo) -> None:
+    """Check what tasks compute from the XCom, and from the files, of the tasks before them."""
+    for (dag_id, task_id), expected in RESULTS.items():
+        result = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value")
+        demo.checks.check(result == expected, f"{dag_id}.{task_id} returns {json.dumps(expected)}", result)
+
+
+def check_quality_gate(demo: Demo) -> None:
+    """Show the report of the quality check, and check that it fails on a load without rows."""
+    dag_id, task_id = GATE_TASK
+    report = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value") or {"checks": []}
+    failed = [check for check in report["checks"] if check["status"] == "failed"]
+    print(f"{dag_id}.{task_id} fails as expected:")
+    print("\n".join(f"  {check['name']}: {check['message']}" for check in failed) + "\n")
+    names = {check["name"] for check in failed}
+    demo.checks.check("allow_zero_rows" in names, "the quality check fails on a load of zero rows", report)
 
 
 def check_starts(demo: Demo) -> None:
     """Check in the sandbox's ledger that each task started one run, and that this run is its result."""
-    for dag_id, (task_id, flow_id) in STARTING_DAGS.items():
-        result = demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value") or {}
+    for flow_id in dict.fromkeys(flow_id for _, flow_id in STARTING_DAGS.values()):
+        tasks = {dag_id: task_id for dag_id, (task_id, flow) in STARTING_DAGS.items() if flow == flow_id}
+        results = [
+            demo.airflow.get_xcoms(dag_id, demo.runs[dag_id], task_id).get("return_value") or {}
+            for dag_id, task_id in tasks.items()
+        ]
         started = [str(event.run_id) for event in demo.sandbox.ledger.started if event.flow_id == flow_id]
         demo.checks.check(
-            [result.get("run_id")] == started, f"{dag_id}: one run was started, and it is the result", started
+            sorted(str(result.get("run_id")) for result in results) == sorted(started),
+            f"{', '.join(tasks)}: each started one run, and it is the result",
+            started,
         )
 
 

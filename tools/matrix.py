@@ -72,7 +72,7 @@ SUITES: dict[str, tuple[str, ...]] = {
 }
 
 # The package with all its extras, and what the tests need beside it.
-PACKAGE = ("-e", ".[openlineage,sandbox,socks]", "--group", "test")
+PACKAGE = ("-e", ".[openlineage,parquet,sandbox,socks]", "--group", "test")
 
 
 # One version

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowruns.exceptions import StepNotEnded, StepNotFound, StepOutputMissing
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
+from airflow_provider_flowruns.services.activepieces_steps import (
+    StepError,
+    StepProblem,
+    read_step_outputs,
+    validate_path,
+    validate_steps,
+)
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
+
+_STEP_ERRORS = {
+    StepProblem.NOT_FOUND: StepNotFound,
+    StepProblem.NOT_ENDED: StepNotEnded,
+    StepProblem.MISSING: StepOutputMissing,
+}
 
 
 class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
@@ -36,6 +50,49 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         :param run_id: 21 letters and digits.
         """
         return self._send(self.api.get_flow_run(run_id))
+
+    def get_step_outputs(
+        self, run_id: str, steps: Sequence[str], *, path: str | None = None, include_input: bool = False
+    ) -> dict[str, Any]:
+        """Return the outputs of some steps of a run, by the steps' names (``GET /api/v1/flow-runs/{id}``).
+
+        An output is what the step returned. That of a step in a loop is a list with one output for each iteration, in
+        nested loops a list of lists; an iteration in which the step was not reached, failed or did not end has None.
+        The output of a loop contains the records of the steps in it.
+
+        What a flow is given can hold secrets and is left out unless ``include_input``: the ``input`` of steps, also
+        within the output of a loop, and the ``headers`` in the output of the trigger.
+
+        :param run_id: 21 letters and digits.
+        :param steps: names of the steps as the run shows them, such as ``step_1``; ``trigger`` is the trigger.
+        :param path: JMESPath expression, applied to each output, in a loop to that of each iteration. A null counts as
+            nothing. It is an error if it finds nothing; in a loop, if it finds nothing in any iteration.
+        :param include_input: return ``{"output": ..., "input": ...}`` for each step.
+        :raises StepNotFound: the flow has no such step.
+        :raises StepNotEnded: the run is active and the step has not ended, or it is a loop or in one.
+        :raises StepOutputMissing: the step has no output, or nothing at ``path``; or the server has deleted it.
+        """
+        names = validate_steps(steps)
+        if path is not None:
+            validate_path(path)
+        return self.read_step_outputs(self.get_flow_run(run_id), names, path=path, include_input=include_input)
+
+    @staticmethod
+    def read_step_outputs(
+        run: FlowRun, steps: Sequence[str], *, path: str | None = None, include_input: bool = False
+    ) -> dict[str, Any]:
+        """Return the outputs of some steps of a run that has been read, as :meth:`get_step_outputs` does.
+
+        :param run: the run, as :meth:`get_flow_run` returns it.
+        :param steps: names of the steps.
+        :param path: see :meth:`get_step_outputs`.
+        :param include_input: see :meth:`get_step_outputs`.
+        :raises AirflowException: see :meth:`get_step_outputs`.
+        """
+        try:
+            return read_step_outputs(run, steps, path=path, include_input=include_input, now=datetime.now(UTC))
+        except StepError as error:
+            raise _STEP_ERRORS[error.problem](str(error)) from None
 
     def list_flow_runs(
         self,

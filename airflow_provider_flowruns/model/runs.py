@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
+
+from airflow_provider_flowruns.model.clip import clip_json
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.
 MAX_ERRORS = 20
 MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
+#: Maximum size of a run's details as JSON.
+MAX_DETAILS_BYTES = 64 * 1024
 #: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
 MAX_COUNT = 2**53 - 1
 
@@ -67,7 +71,8 @@ class RunSummary(TypedDict):
     """A run as plain JSON: what tasks return and events carry, see :meth:`FlowRun.summary`. Times are ISO-8601 texts.
 
     The values of ``kind``, ``lifecycle`` and ``disposition`` are those of :class:`Kind`, :class:`Lifecycle` and
-    :class:`Disposition`; ``truncated`` is True when errors or resources were cut.
+    :class:`Disposition`; ``details`` are what the service documents of a run beyond these fields, see the TypedDict of
+    each service; ``truncated`` is True when errors, resources or details were cut.
     """
 
     service: str
@@ -86,7 +91,20 @@ class RunSummary(TypedDict):
     resources: list[ResourceSummary]
     errors: list[str]
     url: str | None
+    details: Mapping[str, Any]
     truncated: bool
+
+
+class RunDetails(NamedTuple):
+    """What a service documents of a run beyond the fields that all services share.
+
+    :param values: the fields, as plain JSON.
+    :param is_cut: whether something was left out because of its size; None if the values may be of any size, so that
+        they still have to be cut.
+    """
+
+    values: Mapping[str, Any]
+    is_cut: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +147,8 @@ class FlowRun:
     :param errors: the service's error texts about the run as a whole.
     :param url: its page in the service's app.
     :param may_recover: the service itself may still repair the failure (Activepieces ``INTERNAL_ERROR``).
+    :param build_details: returns what else the service says about the run; called for a summary only, because most runs
+        are polled without one.
     :param raw: the record as sent; it never goes to XCom.
     """
 
@@ -148,6 +168,7 @@ class FlowRun:
     errors: tuple[str, ...] = ()
     url: str | None = None
     may_recover: bool = False
+    build_details: Callable[[FlowRun], RunDetails] | None = field(default=None, repr=False, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -158,9 +179,29 @@ class FlowRun:
     def summary(self) -> RunSummary:
         """Return the run as the plain JSON that goes to XCom.
 
-        ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors`` and
-        ``resources`` are capped, and ``truncated`` says whether anything was cut.
+        ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors``,
+        ``resources`` and ``details`` are capped, and ``truncated`` says whether anything was cut.
         """
+        return self._summarize(*self._clip_details())
+
+    def brief_summary(self) -> RunSummary:
+        """Return the summary with empty ``details``, for what is kept or sent many times: asset events and cursors."""
+        return self._summarize({}, is_cut=False)
+
+    def details(self) -> Mapping[str, Any]:
+        """Return what the service documents of the run beyond its fields here, as plain JSON of at most 64 KiB."""
+        return self._clip_details()[0]
+
+    def _clip_details(self) -> tuple[Mapping[str, Any], bool]:
+        if self.build_details is None:
+            return {}, False
+        values, is_cut = self.build_details(self)
+        if is_cut is not None:
+            return values, is_cut
+        clipped, is_cut = clip_json(values, MAX_DETAILS_BYTES)
+        return clipped or {}, is_cut
+
+    def _summarize(self, details: Mapping[str, Any], is_cut: bool) -> RunSummary:
         return {
             "service": self.service,
             "kind": str(self.kind),
@@ -178,7 +219,8 @@ class FlowRun:
             "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
             "errors": _capped(self.errors),
             "url": self.url,
-            "truncated": self._is_truncated(),
+            "details": details,
+            "truncated": is_cut or self._is_truncated(),
         }
 
     def rows(self) -> RowCounts | None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.exceptions import FlowRunNotFailed
+from airflow_provider_flowruns.exceptions import FlowRunNotFailed, StepNotEnded, StepOutputMissing
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.calls import Pages
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, RunSummary
+from airflow_provider_flowruns.operators.activepieces_outputs import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
@@ -22,6 +24,8 @@ from airflow_provider_flowruns.services.activepieces import (
     validate_statuses,
     validate_strategy,
 )
+from airflow_provider_flowruns.services.activepieces_starts import shows_start
+from airflow_provider_flowruns.services.activepieces_steps import validate_step
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.tasks.arguments import (
     check_range_when_known,
@@ -33,9 +37,18 @@ from airflow_provider_flowruns.tasks.arguments import (
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 from airflow_provider_flowruns.tasks.starting import RunStarter
+from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+__all__ = [
+    "ActivepiecesGetFlowRunOperator",
+    "ActivepiecesGetStepOutputOperator",
+    "ActivepiecesListFlowRunsOperator",
+    "ActivepiecesRetryFlowRunOperator",
+    "ActivepiecesRunFlowOperator",
+]
 
 
 class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
@@ -142,6 +155,11 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
 
     Cancelling (``POST /api/v1/flow-runs/cancel``) works while the run is queued or paused.
 
+    With ``return_step`` the result is the run's summary with what that step returned under ``step_output``, see
+    :class:`~airflow_provider_flowruns.operators.activepieces_outputs.ActivepiecesGetStepOutputOperator`. It is read
+    before the task counts as done, so that a retry finds the same run and reads it again. The task fails without a
+    retry if there is no such step, no output, or too much of it, and if the run does not show the task's own value.
+
     :param flow_id: the flow's id, 21 letters and digits, templated.
     :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated;
         datetimes in it are sent as ISO-8601 text.
@@ -149,10 +167,11 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         the query of the webhook's address.
     :param retry_from_failure: if the task is retried and its own run has failed, retry that run from its failed step
         instead of starting a new one.
+    :param return_step: name of a step whose output is returned too, such as ``step_3``, templated.
     :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
     """
 
-    template_fields: Sequence[str] = ("flow_id", "payload", "activepieces_conn_id")
+    template_fields: Sequence[str] = ("flow_id", "payload", "return_step", "activepieces_conn_id")
     hook_class = ActivepiecesHook
 
     def __init__(
@@ -162,6 +181,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         payload: Mapping[str, Any] | Sequence[Any] | str | None = None,
         correlation_key: str = "airflow_run",
         retry_from_failure: bool = False,
+        return_step: str | None = None,
         activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -170,15 +190,23 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         self.payload = payload
         self.correlation_key = correlation_key
         self.retry_from_failure = retry_from_failure
+        self.return_step = return_step
         self.activepieces_conn_id = activepieces_conn_id
         check_when_known(flow_id, validate_flow_id)
         check_text(correlation_key, argument="correlation_key")
         parse_payload(get_known_part(payload), reserved=correlation_key)
         self._payload_given = payload is not None
+        self._returns_step = return_step is not None
+        if self._returns_step:
+            check_when_known(return_step, self._validate_return_step)
+            if not self.wait:
+                raise InvalidArgumentError("return_step requires wait=True: the step returns something when it has run")
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Call the flow's webhook."""
         flow_id = validate_flow_id(self.flow_id)
+        if self._returns_step:
+            self._validate_return_step(self.return_step)
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
         payload = parse_payload(self.payload, reserved=self.correlation_key)
@@ -197,6 +225,35 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
             return None
         return retry_run(self.hook, failed, "FROM_FAILED_STEP", starter)
+
+    def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
+        """Add what the step returned, if one is named."""
+        added = super().add_results(summary, context)
+        if not self._returns_step:
+            return added
+        step = self._validate_return_step(self.return_step)
+        run = self.read_again(summary)
+        if not self.is_certainly_own(run, shows_start):
+            raise StepOutputMissing(
+                f"Activepieces {describe(run)} does not show that this task started it, because the flow's trigger "
+                "does not pass on its input, so its steps may be those of another start: read them with "
+                "ActivepiecesGetStepOutputOperator if there is no other start"
+            )
+        try:
+            output = self.hook.read_step_outputs(run, (step,))[step]
+        except (StepOutputMissing, StepNotEnded) as error:
+            # Of a run that counts as a success, so that a retry would not wait for it. A cleared task starts a new run.
+            self._save_delivered(summary)
+            raise StepOutputMissing(str(error)) from None
+        result = {**added, "step_output": output}
+        check_xcom_size(
+            result, f"what {step} of run {run.run_id} returned", "write it with ActivepiecesGetStepOutputOperator"
+        )
+        return result
+
+    @staticmethod
+    def _validate_return_step(value: Any) -> str:
+        return validate_step(value, argument="return_step")
 
 
 class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):

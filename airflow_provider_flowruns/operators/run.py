@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,15 @@ from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobserv
 from airflow_provider_flowruns.metrics import Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
+from airflow_provider_flowruns.model.targets import RunTarget, StartMarker
 from airflow_provider_flowruns.polling.messages import describe
+from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
-from airflow_provider_flowruns.tasks.polling import WorkerWait
+from airflow_provider_flowruns.tasks.outcomes import result_or_raise
+from airflow_provider_flowruns.tasks.polling import WorkerWait, poll_until_end
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
 
@@ -39,9 +42,9 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
     was accepted is never repeated, not even when its run does not become visible: then the task fails with
     ``FlowRunUnobservable``, which says what to do.
 
-    The result is the run's summary. XCom ``run_id`` and ``run_url`` are pushed as soon as they are known, and the link
-    *Flow run* with them. When the task succeeds, the asset events of its ``outlets`` say which run it was, see
-    ``outlets.emit_asset_events``.
+    The result is the run's summary, and what :meth:`add_results` adds. XCom ``run_id`` and ``run_url`` are pushed as
+    soon as they are known, and the link *Flow run* with them. When the task succeeds, the asset events of its
+    ``outlets`` say which run it was, see ``outlets.emit_asset_events``.
 
     :param wait: wait until the run has ended. Otherwise the result is the run as it is first seen; if its start was
         accepted and it is not visible within a minute, a summary without ``run_id``, ``PENDING``.
@@ -102,6 +105,47 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         """
         return None
 
+    def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
+        """Return the task's result: the summary of its run, which has succeeded, and what an operator adds to it.
+
+        Called before the run counts as delivered: a task that is killed or fails in here finds the same run again when
+        it is retried, where Airflow has a store for that. Older versions have none and would start another run, so what
+        a retry cannot mend raises an ``AirflowFailException``.
+
+        :param summary: the run's summary.
+        :param context: Airflow's context of the task.
+        """
+        return summary
+
+    def read_again(self, summary: RunSummary) -> FlowRun:
+        """Return the task's run with all that the service shows of a single run; for :meth:`add_results`.
+
+        Errors are tolerated as they are while the task waits for the run.
+
+        :param summary: the run's summary.
+        :raises FlowRunUnobservable: there was no usable response within ``error_budget``.
+        """
+        now = self.clock.now()
+        deadline_at, limited_by = self.get_deadline(now, now)
+        target = RunTarget(self.hook.api.info.name, str(summary["run_id"]), summary["flow_id"])
+        config = self.build_config(
+            target, deadline_at=deadline_at, limited_by=limited_by, interval_seconds=self.poll_interval
+        )
+        result, runs = poll_until_end(self, RunWaiter(config, now))
+        result_or_raise(result, timeout_error=FlowRunTimeout)
+        return runs[0]
+
+    def is_certainly_own(self, run: FlowRun, shows_start: Callable[[FlowRun, StartMarker], bool]) -> bool:
+        """Return whether a run is known to be the task's by more than its time; for :meth:`add_results`.
+
+        :param run: the run with the data as it was sent.
+        :param shows_start: whether a run of the service shows what travelled with a start.
+        """
+        started = self._store.current if self._store else None
+        if started is None or started.run_id == run.run_id:
+            return started is not None
+        return started.marker is not None and shows_start(run, started.marker)
+
     @cached_property
     def wait_limits(self) -> dict[str, Any]:
         """Fields of a ``WaitConfig``: when the whole wait, which begins with their first use, ends, and why."""
@@ -128,8 +172,8 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
 
     def execute_complete(
         self, context: Context, event: Any = None, started_run: dict[str, Any] | None = None
-    ) -> RunSummary:
-        """Return the run's summary if the trigger reports success; anything else fails.
+    ) -> Mapping[str, Any]:
+        """Return the task's result if the trigger reports success; anything else fails.
 
         :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
@@ -168,20 +212,21 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             self.metrics.increment(Metric.DUPLICATES_PREVENTED)
         return started
 
-    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> RunSummary:
+    def _return_visible_run(self, seen: FlowRun | WaitResult, context: Context) -> Mapping[str, Any]:
         if isinstance(seen, WaitResult):
             return self._deliver_result(seen, context)
         return self._save_delivered(self.result(seen.summary(), context))
 
-    def _deliver_result(self, result: WaitResult, context: Context) -> RunSummary:
+    def _deliver_result(self, result: WaitResult, context: Context) -> Mapping[str, Any]:
         if result.outcome is Outcome.TIMED_OUT and self.cancel_on_timeout and self._store and self._store.current:
             self._cancel(self._store.current)
-        return self._save_delivered(self.result_or_raise(result, context, timeout_error=FlowRunTimeout))
+        summary = self.result_or_raise(result, context, timeout_error=FlowRunTimeout)
+        return self._save_delivered(self.add_results(summary, context))
 
-    def _save_delivered(self, summary: RunSummary) -> RunSummary:
+    def _save_delivered(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         if self._store:
             self._store.save_delivered()
-        return summary
+        return result
 
     def _cancel(self, started: StartedRun) -> None:
         """Cancel the run as far as the service can; never raises, and asks Airflow for nothing."""

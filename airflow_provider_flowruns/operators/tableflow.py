@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_flowruns.exceptions import ExtractToFailed
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.calls import Pages, Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
+from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, prepare_extract_to
 from airflow_provider_flowruns.operators.files import (
     Paths,
     build_file_parts,
@@ -20,14 +22,23 @@ from airflow_provider_flowruns.operators.files import (
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
+from airflow_provider_flowruns.operators.tableflow_extractions import (
+    TableFlowDownloadOriginalOperator,
+    TableFlowDownloadTableOperator,
+    TableFlowGetExtractionOperator,
+    TableFlowGetTableRowsOperator,
+)
+from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    shows_start,
     validate_flow_id,
     validate_run_id,
     validate_status,
 )
+from airflow_provider_flowruns.services.tableflow_details import KEY_OF_SINGLE_READ
 from airflow_provider_flowruns.tasks.arguments import (
     check_text,
     check_when_known,
@@ -37,9 +48,25 @@ from airflow_provider_flowruns.tasks.arguments import (
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 from airflow_provider_flowruns.tasks.starting import RunStarter
+from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+__all__ = [
+    "TableFlowDownloadOriginalOperator",
+    "TableFlowDownloadTableOperator",
+    "TableFlowGetExtractionOperator",
+    "TableFlowGetFlowRunOperator",
+    "TableFlowGetRunAttemptsOperator",
+    "TableFlowGetTableRowsOperator",
+    "TableFlowListFlowRunsOperator",
+    "TableFlowRunFlowOperator",
+]
+
+
+#: What to do about attempts that are too large for XCom.
+_ATTEMPTS_ADVICE = "read them with TableFlowHook.get_run_attempts in a task of your own, or raise the limit"
 
 
 class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
@@ -65,6 +92,38 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         """Return the run's summary."""
         with self.hook as hook:
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
+
+
+class TableFlowGetRunAttemptsOperator(ReadRunOperator[TableFlowHook]):
+    """Return the attempts of one flow run as a list of run summaries, newest first, reruns included.
+
+    Each has its own number, status, times and error, and its own steps in ``details``; what the run has only once, such
+    as its metadata and files, is in each of them. Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError``
+    for an invalid id, an ``ApiError`` if there is no usable response, and ``ResultTooLarge`` if the summaries take more
+    bytes of JSON than ``[flowruns] max_xcom_bytes`` (default 1 MiB). The asset events of its ``outlets`` are about the
+    newest attempt.
+
+    :param run_id: the run's id, templated.
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
+    hook_class = TableFlowHook
+
+    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.tableflow_conn_id = tableflow_conn_id
+        check_when_known(run_id, validate_run_id)
+
+    def execute(self, context: Context) -> list[RunSummary]:
+        """Return the attempts' summaries."""
+        with self.hook as hook:
+            attempts = hook.get_run_attempts(self.run_id)
+        summaries = [attempt.summary() for attempt in attempts]
+        check_xcom_size(summaries, f"the list of attempts of run {self.run_id}", _ATTEMPTS_ADVICE)
+        self.result(summaries[0], context)
+        return summaries
 
 
 class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
@@ -114,8 +173,8 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         return runs
 
 
-class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
-    """Start a flow with its files, and wait for that very run.
+class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
+    """Start a flow with its files, and wait for that very run; write the tables that it extracted, if asked to.
 
     Starts it with ``POST /v2/flows/{id}/run``, whose response is the run. The files are streamed; before that, they are
     checked against the flow's configuration. The run's metadata contains a value that no other start has, so that the
@@ -123,15 +182,24 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
 
     TableFlow cannot cancel a run: if the task is killed, its log says that the run continues.
 
-    :param flow_id: the flow's id, templated.
+    With ``extract_to`` the tables of the run's extractions are written when the run has succeeded, and the result is
+    the run's summary with ``extracted``: a list of ``{"extraction_id", "step_id", "table", "path", "count", "bytes"}``.
+    A table without rows is an empty file. Each file gets its name when it is complete, and replaces an earlier one; on
+    Airflow 3.3 and newer a retry takes the same run and writes them again. What trying again would not change raises
+    ``ExtractToFailed``.
+
     The four arguments that are objects may be given as JSON text, too. Datetimes in metadata are sent as ISO-8601 text.
 
+    :param flow_id: the flow's id, templated.
     :param files: file field key to a path, or to a list of paths for a field that takes several files; local, or any
         URL that Airflow's object storage knows, templated.
     :param file_metadata: file field key to a JSON object, templated.
     :param guidance: file field key to a text that guides the extraction, templated.
     :param metadata: JSON object kept with the run, templated.
     :param name: name of the run, templated.
+    :param extract_to: path or URL of a file for each table, such as ``s3://bucket/{run_id}/{table}.jsonl``, templated;
+        it ends in ``.jsonl`` or ``.parquet`` and may contain ``{run_id}``, ``{flow_id}``, ``{step_id}``,
+        ``{extraction_id}`` and ``{table}``.
     :param correlation_key: key under which this task's own value is added to the metadata.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
     """
@@ -143,9 +211,11 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         "guidance",
         "metadata",
         "name",
+        "extract_to",
         "tableflow_conn_id",
     )
     hook_class = TableFlowHook
+    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(
         self,
@@ -156,6 +226,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         guidance: Mapping[str, str] | str | None = None,
         metadata: Mapping[str, Any] | str | None = None,
         name: str | None = None,
+        extract_to: str | None = None,
         correlation_key: str = "airflow_run",
         tableflow_conn_id: str = TableFlowHook.default_conn_name,
         **kwargs: Any,
@@ -167,6 +238,7 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         self.guidance = guidance
         self.metadata = metadata
         self.name = name
+        self.extract_to = extract_to
         self.correlation_key = correlation_key
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(flow_id, validate_flow_id)
@@ -175,11 +247,18 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
         parse_files(get_known_part(files))
         check_when_known(file_metadata, parse_file_metadata)
         check_when_known(guidance, parse_guidance)
+        if extract_to is not None:
+            check_extract_to(extract_to)
+            if not self.wait:
+                raise InvalidArgumentError("extract_to requires wait=True: only a run that has ended has its tables")
         self._given = get_given_arguments(self, "files", "file_metadata", "guidance", "metadata")
+        self._extracts = extract_to is not None
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Send the files and start the flow."""
         flow_id = validate_flow_id(self.flow_id)
+        if self._extracts:
+            prepare_extract_to(self.extract_to)
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
         metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
@@ -191,6 +270,27 @@ class TableFlowRunFlowOperator(RunOperator[TableFlowHook]):
             texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
         call = self.hook.api.run_flow(flow_id, (*files, *texts))
         return starter.start(StartedRun(flow_id, marker), call)
+
+    def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
+        """Write the run's tables, if asked to."""
+        result = super().add_results(summary, context)
+        if not self._extracts:
+            return result
+        run = self.read_again(summary)
+        try:
+            if not self.is_certainly_own(run, shows_start):
+                raise ExtractToFailed(
+                    f"TableFlow {describe(run)} does not show that this task started it, so its tables may be those of "
+                    "another start: read them with TableFlowGetTableRowsOperator if there is no other start"
+                )
+            return {**result, "extracted": self.write_tables(prepare_extract_to(self.extract_to), run, context)}
+        except ExtractToFailed:
+            # It is due to the run: a cleared task starts a new one.
+            self._save_delivered(summary)
+            raise
+        except InvalidArgumentError as error:
+            # A cleared task, with the argument corrected, takes the same run.
+            raise ExtractToFailed(f"TableFlow {describe(run)}; its tables cannot be written: {error}") from error
 
     def _flow(self, flow_id: str) -> Flow:
         flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}

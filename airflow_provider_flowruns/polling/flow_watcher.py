@@ -211,7 +211,7 @@ class FlowWatcher:
         cursor = self._cursor.copy()
         for run in self._on_runs(cursor, seen, service_now):
             if run.run_id and run.disposition in self._dispositions:
-                cursor.undelivered[run.run_id] = run.summary()
+                cursor.undelivered[run.run_id] = run.brief_summary()
         has_changed = cursor != self._cursor
         self._cursor = cursor
         return FlowWatcherStep(self.sleep, self._get_result() if has_changed or cursor.undelivered else None)

@@ -25,11 +25,14 @@ from airflow_provider_flowruns.sandbox.faults import Fault, Faults
 from airflow_provider_flowruns.sandbox.flows import SandboxFlow
 from airflow_provider_flowruns.sandbox.ledger import Ledger, RecordedRequest, RunEvent
 from airflow_provider_flowruns.sandbox.portable import Portable, PortableFlow, PortableRun
-from airflow_provider_flowruns.sandbox.runs import RunOptions, SandboxRun
+from airflow_provider_flowruns.sandbox.runs import LEFT_OUT, RunOptions, SandboxRun
 from airflow_provider_flowruns.sandbox.server import Sandbox
-from airflow_provider_flowruns.sandbox.tableflow import TableFlow, TableFlowFlow, TableFlowRun, UploadedPart
+from airflow_provider_flowruns.sandbox.tableflow import TableFlow, TableFlowFlow
+from airflow_provider_flowruns.sandbox.tableflow_forms import UploadedPart
+from airflow_provider_flowruns.sandbox.tableflow_runs import TableFlowRun
 
 __all__ = [
+    "LEFT_OUT",
     "Activepieces",
     "ActivepiecesFlow",
     "ActivepiecesRun",

@@ -134,7 +134,7 @@ class ActivepiecesRun(SandboxRun):
             "failedStep": self.build_failed_step(now),
             "archivedAt": _format_optional_time(self.archived_at),
             "stepNameToTest": None,
-            "stepsCount": 1 if executing_status in {"SUCCEEDED", "PAUSED", "LOG_SIZE_EXCEEDED"} else 0,
+            "stepsCount": self._count_steps(executing_status),
             "pauseMetadata": None,
         }
 
@@ -144,9 +144,16 @@ class ActivepiecesRun(SandboxRun):
         if status is None:
             return {}
         trigger = {"type": "PIECE_TRIGGER", "status": "SUCCEEDED", "input": {}, "output": dict(self.trigger_output)}
+        if self.plan.steps is not None and status != "RUNNING":
+            return {"trigger": trigger, **self.plan.steps}
         if self.get_started_at(now) is None:
             return {"trigger": trigger}
         return {"trigger": trigger, "step_1": self._build_step(status, now)}
+
+    def _count_steps(self, executing_status: str | None) -> int:
+        if executing_status not in {"SUCCEEDED", "PAUSED", "LOG_SIZE_EXCEEDED"}:
+            return 0
+        return 1 if self.plan.steps is None else len(self.plan.steps.keys() - {"trigger"})
 
     def _get_last_executing_status(self, now: float) -> str | None:
         """Return the last status in which steps were executed, or None if none has been executed."""
@@ -171,17 +178,19 @@ class ActivepiecesRun(SandboxRun):
 def build_list_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
     """Return a run as in a list: with the flow version both nested and flattened, without steps."""
     version = run.flow.build_version()
-    return {
+    row = {
         **run.build_row(now),
         "flowVersion": version,
         **{f"flowVersion_{key}": value for key, value in version.items()},
         "displayName": version["displayName"],
     }
+    return run.apply_overrides(row)
 
 
 def build_full_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:
     """Return a single run, with its steps."""
-    return {**run.build_row(now), "flowVersion": run.flow.build_version(), "steps": run.build_steps(now)}
+    row = {**run.build_row(now), "flowVersion": run.flow.build_version(), "steps": run.build_steps(now)}
+    return run.apply_overrides(row)
 
 
 def build_retry_row(run: ActivepiecesRun, now: float) -> dict[str, Any]:

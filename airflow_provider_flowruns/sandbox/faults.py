@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_flowruns.sandbox.responses import build_json_response
+from airflow_provider_flowruns.sandbox.responses import StreamedResponse, build_json_response
 
 REQUIRED = object()
 HTML_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>"
@@ -277,7 +277,8 @@ async def _json(options: Mapping[str, Any], handler: Handler) -> web.Response:
 
 def _replace_body(response: web.Response, send: Callable[[bytes], AsyncIterator[bytes]]) -> web.Response:
     """Announce the same body, or a body of two bytes, but send it in a different way."""
-    body = response.body if isinstance(response.body, bytes) and len(response.body) > 1 else b"{}"
+    whole = b"".join(response.pieces) if isinstance(response, StreamedResponse) else response.body
+    body = whole if isinstance(whole, bytes) and len(whole) > 1 else b"{}"
     headers = response.headers.copy()
     headers["Content-Length"] = str(len(body))
     return web.Response(status=response.status, headers=headers, body=send(body))

@@ -297,7 +297,7 @@ def _build_status(flow: PortableFlow, now: float) -> dict[str, Any]:
 
 
 def _build_attempt(flow: PortableFlow, run: PortableRun, now: float) -> dict[str, Any]:
-    return {
+    row = {
         "id": run.id,
         "flow": flow.id,
         "trigger": run.trigger,
@@ -308,6 +308,7 @@ def _build_attempt(flow: PortableFlow, run: PortableRun, now: float) -> dict[str
         "completedAt": _format_optional_time(run.get_ended_at(now)),
         "createdAt": format_time(run.created),
     }
+    return run.apply_overrides(row)
 
 
 def _format_optional_time(seconds: float | None) -> str | None:

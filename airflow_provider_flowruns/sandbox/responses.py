@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -33,6 +34,24 @@ def build_json_response(body: Any, status: int = 200, headers: Mapping[str, str]
     """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+class StreamedResponse(web.Response):
+    """A response whose body is generated while it is sent, without a ``Content-Length``.
+
+    :param pieces: the body in pieces.
+    :param headers: the headers.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], headers: Mapping[str, str]) -> None:
+        self.pieces = pieces
+        super().__init__(body=_iterate(pieces), headers=headers)
+
+
+async def _iterate(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)  # other requests are handled in between
 
 
 def is_unsigned_integer(text: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypedDict, Unpack
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, Unpack
 
+from airflow_provider_flowruns.sandbox.output_options import Row, parse_fields, parse_steps, parse_tables
 from airflow_provider_flowruns.sandbox.state import SandboxState, floor_to_milliseconds
 
 Outcome = Literal["SUCCEEDED", "FAILED", "CANCELED", "PAUSED", "RUNNING", "WAITING"]
@@ -84,6 +85,11 @@ class RunOptions(TypedDict, total=False):
       Default: two generated resources.
     * ``visible_after``: seconds after creation before API reads find the run. Default: 0.
     * ``tags``, ``environment``: Activepieces only. Defaults: no tags, ``PRODUCTION``.
+    * ``steps``: Activepieces only. The steps that the API shows once the run has ended or paused, by name, each
+      ``{"type", "status", "input", "output", ...}``. Default: a webhook trigger and one code step.
+    * ``fields``, ``tables``: TableFlow only. What each extraction of the run finds: the text of each field by its key,
+      and the rows of each table by its key, each row the text of each column. An empty text fails validation.
+      Default: some fields, and the table ``line_items`` with three rows.
     """
 
     outcome: Outcome
@@ -96,6 +102,9 @@ class RunOptions(TypedDict, total=False):
     visible_after: float
     tags: Sequence[str]
     environment: str
+    steps: Mapping[str, Mapping[str, Any]] | None
+    fields: Mapping[str, str] | None
+    tables: Mapping[str, Sequence[Row]] | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,9 @@ class RunPlan:
     :param visible_after: seconds after creation before API reads find the run.
     :param tags: Activepieces only.
     :param environment: Activepieces only: ``PRODUCTION`` or ``TESTING``.
+    :param steps: Activepieces only: the steps by name, None for the generated ones.
+    :param fields: TableFlow only: the extracted fields, None for the generated ones.
+    :param tables: TableFlow only: the extracted rows by table, None for the generated table.
     """
 
     timeline: tuple[tuple[float, str], ...]
@@ -120,6 +132,9 @@ class RunPlan:
     visible_after: float
     tags: tuple[str, ...]
     environment: str
+    steps: Mapping[str, Mapping[str, Any]] | None
+    fields: Mapping[str, str] | None
+    tables: Mapping[str, tuple[Row, ...]] | None
 
     @classmethod
     def build(cls, status_names: StatusNames, timeline: Timeline | None, options: RunOptions) -> RunPlan:
@@ -128,7 +143,8 @@ class RunPlan:
         :param status_names: the service's status names.
         :param timeline: pairs of (seconds after creation, status) in ascending order; None derives it from the options.
         :param options: see :class:`RunOptions`.
-        :raises ValueError: the timeline is empty or not ascending, or is combined with the options that replace it.
+        :raises ValueError: the timeline is empty or not ascending, or is combined with the options that replace it, or
+            fields, tables or steps are malformed.
         """
         errors, resources = options.get("errors", ()), options.get("resources")
         return cls(
@@ -140,6 +156,9 @@ class RunPlan:
             visible_after=options.get("visible_after", 0.0),
             tags=tuple(options.get("tags", ())),
             environment=options.get("environment", "PRODUCTION"),
+            steps=parse_steps(options.get("steps")),
+            fields=parse_fields(options.get("fields")),
+            tables=parse_tables(options.get("tables")),
         )
 
 
@@ -182,12 +201,26 @@ class RunOwner(Protocol):
         """Apply everything that is due by now."""
 
 
+class _LeftOut:
+    """The type of :data:`LEFT_OUT`."""
+
+    def __repr__(self) -> str:
+        return "LEFT_OUT"
+
+
+LEFT_OUT: Final = _LeftOut()
+"""As a value in :attr:`SandboxRun.overrides`: the API shows the run without this key."""
+
+
 class SandboxRun:
     """One run. Its status is not stored but derived from its timeline and the clock.
 
     Attributes: ``id``, ``flow_id``, ``created`` (epoch seconds, rounded down to milliseconds), ``trigger`` (in the
     service's words), ``canceled`` (whether a cancel request has reached it), ``attempt`` (starts at 1; incremented by
     a retry or rerun with the same id), ``restarted_at`` (epoch seconds of the last such restart, or None).
+
+    Tests may change ``overrides``: the values of these keys replace those that the API shows, for example
+    ``{"steps": None, "flow_attempts": LEFT_OUT}``, where :data:`LEFT_OUT` leaves the key out.
 
     :param owner: the flow.
     :param run_id: id of the run, in the type that the service uses.
@@ -204,6 +237,7 @@ class SandboxRun:
         self.canceled = False
         self.attempt = 1
         self.restarted_at: float | None = None
+        self.overrides: dict[str, Any] = {}
         self.plan = plan
         self.owner = owner
         self.status_names = owner.status_names
@@ -256,6 +290,10 @@ class SandboxRun:
         """Return the time at which the run ended in epoch seconds, or None if it had not ended by now."""
         change = self.get_status_change(now)
         return change.at if change.status in self.status_names.ended else None
+
+    def apply_overrides(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the run as the API shows it, with the overrides applied."""
+        return {key: value for key, value in (row | self.overrides).items() if value is not LEFT_OUT}
 
     def is_visible(self, now: float) -> bool:
         """Return whether API reads find the run by now."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from airflow_provider_flowruns.sandbox.runs import RunOptions
 from airflow_provider_flowruns.sandbox.server import Sandbox
@@ -10,17 +11,59 @@ from airflow_provider_flowruns.sandbox.server import Sandbox
 PORTABLE_FLOW_ID = 568101
 PORTABLE_FAILING_FLOW_ID = 568102
 PORTABLE_SLOW_FLOW_ID = 568103
+PORTABLE_EMPTY_FLOW_ID = 568104
 PORTABLE_WORKFLOW_ID = 568201
 ACTIVEPIECES_PROJECT_ID = "SandboxProject0000001"
 ACTIVEPIECES_FLOW_ID = "OrdersToWarehouse0001"
 ACTIVEPIECES_FAILING_FLOW_ID = "ContactsFailing000001"
 ACTIVEPIECES_PAUSING_FLOW_ID = "ApprovalPausing000001"
+ACTIVEPIECES_STEPS_FLOW_ID = "CountOrders0000000001"
 TABLEFLOW_FLOW_ID = "InvoicesRead0001"
 TABLEFLOW_REVIEW_FLOW_ID = "InvoicesReview01"
 TABLEFLOW_FAILING_FLOW_ID = "InvoicesFailing1"
 
 HISTORY_SECONDS = 600.0
 """Age of the schedules at the start."""
+EMPTY_FLOW_HISTORY = 10
+"""Number of earlier runs of the flow whose runs load nothing now."""
+NO_ROWS: tuple[Mapping[str, Any], ...] = (
+    {"name": "orders", "extracted": 0, "analyzed": 0, "loaded": 0},
+    {"name": "customers", "extracted": 0, "analyzed": 0, "loaded": 0},
+)
+ORDERS: tuple[Mapping[str, Any], ...] = ({"id": 7}, {"id": 8})
+COUNTING_STEPS: Mapping[str, Mapping[str, Any]] = {
+    "step_1": {
+        "type": "CODE",
+        "status": "SUCCEEDED",
+        "input": {},
+        "output": {"rows": list(ORDERS), "count": len(ORDERS)},
+        "duration": 30.5,
+    },
+    "step_2": {
+        "type": "LOOP_ON_ITEMS",
+        "status": "SUCCEEDED",
+        "input": {"items": list(ORDERS)},
+        # The item and the index, which starts at 1, are those of the last iteration.
+        "output": {
+            "item": ORDERS[-1],
+            "index": len(ORDERS),
+            "iterations": [
+                {
+                    "step_3": {
+                        "type": "CODE",
+                        "status": "SUCCEEDED",
+                        "input": {"order": order},
+                        "output": {"id": order["id"], "is_counted": True},
+                        "duration": 4.25,
+                    }
+                }
+                for order in ORDERS
+            ],
+        },
+        "duration": 12.75,
+    },
+}
+"""Steps of a run that reads two orders and counts each of them in a loop."""
 
 
 class SeededFlow(NamedTuple):
@@ -63,12 +106,20 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
     contacts.schedule(every=20.0, **scheduled)
     clicks = portable.add_flow("Clicks to warehouse", PORTABLE_SLOW_FLOW_ID)
     clicks.next_run(waiting=2.0, running=60.0, always=True)
+    empty = portable.add_flow("Empty loads", PORTABLE_EMPTY_FLOW_ID)
+    for number in range(EMPTY_FLOW_HISTORY):
+        age = HISTORY_SECONDS * (number + 1) / EMPTY_FLOW_HISTORY
+        empty.add_run(ago=age, trigger="SCHEDULED", waiting=1.0, running=5.0)
+    empty.next_run(waiting=1.0, running=5.0, resources=NO_ROWS, always=True)
     nightly = portable.add_workflow("Nightly", PORTABLE_WORKFLOW_ID)
     nightly.schedule(every=30.0, waiting=1.0, running=8.0, ago=HISTORY_SECONDS)
     return [
         SeededFlow("portable", PORTABLE_FLOW_ID, "runs every 20 s; each run succeeds after 6 s"),
         SeededFlow("portable", PORTABLE_FAILING_FLOW_ID, "runs every 20 s; each run fails after 4 s"),
         SeededFlow("portable", PORTABLE_SLOW_FLOW_ID, "succeeds after a minute"),
+        SeededFlow(
+            "portable", PORTABLE_EMPTY_FLOW_ID, "succeeds after 6 s, but loads no rows; earlier runs loaded 1,500"
+        ),
         SeededFlow("portable", PORTABLE_WORKFLOW_ID, "a workflow; runs every 30 s and succeeds"),
     ]
 
@@ -90,10 +141,13 @@ def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
     approval = activepieces.add_flow("Approval", ACTIVEPIECES_PAUSING_FLOW_ID)
     pausing = [(0, "QUEUED"), (0.5, "RUNNING"), (2, "PAUSED"), (8, "QUEUED"), (8.5, "RUNNING"), (10, "SUCCEEDED")]
     approval.next_run(timeline=pausing, always=True)
+    counting = activepieces.add_flow("Count orders", ACTIVEPIECES_STEPS_FLOW_ID)
+    counting.next_run(waiting=0.5, running=3.0, steps=COUNTING_STEPS, always=True)
     return [
         SeededFlow("activepieces", ACTIVEPIECES_FLOW_ID, "runs every 20 s; each run succeeds after 5 s"),
         SeededFlow("activepieces", ACTIVEPIECES_FAILING_FLOW_ID, "fails after 3 s"),
         SeededFlow("activepieces", ACTIVEPIECES_PAUSING_FLOW_ID, "pauses for 6 s, then succeeds"),
+        SeededFlow("activepieces", ACTIVEPIECES_STEPS_FLOW_ID, "reads two orders, loops over them, succeeds after 3 s"),
     ]
 
 

@@ -9,6 +9,7 @@ from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.tableflow import validate_flow_id, validate_run_id
+from airflow_provider_flowruns.services.tableflow_details import KEY_OF_SINGLE_READ
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
@@ -23,6 +24,7 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
 
     template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
     hook_class = TableFlowHook
+    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -39,7 +41,8 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it waits for the first run that it
-    sees active, even if a newer one starts.
+    sees active, even if a newer one starts. The run that was accepted is read once more by its id, because the list
+    does not show all its details; if that fails, the log warns.
 
     :param flow_id: the flow's id, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
@@ -47,6 +50,7 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
 
     template_fields: Sequence[str] = ("flow_id", "tableflow_conn_id", *FlowSensor.template_fields)
     hook_class = TableFlowHook
+    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(
         self, *, flow_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any

@@ -6,16 +6,22 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
-from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
+from airflow_provider_flowruns.services.activepieces_details import (
+    build_activepieces_details,
+    build_details_from,
+    pick_fields,
+)
+from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step, parse_step_message
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.activepieces_steps import read_steps
+from airflow_provider_flowruns.services.activepieces_step_list import read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -33,7 +39,6 @@ from airflow_provider_flowruns.services.parsing import (
     parse_word,
     read_rows,
     require_id,
-    shorten_text,
     sort_newest_first,
     unwrap_list,
     unwrap_object,
@@ -69,15 +74,6 @@ _ENDED = {
 }
 #: Ways to retry a failed run.
 STRATEGIES = ("FROM_FAILED_STEP", "ON_LATEST_VERSION")
-#: Key beside the message of a failed step in an envelope.
-_ENVELOPE_VERSION = "__apErrorVersion"
-_CUT_ENVELOPE = re.compile(rf'\s*\{{\s*"{_ENVELOPE_VERSION}"\s*:\s*[0-9]+\s*,\s*"message"\s*:\s*"(.*)', re.DOTALL)
-#: Characters of the longest escape in a JSON text, of a surrogate pair.
-_LONGEST_ESCAPE = 12
-#: Maximum number of nested envelopes that are opened.
-_MAX_ENVELOPES = 4
-#: Maximum number of characters shown of an envelope that cannot be opened.
-_MAX_ENVELOPE_CHARS = 500
 _WEBHOOK_MEANINGS = {
     404: "the flow is disabled or was never published",
     410: "there is no such flow",
@@ -360,7 +356,7 @@ class ActivepiecesApi(Service):
 
     def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
         """Return the steps of a run in the order in which they ran; those within loops are not among them."""
-        return read_steps(run.raw, _parse_step_message)
+        return read_steps(run.raw, parse_step_message)
 
     def error_message(self, body: Any) -> str | None:
         """Return the message of either error format: ``{code, params}`` or ``{statusCode, error, message}``."""
@@ -407,6 +403,9 @@ class ActivepiecesApi(Service):
             errors=_parse_errors(record, status) if ended else (),
             url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if project_id else None,
             may_recover=status == "INTERNAL_ERROR",
+            build_details=(
+                build_activepieces_details if keep_raw else partial(build_details_from, pick_fields(record))
+            ),
             raw=record if keep_raw else {},
         )
 
@@ -481,55 +480,13 @@ def _parse_completed_at(record: Mapping[str, Any]) -> datetime | None:
 def _parse_errors(record: Mapping[str, Any], status: str) -> tuple[str, ...]:
     if _ENDED[status] is not Disposition.FAILED:
         return ()
-    step = record.get("failedStep")
-    if not isinstance(step, Mapping) or not step:
-        step = {"name": record.get("failedStepName")}
-    name = parse_name(step.get("displayName")) or parse_name(step.get("name"))
-    message = _parse_step_message(step.get("message"))
+    step_name, display_name, message = parse_failed_step(record)
+    name = display_name or step_name
     if message and name:
         return (f"step {name!r}: {message}",)
     if message or name:
         return parse_texts(message or f"step {name!r} failed")
     return () if status == "FAILED" else (f"the run ended as {status}",)
-
-
-def _parse_step_message(value: Any) -> str | None:
-    """Return the message of a failed step; since 0.85 in an envelope, ``{"__apErrorVersion": 1, "message": ...}``.
-
-    An envelope of another format is shown unchanged, but shortened.
-    """
-    for _ in range(_MAX_ENVELOPES):
-        envelope = _parse_object(value)
-        if envelope is None:
-            return _parse_cut_message(value) or parse_text(value)
-        if _ENVELOPE_VERSION not in envelope or not envelope.get("message"):
-            break
-        value = envelope["message"]
-    return shorten_text(value if isinstance(value, str) else str(value), _MAX_ENVELOPE_CHARS)
-
-
-def _parse_object(value: Any) -> Mapping[str, Any] | None:
-    """Return a JSON object, also one that is stored as text; None for anything else."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = parse_json(value.encode())
-        except ValueError:
-            return None
-    return value if isinstance(value, Mapping) else None
-
-
-def _parse_cut_message(value: Any) -> str | None:
-    """Return the beginning of the message in an envelope that the server has cut; None for anything else."""
-    found = _CUT_ENVELOPE.match(value) if isinstance(value, str) else None
-    if found is None:
-        return None
-    begun = found[1]
-    for cut in range(_LONGEST_ESCAPE):  # the end may be the first half of an escape
-        try:
-            return parse_text(parse_json(f'"{begun[: len(begun) - cut]}"'.encode()))
-        except ValueError:
-            continue
-    return None
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:

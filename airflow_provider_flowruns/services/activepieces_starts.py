@@ -187,6 +187,15 @@ class _RunIndex:
         return [run for run in runs if run.run_id in newer]
 
 
+def shows_start(run: FlowRun, marker: StartMarker) -> bool:
+    """Return whether a run shows that it is the one of a start.
+
+    :param run: a run with the data of its steps.
+    :param marker: what identifies the run of the start.
+    """
+    return _get_start_value(marker) in (_find_start_values(_get_trigger_output(run)) or ())
+
+
 def _is_readable(run: FlowRun) -> bool:
     # What a queued run was called with does not show before it begins.
     return run.lifecycle is not Lifecycle.PENDING

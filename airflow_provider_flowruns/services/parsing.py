@@ -177,6 +177,26 @@ def parse_count(value: Any) -> int:
     return count if 0 <= count <= MAX_COUNT else 0
 
 
+def parse_milliseconds(value: Any) -> float | None:
+    """Return a duration in milliseconds as seconds; None for 0, which services send while a run is in progress."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and len(value) > _MAX_TIME_CHARS:
+        return None
+    try:
+        milliseconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return milliseconds / 1_000 if 0 < milliseconds <= MAX_COUNT else None
+
+
+def measure_seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """Return the seconds between two times; None if one is missing or they are in the wrong order."""
+    if start is None or end is None or end < start:
+        return None
+    return (end - start).total_seconds()
+
+
 def is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Tell whether a value is a JSON object; checking only for Mapping takes ten times as long."""
     return type(value) is dict or isinstance(value, Mapping)

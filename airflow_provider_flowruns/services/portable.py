@@ -49,6 +49,7 @@ from airflow_provider_flowruns.services.parsing import (
     sort_newest_first,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.portable_details import build_portable_details
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
 
 #: The vendor's own bounds for one page of run attempts.
@@ -369,6 +370,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         resources=_parse_resources(record),
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
+        build_details=build_portable_details,
         raw=record,
     )
 
@@ -398,6 +400,7 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
         resources=_parse_resources(record),
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
+        build_details=build_portable_details,
         raw=record,
     )
 

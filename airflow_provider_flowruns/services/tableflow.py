@@ -39,13 +39,16 @@ from airflow_provider_flowruns.services.parsing import (
     unwrap_object,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.tableflow_attempts import split_attempts
+from airflow_provider_flowruns.services.tableflow_details import build_tableflow_details
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit
 
 #: The vendor's own bounds for one page of flow runs.
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1_000
 
-_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
+#: Form of all ids of the service.
+ID_PATTERN = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 #: Number of a flow's newest runs that a wait reads.
 _MAX_NEWEST = 20
 #: The app has no documented address of a run, only this one for signing in.
@@ -86,6 +89,15 @@ class TableFlowApi(Service):
         request = Request("GET", f"/v2/flows/runs/{run_id}")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, run_id)))
 
+    def get_run_attempts(self, run_id: str) -> Call[tuple[FlowRun, ...]]:
+        """``GET /v2/flows/runs/{id}``: the attempts of one flow run, reruns included, newest first."""
+        checked = validate_run_id(run_id)
+
+        def read(body: Any) -> tuple[FlowRun, ...]:
+            return tuple(_read_run(attempt) for attempt in split_attempts(unwrap_object_with_id(body, checked)))
+
+        return Call(self.info.name, Request("GET", f"/v2/flows/runs/{checked}"), read)
+
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
     ) -> Pages[FlowRun]:
@@ -107,7 +119,7 @@ class TableFlowApi(Service):
         def page(offset: int) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
                 runs = _read_runs(body, flow_id, status)
-                following = _parse_next_offset(body, offset + runs.total)
+                following = parse_next_offset(body, offset + runs.total)
                 has_more = runs.total > 0 and following is not None and following > offset
                 return Page(runs, page(following) if has_more and following else None)
 
@@ -160,7 +172,11 @@ class TableFlowApi(Service):
     batch_key = staticmethod(get_run_batch_key)
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
-        """Return the calls that read the list of all runs, page by page while a page replaces several single reads."""
+        """Return the calls that read the list of all runs, page by page while a page replaces several single reads.
+
+        A run that has ended is missing from the result, so that it is read by its id: the list does not show all that a
+        summary holds.
+        """
         if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
             markers = tuple(start.marker for start in starts)
             runs_by_marker, runs = yield from self._find_started(starts[0].flow_id, markers)
@@ -179,7 +195,9 @@ class TableFlowApi(Service):
             by_id.update(here)
             call = page.next if len(missing) > 1 and len(here) > 1 else None
         found: dict[Target, tuple[FlowRun, ...]] = {
-            target: (by_id[target.run_id],) for target in run_targets if target.run_id in by_id
+            target: (run,)
+            for target in run_targets
+            if (run := by_id.get(target.run_id)) and run.lifecycle is not Lifecycle.NOT_RUNNING
         }
         return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0)
 
@@ -196,7 +214,7 @@ class TableFlowApi(Service):
                 break
             page: Page[FlowRun] = yield call
             read += page.items
-            all_found = all(any(_is_started_by(marker, run) for run in read) for marker in markers)
+            all_found = all(any(shows_start(run, marker) for run in read) for marker in markers)
             call = None if all_found or _reaches_back_to(earliest, page.items) else page.next
         return {marker: _select_runs_of_start(read, marker) for marker in markers}, tuple(read)
 
@@ -230,7 +248,7 @@ def validate_run_id(value: Any) -> str:
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
-    return validate_id(value, argument="run_id", pattern=_ID, example="Wp7kRnT2mX4vQ9bL")
+    return validate_id(value, argument="run_id", pattern=ID_PATTERN, example="Wp7kRnT2mX4vQ9bL")
 
 
 def validate_flow_id(value: Any) -> str:
@@ -239,7 +257,7 @@ def validate_flow_id(value: Any) -> str:
     :param value: the value as the DAG author passed it.
     :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
     """
-    return validate_id(value, argument="flow_id", pattern=_ID, example="dk4g1tUg1uHLs8YU")
+    return validate_id(value, argument="flow_id", pattern=ID_PATTERN, example="dk4g1tUg1uHLs8YU")
 
 
 def validate_status(status: str | None) -> str | None:
@@ -255,7 +273,12 @@ def validate_status(status: str | None) -> str | None:
     return parse_word(status).lower()
 
 
-def _parse_next_offset(body: Any, reached: int) -> int | None:
+def parse_next_offset(body: Any, reached: int) -> int | None:
+    """Return the offset of a list's next page, None on the last.
+
+    :param body: the body of a page, read as JSON.
+    :param reached: the offset behind the last row of the page, for a list that has only a total.
+    """
     if not isinstance(body, Mapping):
         return None
     pagination = body.get("pagination")
@@ -272,14 +295,19 @@ def _reaches_back_to(time: float | None, runs: Sequence[FlowRun]) -> bool:
     return time is not None and any(run.created_at and run.created_at.timestamp() < time for run in runs)
 
 
-def _is_started_by(marker: StartMarker, run: FlowRun) -> bool:
+def shows_start(run: FlowRun, marker: StartMarker) -> bool:
+    """Return whether a run's metadata has the value of a start.
+
+    :param run: the run with the data as it was sent.
+    :param marker: the start.
+    """
     metadata = run.raw.get("metadata")
     return isinstance(metadata, Mapping) and metadata.get(marker.correlation_key) == marker.correlation
 
 
 def _select_runs_of_start(runs: Sequence[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the runs that hold the start's value; else, if the marker says so, those created in time without any."""
-    own = tuple(run for run in runs if _is_started_by(marker, run))
+    own = tuple(run for run in runs if shows_start(run, marker))
     if own or not marker.can_match_by_time:
         return own
     return tuple(
@@ -308,7 +336,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
     return FlowRun(
         service=TableFlowApi.info.name,
         kind=Kind.RUN,
-        run_id=require_id(record, _ID),
+        run_id=require_id(record, ID_PATTERN),
         flow_id=parse_id(record.get("flow_id")),
         lifecycle=lifecycle,
         disposition=disposition,
@@ -320,6 +348,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         completed_at=parse_time(record.get("end_time")) or parse_time(record.get("updated_at")) if ended else None,
         errors=_parse_errors(record) if disposition is Disposition.FAILED else (),
         url=APP_URL,
+        build_details=build_tableflow_details,
         raw=record,
     )
 

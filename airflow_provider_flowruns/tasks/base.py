@@ -11,7 +11,7 @@ from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
-from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError
+from airflow_provider_flowruns.model.errors import ApiError, AuthenticationError, FlowRunsError
 from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_flowruns.model.runs import FlowRun
+
+#: Maximum number of seconds for reading the details of a run that has been accepted.
+DETAILS_TIMEOUT_SECONDS = 10.0
 
 HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
 
@@ -108,6 +112,9 @@ class WaitingTask(RunTask[HookT]):
     recovery_grace: ClassVar[float] = 300.0
     #: Seconds for which something that was found before may be unknown to the service.
     gone_grace: ClassVar[float] = 120.0
+    #: Key of ``details`` that is empty in a run from a list, and filled if the run was read by its id. None where both
+    #: show the same.
+    key_of_single_read: ClassVar[str | None] = None
 
     defer: Callable[..., NoReturn]
     timeout: float
@@ -160,16 +167,19 @@ class WaitingTask(RunTask[HookT]):
             target=target, deadline_at=deadline_at, interval_seconds=interval_seconds, **{**arguments, **more}
         )
 
-    def poll(self, waiter: RunWaiter) -> NextAction:
+    def poll(self, waiter: RunWaiter, read: list[FlowRun] | None = None) -> NextAction:
         """Poll a waiter's target once, and log its messages.
 
-        :param waiter: the waiter.
+        :param waiter: the waiter, which keeps no data as it was sent.
+        :param read: takes the runs that were read, with that data.
         """
         sent_at = self.clock.now()
         polled = self.hook.client.poll(waiter.target)
         if isinstance(polled, AuthenticationError) and self.hook.renew_token():
             polled = self.hook.client.poll(waiter.target)
         polled_at = self.clock.now()
+        if read is not None and not isinstance(polled, ApiError):
+            read[:] = polled
         vendor_clock = self.hook.client.vendor_clock
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
@@ -212,7 +222,31 @@ class WaitingTask(RunTask[HookT]):
         """
         if wait_result.run:
             self.record_run(wait_result.run, context)  # before raising: lineage is collected afterwards
-        return self.result(result_or_raise(wait_result, **meaning), context)
+        return self.result(self._read_details(result_or_raise(wait_result, **meaning)), context)
+
+    def _read_details(self, accepted: RunSummary) -> RunSummary:
+        """Return an accepted run with all its details: read by its id if a list showed it; else as it is."""
+        key, run_id = self.key_of_single_read, accepted["run_id"]
+        if key is None or run_id is None or accepted.get("details", {}).get(key):
+            return accepted
+        try:
+            run = self._read_once(RunTarget(accepted["service"], run_id)).summary()
+        except Exception as error:  # whatever it is, the run was a success
+            self.log.warning("The details of run %s are incomplete, because it could not be read: %s", run_id, error)
+            return accepted
+        if any(run[name] != accepted[name] for name in ("vendor_status", "completed_at")):
+            self.log.warning("The details of run %s are incomplete, because it is %s again", run_id, run["lifecycle"])
+            return accepted
+        return run
+
+    def _read_once(self, target: RunTarget) -> FlowRun:
+        from airflow_provider_flowruns.client.retry import ONCE
+        from airflow_provider_flowruns.client.settings import limit_timeout
+        from airflow_provider_flowruns.client.sync import SyncClient
+
+        with SyncClient(limit_timeout(self.hook.settings, DETAILS_TIMEOUT_SECONDS), ONCE) as client:
+            (run,) = client.execute(client.settings.service.poll(target))
+        return run
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return what OpenLineage is told about the run, see ``lineage.build_lineage``; None when no run was seen.

@@ -89,3 +89,18 @@ class WorkerWait:
             self._task.record_run(waiter.last_seen.summary(), self._context)
             self._store.record_runs(waiter.last_runs, waiter.run_id)
         return action
+
+
+def poll_until_end(task: WaitingTask[Any], waiter: RunWaiter) -> tuple[WaitResult, list[FlowRun]]:
+    """Poll for a run in this process until it has ended.
+
+    :param task: the task that waits.
+    :param waiter: decides what a poll's response means and when to poll next.
+    :return: how the wait ended, and the runs as they were last read, with the data as it was sent.
+    """
+    runs: list[FlowRun] = []
+    while True:
+        action = task.poll(waiter, runs)
+        if action.result:
+            return action.result, runs
+        time.sleep(action.wait)

@@ -64,9 +64,9 @@ class _InvalidWatcher(InvalidArgumentError, TypeError):
 class FlowRunFinishedTrigger(BaseEventTrigger):
     """Fire one event for each completed run of a flow; for an ``AssetWatcher`` (Airflow 3.0 and newer).
 
-    The payload is the run's summary, see ``model.runs.FlowRun.summary``. Runs that completed before the watcher's first
-    poll are not reported. The events of runs found by the same poll are at least six seconds apart, so that each starts
-    a DAG run. If there are more than twenty, several runs share one DAG run.
+    The payload is the run's summary with empty details, see ``model.runs.FlowRun.brief_summary``. Runs that completed
+    before the watcher's first poll are not reported. The events of runs found by the same poll are at least six seconds
+    apart, so that each starts a DAG run. If there are more than twenty, several runs share one DAG run.
 
     On Airflow 3.3, the watcher continues after a restart and misses no run. If it is killed within seconds of an event,
     it may fire that event again. Before 3.3, runs that complete during a restart are missed.

@@ -18,7 +18,7 @@ BASES = {"FlowRunsError", "ApiError"}
 @pytest.mark.parametrize("module", [errors, exceptions], ids=["services.errors", "exceptions"])
 def test_every_exception_can_be_imported_from_one_place(module) -> None:
     public = {name for name, cls in inspect.getmembers(module, inspect.isclass) if issubclass(cls, Exception)}
-    assert public - {"AirflowException"} <= {*exceptions.__all__}
+    assert public - {"AirflowException", "AirflowFailException"} <= {*exceptions.__all__}
     assert all(hasattr(exceptions, name) for name in exceptions.__all__)
 
 

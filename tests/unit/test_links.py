@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, XCom
 from airflow_provider_flowruns.links import FlowRunLink
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesGetFlowRunOperator,
+    ActivepiecesGetStepOutputOperator,
     ActivepiecesListFlowRunsOperator,
     ActivepiecesRetryFlowRunOperator,
     ActivepiecesRunFlowOperator,
@@ -21,6 +22,7 @@ from airflow_provider_flowruns.operators.portable import (
 )
 from airflow_provider_flowruns.operators.tableflow import (
     TableFlowGetFlowRunOperator,
+    TableFlowGetRunAttemptsOperator,
     TableFlowListFlowRunsOperator,
     TableFlowRunFlowOperator,
 )
@@ -48,10 +50,12 @@ ABOUT_ONE_RUN = [
     (ActivepiecesRunFlowOperator, {"flow_id": ID}),
     (ActivepiecesRetryFlowRunOperator, {"run_id": ID}),
     (ActivepiecesGetFlowRunOperator, {"run_id": ID}),
+    (ActivepiecesGetStepOutputOperator, {"run_id": ID, "step": "step_1"}),
     (TableFlowFlowRunSensor, {"run_id": TABLE_ID}),
     (TableFlowFlowSensor, {"flow_id": TABLE_ID}),
     (TableFlowRunFlowOperator, {"flow_id": TABLE_ID}),
     (TableFlowGetFlowRunOperator, {"run_id": TABLE_ID}),
+    (TableFlowGetRunAttemptsOperator, {"run_id": TABLE_ID}),
 ]
 ABOUT_MANY = [
     (PortableGetRunAttemptsOperator, {"flow_id": 5}),

@@ -88,8 +88,14 @@ def test_every_module_and_class_in_it_can_be_imported(path) -> None:
 
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors"])
 def test_every_service_is_listed_once_in_every_kind_of_module(kind) -> None:
-    modules = [module for entry in INFO[kind] for module in entry["python-modules"]]
+    modules = [entry["python-modules"][0] for entry in INFO[kind]]
     assert sorted(modules) == sorted(f"airflow_provider_flowruns.{kind}.{name}" for name in list_service_names())
+
+
+def test_the_operators_for_every_service_are_listed_with_each_of_them() -> None:
+    assert [entry["python-modules"][1:] for entry in INFO["operators"]] == [
+        ["airflow_provider_flowruns.operators.quality"] for _ in list_service_names()
+    ]
 
 
 @pytest.mark.parametrize("kind", [key for key, entries in INFO.items() if isinstance(entries, list)])

@@ -15,6 +15,7 @@ from typing import assert_type
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
+from airflow_provider_flowruns.model.extractions import DownloadedFile, Extraction, TableRow
 from airflow_provider_flowruns.model.runs import Flow, FlowRun
 from airflow_provider_flowruns.services.portable import PortableApi
 
@@ -30,6 +31,10 @@ def read_runs() -> list[str | None]:
         assert_type(activepieces.get_flow_run("id"), FlowRun)
         assert_type(activepieces.list_flows(), Iterator[Flow])
         assert_type(tableflow.list_flow_runs(flow_id="id"), Iterator[FlowRun])
+        assert_type(tableflow.get_extraction("id"), Extraction)
+        assert_type(tableflow.iterate_table_rows("id", "line_items"), Iterator[TableRow])
+        with open("rows.csv", "wb") as file:
+            assert_type(tableflow.download_table("id", "line_items", file), DownloadedFile)
         return [tableflow.get_flow_run("id").run_id]
 """
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_flowruns.model.calls import Call, Request
 from airflow_provider_flowruns.model.runs import (
     MAX_COUNT,
+    MAX_DETAILS_BYTES,
     MAX_ERROR_CHARS,
     MAX_ERRORS,
     MAX_RESOURCES,
@@ -21,6 +22,7 @@ from airflow_provider_flowruns.model.runs import (
     Kind,
     Lifecycle,
     ResourceCounts,
+    RunDetails,
 )
 from airflow_provider_flowruns.services.activepieces import STATUSES, ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi
@@ -70,6 +72,7 @@ def test_summary_is_the_run_as_plain_json() -> None:
         ],
         "errors": ["once"],
         "url": "https://flows.example.com/7",
+        "details": {},
         "truncated": False,
     }
 
@@ -80,6 +83,36 @@ def test_summary_holds_plain_types_only() -> None:
 
 def test_a_run_without_resources_has_no_rows() -> None:
     assert dataclasses.replace(RUN, resources=()).summary()["rows"] is None
+
+
+def test_details_are_built_for_a_summary_only() -> None:
+    built: list[FlowRun] = []
+
+    def build(run: FlowRun) -> RunDetails:
+        built.append(run)
+        return RunDetails({"tags": ["nightly"]})
+
+    run = dataclasses.replace(RUN, build_details=build)
+    assert (run, run.is_active, run.rows()) == (RUN, False, RUN.rows())
+    assert run.brief_summary() == RUN.summary()
+    assert built == []
+    assert run.summary() == {**RUN.summary(), "details": {"tags": ["nightly"]}}
+    assert run.details() == {"tags": ["nightly"]}
+
+
+@pytest.mark.parametrize(
+    ("details", "truncated"),
+    [
+        (RunDetails({"a": 1}), False),
+        (RunDetails({"a": 1}, is_cut=False), False),
+        (RunDetails({"a": 1}, is_cut=True), True),
+        (RunDetails({"a": "x" * MAX_DETAILS_BYTES}), True),
+    ],
+)
+def test_summary_says_whether_details_were_cut(details: RunDetails, truncated: bool) -> None:
+    summary = dataclasses.replace(RUN, build_details=lambda run: details).summary()
+    assert summary["truncated"] is truncated
+    assert len(json.dumps(summary["details"])) <= MAX_DETAILS_BYTES
 
 
 LONG = "x" * (MAX_ERROR_CHARS + 1)

@@ -15,11 +15,19 @@ from airflow_provider_flowruns.operators.activepieces import (
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
-from airflow_provider_flowruns.operators.tableflow import TableFlowGetFlowRunOperator, TableFlowListFlowRunsOperator
+from airflow_provider_flowruns.operators.tableflow import (
+    TableFlowDownloadOriginalOperator,
+    TableFlowDownloadTableOperator,
+    TableFlowGetExtractionOperator,
+    TableFlowGetFlowRunOperator,
+    TableFlowGetRunAttemptsOperator,
+    TableFlowGetTableRowsOperator,
+    TableFlowListFlowRunsOperator,
+)
 
 TOKEN = "made-up-token-0123456789"
 PROJECT_ID, RUN_ID, FLOW_ID = "19NxIjX88XDYnuT9t5cwP", "cPi5kjLQnJv89Z7KBGg7G", "ojdVhFCCcrZ2X1rqJL2Mu"
-TABLE_RUN, TABLE_FLOW = "Wp7kRnT2mX4vQ9bL", "dk4g1tUg1uHLs8YU"
+TABLE_RUN, TABLE_FLOW, EXTRACTION = "Wp7kRnT2mX4vQ9bL", "dk4g1tUg1uHLs8YU", "uT2bJNWN75YPU95r"
 ATTEMPTS_URL = "https://api.portable.io/v2/flows/5/run"
 RUNS_URL = "https://cloud.activepieces.com/api/v1/flow-runs"
 TABLE_RUNS_URL = "https://api.tableflow.com/v2/flows/runs"
@@ -30,8 +38,15 @@ GOOD: dict[type[BaseOperator], dict[str, Any]] = {
     ActivepiecesGetFlowRunOperator: {"run_id": RUN_ID},
     ActivepiecesListFlowRunsOperator: {},
     TableFlowGetFlowRunOperator: {"run_id": TABLE_RUN},
+    TableFlowGetRunAttemptsOperator: {"run_id": TABLE_RUN},
     TableFlowListFlowRunsOperator: {},
+    TableFlowGetExtractionOperator: {"extraction_id": EXTRACTION},
+    TableFlowGetTableRowsOperator: {"extraction_id": EXTRACTION, "table": "line_items"},
+    TableFlowDownloadTableOperator: {"extraction_id": EXTRACTION, "table": "line_items", "output_path": "rows.csv"},
+    TableFlowDownloadOriginalOperator: {"extraction_id": EXTRACTION, "output_path": "document.pdf"},
 }
+#: Arguments that are no values that come from somewhere.
+SWITCHES = {"fetch_all", "format", "include_validations", "on_empty"}
 OPERATORS = [*GOOD]
 
 
@@ -77,6 +92,7 @@ WRONG = [
         "created_before .* created_after",
     ),
     (TableFlowGetFlowRunOperator, {"run_id": "%2e%2e"}, "run_id"),
+    (TableFlowGetRunAttemptsOperator, {"run_id": "a/b"}, "run_id"),
     (TableFlowListFlowRunsOperator, {"flow_id": "a/b"}, "flow_id"),
     (TableFlowListFlowRunsOperator, {"status": "done"}, "status"),
     (TableFlowListFlowRunsOperator, {"limit": 5000}, "limit"),
@@ -128,8 +144,7 @@ def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(operator) -
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_argument_of_its_own_is_templated_the_connection_too(operator) -> None:
     task = make(operator)
-    # A switch is no value that comes from somewhere.
-    own = {*vars(task)} - {*vars(BaseOperator(task_id="read"))} - {"fetch_all"}
+    own = {*vars(task)} - {*vars(BaseOperator(task_id="read"))} - SWITCHES
     assert operator.hook_class.conn_name_attr in operator.template_fields
     assert {name for name in own if not name.startswith("_")} == {*operator.template_fields}
 
@@ -147,7 +162,12 @@ def test_the_default_connection_is_the_hooks(operator) -> None:
         (ActivepiecesGetFlowRunOperator, {}, {"run_id": [RUN_ID]}),
         (ActivepiecesListFlowRunsOperator, {"status": "FAILED"}, {"flow_id": [FLOW_ID]}),
         (TableFlowGetFlowRunOperator, {}, {"run_id": [TABLE_RUN]}),
+        (TableFlowGetRunAttemptsOperator, {}, {"run_id": [TABLE_RUN]}),
         (TableFlowListFlowRunsOperator, {"status": "failed"}, {"flow_id": [TABLE_FLOW]}),
+        (TableFlowGetExtractionOperator, {}, {"extraction_id": [EXTRACTION]}),
+        (TableFlowGetTableRowsOperator, {"extraction_id": EXTRACTION}, {"table": ["line_items", "taxes"]}),
+        (TableFlowDownloadTableOperator, {"table": "t", "output_path": "rows"}, {"extraction_id": [EXTRACTION]}),
+        (TableFlowDownloadOriginalOperator, {"extraction_id": EXTRACTION}, {"output_path": ["a", "b"]}),
     ],
 )
 def test_it_can_be_mapped(operator, partial, expand) -> None:
@@ -198,7 +218,7 @@ def test_one_run_is_returned_as_plain_json(wire, operator, url, response, run_id
     result = make(operator).execute({})
     assert is_plain(result)
     assert (result["run_id"], result["disposition"]) == (run_id, "SUCCEEDED")
-    assert "steps" not in json.dumps(result)
+    assert "large" not in json.dumps(result)
 
 
 @pytest.mark.parametrize(("sort", "ids"), [("DESC", [3, 2, 1]), ("ASC", [1, 2, 3]), ("asc", [1, 2, 3])])

@@ -18,7 +18,7 @@ from airflow_provider_flowruns.exceptions import (
 )
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.faults.starts import SERVICES, START, add_flow, started
+from tests.faults.starts import OPERATORS, SERVICES, START, add_flow, finish, started
 from tests.parity.modes import StateStore, task_context
 from tests.worker_time import TaskKilled, WorkerTime
 
@@ -202,6 +202,58 @@ class TestLaterTries:
             make_starter_task(service, flow).execute(task_context(store))
         make_starter_task(service, flow).execute(task_context(store, try_number=2, max_tries=4))
         assert len(started(timed_sandbox, flow)) == 1
+
+
+class TestAddedResults:
+    """What an operator adds to the summary is read before the run counts as delivered."""
+
+    @all_services
+    def test_they_are_in_the_result(
+        self, service: str, timed_sandbox: Sandbox, make_starter_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(OPERATORS[service], "add_results", lambda _, summary, context: {**summary, "added": 1})
+        result = make_starter_task(service, add_flow(timed_sandbox, service)).execute(task_context())
+        assert (result["disposition"], result["added"]) == ("SUCCEEDED", 1)
+
+    @all_services
+    @pytest.mark.parametrize("is_deferred", [False, True], ids=["worker", "deferred"])
+    def test_a_task_retried_or_cleared_after_an_error_there_finds_the_same_run(
+        self,
+        service: str,
+        is_deferred: bool,
+        timed_sandbox: Sandbox,
+        make_starter_task: MakeTask,
+        worker_time: WorkerTime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        flow = add_flow(timed_sandbox, service, running=500.0)
+        store = StateStore()
+        attempts = iter([OSError("no space left"), TaskKilled(), None])
+
+        def add(task: Any, summary: Any, context: Any) -> Any:
+            if error := next(attempts):
+                raise error
+            return {**summary, "added": 1}
+
+        monkeypatch.setattr(OPERATORS[service], "add_results", add)
+        task = make_starter_task(service, flow, deferrable=is_deferred)
+        with pytest.raises(OSError, match="no space left"):
+            finish(task, task_context(store), timed_sandbox, worker_time)
+        with pytest.raises(TaskKilled):
+            make_starter_task(service, flow).execute(task_context(store, try_number=2))
+        cleared = task_context(store, try_number=3, max_tries=6)
+        result = make_starter_task(service, flow).execute(cleared)
+        assert ([result["run_id"]], result["added"]) == (started(timed_sandbox, flow), 1)
+
+    def test_nothing_is_added_to_a_run_that_failed_or_that_nobody_waits_for(
+        self, timed_sandbox: Sandbox, make_starter_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(OPERATORS["tableflow"], "add_results", lambda *_: pytest.fail("it was called"))
+        failing = add_flow(timed_sandbox, "tableflow", outcome="FAILED")
+        with pytest.raises(FlowRunFailed):
+            make_starter_task("tableflow", failing).execute(task_context())
+        unwatched = add_flow(timed_sandbox, "tableflow")
+        assert make_starter_task("tableflow", unwatched, wait=False).execute(task_context())["run_id"]
 
 
 class TestKills:

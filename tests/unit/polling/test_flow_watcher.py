@@ -341,7 +341,7 @@ def test_a_step_that_raises_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     watcher = create_watcher(run(1, "NONE"))
     before = watcher.to_json()
     with monkeypatch.context() as broken:
-        broken.delattr(FlowRun, "summary")
+        broken.delattr(FlowRun, "brief_summary")
         with pytest.raises(AttributeError):
             watcher.step((run(1),), NOW)
     assert watcher.to_json() == before

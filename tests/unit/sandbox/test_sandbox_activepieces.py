@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_flowruns.sandbox import LEFT_OUT
+
 RECORDED = Path(__file__).parents[2] / "fixtures" / "activepieces"
 UNKNOWN = "A" * 21
 ALL_STATUSES = [
@@ -152,6 +154,46 @@ def test_a_run_shows_what_a_real_one_shows(pieces, flow, name, timeline):
     assert body["steps"].keys() - {"step_2"} == real["steps"].keys() - {"step_2"}
     for step, shown in body["steps"].items():
         assert shown["status"] == real["steps"][step]["status"]
+
+
+STEPS = {
+    "step_1": {"type": "CODE", "status": "SUCCEEDED", "input": {}, "output": {"rows": [{"id": 7}]}, "duration": 3.5},
+    "step_2": {
+        "type": "ROUTER",
+        "status": "SUCCEEDED",
+        "input": {},
+        "output": {"branches": [{"branchName": "Otherwise", "branchIndex": 1, "evaluation": True}]},
+    },
+}
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "PAUSED", "TIMEOUT", "STOPPED"])
+def test_steps_can_be_given(pieces, flow, clock, status):
+    run = flow.add_run(timeline=[(0, "QUEUED"), (1, "RUNNING"), (5, status)], steps=STEPS)
+    assert pieces("GET", f"/flow-runs/{run.id}").json()["steps"] == {}
+    clock.advance(2)
+    running = pieces("GET", f"/flow-runs/{run.id}").json()["steps"]
+    assert running["step_1"]["status"] == "RUNNING"
+    clock.advance(5)
+    row = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert row["steps"] == {"trigger": running["trigger"], **STEPS}
+    assert row["stepsCount"] == (2 if status in {"SUCCEEDED", "PAUSED"} else 0)
+
+
+def test_the_trigger_is_a_step_that_can_be_given(pieces, flow):
+    trigger = {"type": "PIECE_TRIGGER", "status": "SUCCEEDED", "output": {"body": 1}}
+    run = flow.add_run(ago=5, steps={"trigger": trigger})
+    row = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert (row["steps"], row["stepsCount"]) == ({"trigger": trigger}, 0)
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "text"])
+def test_a_run_can_be_shown_in_any_shape(pieces, project, flow, value):
+    run = flow.add_run(ago=5)
+    run.overrides = {"steps": value, "tags": LEFT_OUT}
+    row = pieces("GET", f"/flow-runs/{run.id}").json()
+    assert row["steps"] == value
+    assert "tags" not in row
 
 
 @pytest.mark.parametrize("status", [*ALL_STATUSES, "STOPPED", "DREAMING"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_flowruns.sandbox import LEFT_OUT
+
 
 @pytest.fixture
 def portable(call):
@@ -290,3 +292,11 @@ def test_ids_are_unique(sandbox, flow):
     sandbox.portable.add_workflow(workflow_id=568971)
     with pytest.raises(ValueError, match="568971"):
         sandbox.portable.add_workflow(workflow_id=568971)
+
+
+def test_an_attempt_can_be_shown_in_any_shape(portable, flow):
+    run = flow.add_run(ago=60)
+    run.overrides = {"resources": {}, "lifecycle": LEFT_OUT}
+    (attempt,) = list_attempts(portable, flow)
+    assert attempt["resources"] == {}
+    assert "lifecycle" not in attempt

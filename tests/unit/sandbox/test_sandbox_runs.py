@@ -62,6 +62,28 @@ def test_a_timeline_cannot_be_combined_with_an_outcome(flow):
         flow.add_run(timeline=[(0, "RUNNING")], waiting=3)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fields": [("a", "b")]}, "fields must be a mapping of key to text"),
+        ({"fields": {"total": 7}}, r"fields\['total'\] must be text"),
+        ({"fields": {"": "7"}}, "The keys of fields"),
+        ({"tables": [{"a": "b"}]}, "tables must be a mapping of table key to rows"),
+        ({"tables": {"t": {"a": "b"}}}, r"tables\['t'\] must be a list of rows"),
+        ({"tables": {"t": "ab"}}, r"tables\['t'\] must be a list of rows"),
+        ({"tables": {"t": [{"a": "b"}, "c"]}}, r"tables\['t'\]\[1\] must be a mapping"),
+        ({"tables": {"t": [{"a": None}]}}, r"tables\['t'\]\[0\]\['a'\] must be text"),
+        ({"tables": {1: []}}, "The keys of tables"),
+        ({"steps": ["step_1"]}, "steps must be a mapping of step name to step"),
+        ({"steps": {"step_1": 3}}, r"steps\['step_1'\] must be a mapping"),
+    ],
+)
+def test_malformed_results_are_rejected(flow, options, message):
+    for define in (flow.add_run, flow.next_run):
+        with pytest.raises(ValueError, match=message):
+            define(**options)
+
+
 def test_the_default_run_takes_about_a_second(flow, clock):
     run = flow.add_run()
     assert (run.trigger, run.ended_at) == ("MANUAL", None)

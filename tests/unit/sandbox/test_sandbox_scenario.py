@@ -23,6 +23,10 @@ def seeded(sandbox):
     return sandbox
 
 
+def find_flow(service, flow_id):
+    return next(flow for flow in service.flows if flow.id == flow_id)
+
+
 def test_all_ids_are_declared_and_exist(sandbox):
     table = scenario.seed(sandbox)
     existing = {flow.id for service in sandbox.services for flow in service.flows}
@@ -66,11 +70,35 @@ def test_the_reviewed_flow_goes_through_review(seeded, call, clock):
 
 def test_the_pausing_flow_pauses(seeded, call, clock):
     call("activepieces", "POST", f"/api/v1/webhooks/{scenario.ACTIVEPIECES_PAUSING_FLOW_ID}", json={})
-    run = seeded.activepieces.flows[-1].runs[-1]
+    (run,) = find_flow(seeded.activepieces, scenario.ACTIVEPIECES_PAUSING_FLOW_ID).runs
     clock.advance(5)
     assert run.status == "PAUSED"
     clock.advance(10)
     assert run.status == "SUCCEEDED"
+
+
+def test_the_empty_flow_loads_no_rows_after_a_history_of_normal_loads(seeded, call, clock):
+    path = f"/v2/flows/{scenario.PORTABLE_EMPTY_FLOW_ID}/run"
+    call("portable", "POST", path)
+    clock.advance(10)
+    attempts = call("portable", "GET", path).json()["data"]
+    assert {attempt["disposition"] for attempt in attempts} == {"SUCCEEDED"}
+    loaded = [sum(resource["loaded"] for resource in attempt["resources"]) for attempt in attempts]
+    assert loaded == [0] + [1500] * 10
+
+
+def test_the_counting_flow_has_rows_and_a_loop(seeded, call, clock):
+    call("activepieces", "POST", f"/api/v1/webhooks/{scenario.ACTIVEPIECES_STEPS_FLOW_ID}", json={"day": 1})
+    (run,) = find_flow(seeded.activepieces, scenario.ACTIVEPIECES_STEPS_FLOW_ID).runs
+    clock.advance(5)
+    row = call("activepieces", "GET", f"/api/v1/flow-runs/{run.id}").json()
+    assert (row["status"], row["stepsCount"]) == ("SUCCEEDED", 2)
+    steps = row["steps"]
+    assert steps["trigger"]["output"]["body"] == {"day": 1}
+    assert steps["step_1"]["output"] == {"rows": [{"id": 7}, {"id": 8}], "count": 2}
+    loop = steps["step_2"]["output"]
+    assert (loop["item"], loop["index"]) == ({"id": 8}, 2)
+    assert [iteration["step_3"]["output"]["id"] for iteration in loop["iterations"]] == [7, 8]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

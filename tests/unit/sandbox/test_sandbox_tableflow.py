@@ -7,6 +7,8 @@ import tracemalloc
 
 import pytest
 
+from airflow_provider_flowruns.sandbox import LEFT_OUT
+
 ERROR_KEYS = {"error", "message"}
 
 
@@ -200,6 +202,70 @@ def test_a_rerun_keeps_the_id(tableflow, flow, clock):
     assert (row["status"], row["current_attempt"], row["error"]) == ("processing", 2, None)
     clock.advance(10)
     assert run.status == "completed"
+
+
+def test_a_rerun_keeps_every_attempt_with_its_steps(tableflow, flow, clock):
+    run = flow.add_run(outcome="FAILED", errors=["torn page"], waiting=0, running=5)
+    clock.advance(20)
+    run.rerun(waiting=0, running=3)
+    clock.advance(30)
+    row = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
+    first, second = row["flow_attempts"]
+    begin = int(run.created)
+    shown = ("attempt", "status", "start_time", "end_time", "error")
+    assert [first[key] for key in shown] == [1, "failed", begin, begin + 5, "torn page"]
+    assert [second[key] for key in shown] == [2, "completed", begin + 20, begin + 23, None]
+    assert row["steps"] == first["steps"] + second["steps"]
+    assert [(step["step_id"], step["attempt"], step["status"], step["duration"]) for step in row["steps"]] == [
+        ("step_1", 1, "failed", 5000),
+        ("step_1", 2, "completed", 3000),
+        ("step_2", 2, "completed", 0),
+    ]
+    assert [step["error"] for step in row["steps"]] == ["torn page", None, None]
+    extraction_ids = [step["output"]["extraction_id"] for step in (row["steps"][0], row["steps"][1])]
+    assert extraction_ids == [attempt.extraction_ids["step_1"] for attempt in run.attempts]
+    assert len(set(extraction_ids)) == 2
+    statuses = [tableflow("GET", f"/v2/extractions/{name}").json()["status"] for name in extraction_ids]
+    assert statuses == ["failed", "completed"]
+    assert [entry["message"] for entry in row["status_history"] if entry["status"] == "failed"] == ["torn page"]
+
+
+def test_a_rerun_of_an_unfinished_attempt(tableflow, flow, clock):
+    run = flow.add_run(outcome="RUNNING")
+    clock.advance(5)
+    run.rerun(timeline=[(2, "processing"), (4, "completed")], tables={"t": [{"a": "b"}]})
+    first, second = tableflow("GET", f"/v2/flows/runs/{run.id}").json()["flow_attempts"]
+    assert (first["status"], first["end_time"], second["status"]) == ("processing", None, "processing")
+    clock.advance(5)
+    first, second = tableflow("GET", f"/v2/flows/runs/{run.id}").json()["flow_attempts"]
+    assert (first["status"], first["end_time"], second["status"]) == ("processing", None, "completed")
+    (old, new) = [attempt.extraction_ids["step_1"] for attempt in run.attempts]
+    assert "data" not in tableflow("GET", f"/v2/extractions/{old}").json()
+    assert list(tableflow("GET", f"/v2/extractions/{new}").json()["data"]["tables"]) == ["t"]
+
+
+def test_later_steps_follow_the_extraction_and_fail_with_the_run(tableflow, flow, clock):
+    run = flow.add_run(timeline=[(0, "processing"), (2, "review"), (5, "failed")], errors=["totals differ"])
+    clock.advance(3)
+    (_, compare) = tableflow("GET", f"/v2/flows/runs/{run.id}").json()["steps"]
+    assert (compare["step_id"], compare["status"], compare["end_time"]) == ("step_2", "review", None)
+    clock.advance(3)
+    (read, compare) = tableflow("GET", f"/v2/flows/runs/{run.id}").json()["steps"]
+    assert (read["status"], read["error"]) == ("completed", None)
+    assert (compare["status"], compare["error"], compare["duration"]) == ("failed", "totals differ", 3000)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"step_1": {"status": "completed"}}, "text"])
+def test_a_run_can_be_shown_in_any_shape(tableflow, flow, value):
+    run = flow.add_run(ago=60)
+    run.overrides = {"steps": value, "flow_attempts": LEFT_OUT, "drive_files": {"totals": {"file_id": "1"}}}
+    single = tableflow("GET", f"/v2/flows/runs/{run.id}").json()
+    (listed,) = tableflow("GET", f"/v2/flows/{flow.id}/runs").json()
+    for row in (single, listed):
+        assert row["steps"] == value
+        assert "flow_attempts" not in row
+        assert row["drive_files"] == {"totals": {"file_id": "1"}}
+    assert ("flow" in single, "flow" in listed) == (True, False)
 
 
 def test_an_unknown_status_is_passed_on(tableflow, flow):

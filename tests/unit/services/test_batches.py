@@ -229,6 +229,21 @@ def test_tableflow_shows_one_run_to_everyone_who_names_it() -> None:
     assert set(batch_result.found) == set(targets)
 
 
+def test_tableflow_leaves_out_runs_that_have_ended() -> None:
+    """Their details are in a single read only. They do not count as missing from the page."""
+    server = tableflow_server(500)
+
+    def respond(request: Request) -> Any:
+        body = server(request)
+        body["flow_runs"][0]["status"] = "completed"
+        return body
+
+    batch_result, sent = drive(TableFlowApi(), documents(500, 499, 498, 497), respond)
+    assert len(sent) == 1
+    assert ids(batch_result).keys() == {"run-497", "run-498", "run-499"}
+    assert batch_result.runs[0].run_id == "run-500"
+
+
 def test_tableflow_with_an_empty_list() -> None:
     batch_result, sent = drive(TableFlowApi(), documents(1, 2, 3, 4, 5), tableflow_server(0))
     assert len(sent) == 1

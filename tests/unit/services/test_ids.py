@@ -23,6 +23,7 @@ from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSe
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor, PortableFlowSensor, PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
+from airflow_provider_flowruns.services import tableflow_extractions
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import OldestFirst, PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
@@ -33,6 +34,7 @@ STATUS = f"/v2/flows/{PORTABLE_ID}/status"
 WORKFLOW_STATUS = f"/v2/workflows/{PORTABLE_ID}/status"
 ATTEMPTS = f"/v2/flows/{PORTABLE_ID}/run"
 RUN, RUNS, FLOW_FILTER = f"/api/v1/flow-runs/{ACTIVEPIECES_ID}", "/api/v1/flow-runs", ("flowId", ACTIVEPIECES_ID)
+EXTRACTION = f"/v2/extractions/{TABLEFLOW_ID}"
 TABLE_RUN, TABLE_RUNS, TABLE_FILTER = f"/v2/flows/runs/{TABLEFLOW_ID}", "/v2/flows/runs", ("flow_id", TABLEFLOW_ID)
 
 #: The same examples every time, and none that fails because a machine is busy.
@@ -91,6 +93,25 @@ TAKERS = [
         TABLE_RUNS,
         TABLE_FILTER,
         good="dk4g1tUg1uHLs8YU",
+    ),
+    Taker(tableflow_extractions.get_extraction, "extraction_id", EXTRACTION, good="uT2bJNWN75YPU95r"),
+    Taker(
+        lambda id: tableflow_extractions.list_table_rows(id, "line_items"),
+        "extraction_id",
+        f"{EXTRACTION}/tables/line_items/rows",
+        good="uT2bJNWN75YPU95r",
+    ),
+    Taker(
+        lambda id: tableflow_extractions.download_table(id, "line_items"),
+        "extraction_id",
+        f"{EXTRACTION}/tables/line_items/download",
+        good="uT2bJNWN75YPU95r",
+    ),
+    Taker(
+        tableflow_extractions.download_original,
+        "extraction_id",
+        f"{EXTRACTION}/download-original",
+        good="uT2bJNWN75YPU95r",
     ),
 ]
 GUARD = "2026-01-01T00:00:00+00:00"

@@ -1,0 +1,130 @@
+"""Measure writing the 200,000 rows of a TableFlow table, as JSON lines and as CSV, beside bare ``requests`` loops.
+
+Both sides read the extraction first, which says whether the document has been processed and how many rows there are.
+Run by ``make bench``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.comparison import Comparison, Usage, count_lines, run_in_turns
+
+ROWS = 200_000
+PAGE_SIZE = 1_000
+LATENCY_SECONDS = 0.05
+EXTRACTION_ID = "Ex1tractBench001"
+TABLE = "line_items"
+COLUMNS = ("description", "quantity", "unit_price", "amount")
+CHUNK_BYTES = 64 * 1024
+
+
+def measure() -> list[Comparison]:
+    """Measure both formats."""
+    from benchmarks.process_server import run_server_process
+    from benchmarks.table_rows_server import build_routes
+
+    with run_server_process(build_routes, LATENCY_SECONDS) as address:
+        lines = _run_both("lines", [*address], ROWS)
+        csv = _run_both("csv", [*address], ROWS + 1)
+    conditions = f"TLS, {LATENCY_SECONDS * 1_000:g} ms"
+    return [
+        Comparison(f"{ROWS:,} rows to JSON lines, {PAGE_SIZE} a page, {conditions}", "rows", ROWS, lines),
+        Comparison(f"{ROWS:,} rows to CSV, {conditions}", "rows", ROWS, csv),
+    ]
+
+
+def _run_both(name: str, address: list[str], lines: int) -> dict[str, dict[str, float]]:
+    names = {"bare": f"bare_{name}", "operator": f"operator_{name}"}
+    return run_in_turns("benchmarks.table_rows", names, address, count_lines, lines)
+
+
+def read_lines_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
+    """Read all pages with requests alone, and write the values of each row as a line of JSON."""
+    import requests
+
+    address = f"{url}/v2/extractions/{EXTRACTION_ID}/tables/{TABLE}/rows"
+    with requests.Session() as session, Path(path).open("w", encoding="utf-8") as file:
+        session.headers["Authorization"] = "Bearer a-made-up-token"
+        usage = Usage()
+        session.get(f"{url}/v2/extractions/{EXTRACTION_ID}", verify=ca_file, timeout=30).json()
+        offset: int | None = 0
+        while offset is not None:
+            query = {"limit": PAGE_SIZE, "offset": offset}
+            page = session.get(address, params=query, verify=ca_file, timeout=30).json()
+            for row in page["rows"]:
+                file.write(json.dumps(row["values"]) + "\n")
+            offset = page["pagination"]["next_offset"]
+        return usage.get_difference()
+
+
+def read_csv_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
+    """Download the table with requests alone."""
+    import requests
+
+    address = f"{url}/v2/extractions/{EXTRACTION_ID}/tables/{TABLE}/download"
+    with requests.Session() as session, Path(path).open("wb") as file:
+        session.headers["Authorization"] = "Bearer a-made-up-token"
+        usage = Usage()
+        session.get(f"{url}/v2/extractions/{EXTRACTION_ID}", verify=ca_file, timeout=30).json()
+        with session.get(address, verify=ca_file, timeout=30, stream=True) as response:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
+        return usage.get_difference()
+
+
+def read_lines(url: str, ca_file: str, path: str) -> dict[str, float]:
+    """Read all pages with the operator."""
+    from airflow_provider_flowruns.operators.tableflow import TableFlowGetTableRowsOperator
+
+    return _run_operator(TableFlowGetTableRowsOperator, url, ca_file, path)
+
+
+def read_csv(url: str, ca_file: str, path: str) -> dict[str, float]:
+    """Download the table with the operator."""
+    from airflow_provider_flowruns.operators.tableflow import TableFlowDownloadTableOperator
+
+    return _run_operator(TableFlowDownloadTableOperator, url, ca_file, path)
+
+
+def _run_operator(operator: type, url: str, ca_file: str, path: str) -> dict[str, float]:
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
+    from tests.parity.modes import task_context
+
+    ExecutorSafeguard.test_mode = True
+    os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = json.dumps(
+        {"conn_type": "tableflow", "host": url, "password": "a-made-up-token", "extra": {"verify": ca_file}}
+    )
+    TableFlowHook().get_extraction(EXTRACTION_ID)  # imports all modules and loads the connection
+    task = operator(task_id="read", extraction_id=EXTRACTION_ID, table=TABLE, output_path=path)
+    usage = Usage()
+    task.execute(task_context())
+    return usage.get_difference()
+
+
+PROGRAMS = {
+    "bare_lines": read_lines_bare,
+    "operator_lines": read_lines,
+    "bare_csv": read_csv_bare,
+    "operator_csv": read_csv,
+}
+
+
+def main() -> None:
+    """Measure, or run one of the measured processes if the command line names it."""
+    if len(sys.argv) > 1:
+        name, *arguments = sys.argv[1:]
+        print(json.dumps(PROGRAMS[name](*arguments)))
+        return
+    comparisons = measure()
+    print("\n\n".join(comparison.build_table() for comparison in comparisons))
+    raise SystemExit(0 if all(comparison.is_within_bounds for comparison in comparisons) else 1)
+
+
+if __name__ == "__main__":
+    main()
