@@ -109,7 +109,7 @@ def reset_stats(monkeypatch: pytest.MonkeyPatch) -> None:
         return
     owner: Any = Stats if AIRFLOW_V_3_2_PLUS else type(Stats)
     monkeypatch.setattr(owner, "factory", _get_older_factory())
-    monkeypatch.setattr(owner, "instance", None)
+    monkeypatch.setattr(Stats, "instance", None, raising=False)
 
 
 def _get_older_factory() -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 
 def are_metrics_on() -> bool:
@@ -27,9 +29,12 @@ def get_stats() -> Any:
 
     Its first use connects to the backend, which can block.
     """
-    # Airflow 3.2 and newer have two such objects. The one of the task SDK is set up wherever tasks and triggers run,
-    # the other one only in Airflow's own processes.
     from airflow.providers.common.compat.sdk import Stats
+
+    if AIRFLOW_V_3_2_PLUS:
+        # These versions have two such objects, and this one is that of the task SDK. Airflow sets it up where tasks
+        # run; where triggers run, the import of this module does, which may not have happened.
+        import_module("airflow.sdk.serde")
 
     return Stats
 

@@ -15,8 +15,9 @@ from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler
 
 #: Interval of the reports, and with it of the gauge.
 REPORT_INTERVAL_SECONDS = 10.0
-#: Maximum number of durations of a kind in a report; older ones are dropped while the backend blocks.
-MAX_DURATIONS = 10_000
+#: Maximum number of durations of a kind in a report, the newest ones: each is a packet, and too many packets at once
+#: overflow the receiver.
+MAX_DURATIONS = 1_000
 
 
 class LoopMetrics:

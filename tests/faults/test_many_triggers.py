@@ -19,8 +19,9 @@ from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sandbox import Sandbox
-from airflow_provider_flowruns.triggers import connection
+from airflow_provider_flowruns.triggers import connection, loop_metrics
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+from tests.statsd_server import StatsdServer, reset_stats
 
 WAITS = 200
 
@@ -95,6 +96,21 @@ def test_waits_of_one_connection_share_everything(service: str, sandbox: Sandbox
     assert outcomes == ["succeeded", "failed"] * (WAITS // 2)
     assert lookups == {f"{service}_default": 1}
     assert sandbox.ledger.connections_opened <= MAX_CONNECTIONS
+
+
+def test_metrics_are_reported_without_blocking_the_loop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = sandbox.portable.add_flow()
+    run = flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0)
+    with StatsdServer() as server:
+        for name, value in server.build_settings(has_tags=True).items():
+            monkeypatch.setenv(name, value)
+        reset_stats(monkeypatch)
+        verdicts = run_all([trigger_on("portable", flow.id, run.id) for _ in range(10)])
+        loop_metrics._get_reporter().submit(int).result()  # after the last report
+        assert [result["outcome"] for result in verdicts] == ["succeeded"] * 10
+        assert server.find("flowruns.wait.open")[-1:] == [0.0]
+        assert len(server.find("flowruns.wait.detection_delay")) == 10
+        assert sum(server.find("flowruns.poll.sent")) == sandbox.ledger.count()
 
 
 def test_connections_are_closed_after_the_last_wait(sandbox: Sandbox) -> None:
