@@ -129,6 +129,9 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         """Poll once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
         waiter = self._waiter = self._waiter or self._resume_or_start(context)
         result = self._poll_and_record(waiter, context)
+        if result is None and self.clock.now() >= waiter.deadline:
+            # Airflow would end the task now, without a last poll and without regard to never_fail.
+            result = self._poll_and_record(waiter, context)
         if result is None:
             if self.reschedule:  # what this process has seen would be lost
                 self._save_wait(waiter, context)

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import fsspec
 import pyarrow.parquet
 import pytest
 import requests_mock
@@ -27,11 +26,6 @@ from airflow_provider_flowruns.services.tableflow_extractions import get_extract
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.faults.starts import started
 from tests.parity.modes import StateStore, run_task, task_context
-
-try:
-    from airflow.sdk.io import attach
-except ImportError:  # Airflow 2
-    from airflow.io.store import attach  # type: ignore[no-redef]
 
 FLOW, RUN = "dk4g1tUg1uHLs8YU", "Wp7kRnT2mX4vQ9bL"
 ROWS = [{"description": "Chair", "amount": "249.99"}, {"description": "Desk", "amount": "1"}]
@@ -117,12 +111,9 @@ def test_all_placeholders_lead_to_a_file_of_their_own(sandbox, make, tmp_path) -
     assert [pyarrow.parquet.read_table(one["path"]).to_pylist() for one in result["extracted"]] == [ROWS, ROWS]
 
 
-def test_the_files_can_go_to_any_object_storage(sandbox, make) -> None:
-    attach("memory", fs=fsspec.filesystem("memory"))
+def test_the_files_can_go_to_any_object_storage(sandbox, memory_storage, make) -> None:
     make(add_flow(sandbox).id, "memory://bucket/{table}.jsonl").execute(task_context())
-    store = fsspec.filesystem("memory")
-    assert store.cat_file("/bucket/line_items.jsonl").count(b"\n") == 2
-    store.rm("/bucket", recursive=True)
+    assert memory_storage.cat_file("/bucket/line_items.jsonl").count(b"\n") == 2
 
 
 def test_without_it_nothing_more_is_read(sandbox, make) -> None:

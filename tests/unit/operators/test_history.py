@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from airflow_provider_flowruns.exceptions import InvalidArgumentError, InvalidRequestError, ResultTooLarge
@@ -21,11 +20,6 @@ from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsO
 from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.parity.modes import task_context
-
-try:
-    from airflow.sdk.io import attach
-except ImportError:  # Airflow 2
-    from airflow.io.store import attach  # type: ignore[no-redef]
 
 
 @dataclass(frozen=True)
@@ -193,14 +187,12 @@ def test_missing_folders_are_created(sandbox, tmp_path, scheme) -> None:
     assert len(lines_of(path)) == 3
 
 
-def test_a_file_can_go_to_any_object_storage(sandbox) -> None:
-    attach("memory", fs=fsspec.filesystem("memory"))
+def test_a_file_can_go_to_any_object_storage(sandbox, memory_storage) -> None:
     manifest = read(
         PORTABLE.make(flow_with(sandbox, PORTABLE, 8), fetch_all=True, limit=3, output_path="memory://bucket/h.jsonl")
     )
-    store = fsspec.filesystem("memory")
-    assert [name.rpartition("/")[2] for name in store.ls("/bucket", detail=False)] == ["h.jsonl"]
-    data = store.cat_file("/bucket/h.jsonl")
+    assert [name.rpartition("/")[2] for name in memory_storage.ls("/bucket", detail=False)] == ["h.jsonl"]
+    data = memory_storage.cat_file("/bucket/h.jsonl")
     assert (data.count(b"\n"), len(data)) == (manifest["count"], manifest["bytes"]) == (8, len(data))
 
 

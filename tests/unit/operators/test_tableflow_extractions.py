@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow.parquet
 import pytest
 import requests_mock
@@ -37,11 +36,6 @@ from airflow_provider_flowruns.operators.tableflow import (
 )
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.parity.modes import task_context
-
-try:
-    from airflow.sdk.io import attach
-except ImportError:  # Airflow 2
-    from airflow.io.store import attach  # type: ignore[no-redef]
 
 ID = "uT2bJNWN75YPU95r"
 URL = f"https://api.tableflow.com/v2/extractions/{ID}"
@@ -216,14 +210,11 @@ def test_rows_of_many_pages_are_written_as_parquet(sandbox, tmp_path) -> None:
 
 @pytest.mark.parametrize("operator", INTO_FILES)
 @pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
-def test_a_file_can_go_to_any_object_storage(sandbox, operator, file_format) -> None:
-    attach("memory", fs=fsspec.filesystem("memory"))
+def test_a_file_can_go_to_any_object_storage(sandbox, memory_storage, operator, file_format) -> None:
     more = {"format": file_format} if operator is TableFlowGetTableRowsOperator else {}
     manifest = read(make(operator, extract(sandbox), "memory://bucket/rows", **more))
-    store = fsspec.filesystem("memory")
-    assert [name.rpartition("/")[2] for name in store.ls("/bucket", detail=False)] == ["rows"]
-    assert len(store.cat_file("/bucket/rows")) == manifest["bytes"]
-    store.rm("/bucket", recursive=True)
+    assert [name.rpartition("/")[2] for name in memory_storage.ls("/bucket", detail=False)] == ["rows"]
+    assert len(memory_storage.cat_file("/bucket/rows")) == manifest["bytes"]
 
 
 def test_rows_that_are_too_large_for_xcom_name_the_way_out(sandbox, monkeypatch) -> None:
