@@ -102,6 +102,8 @@ def _advise(hook: FlowRunsHook[Any], error: FlowRunsError) -> str:
     if _classify(hook, error) == ADDRESS:
         default = f", {hook.info.default_url} for the cloud" if hook.info.default_url else ""
         return f"correct the connection's host: it must be the base URL of the API{default}"
+    if _classify(hook, error) == PROJECT:
+        return f"correct extra '{_PROJECT_FIELD}' of the connection, or use a token of that project"
     return hook.info.get_hint(type(error)) or "try again later, or ask whoever runs the service"
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_connection_that_airflow_cannot_read(line, run, monkeypatch) -> None:
     assert TOKEN not in result.out + result.err
 
 
-ECHOED = {
+ECHOED: dict[str, dict[str, Any]] = {
     "status": {"status": 401, "body": {"message": f"token {TOKEN} is not valid"}},
     "json": {"body": {"data": TOKEN}},
     "redirect": {"location": f"https://elsewhere.example.com/?token={TOKEN}"},

@@ -97,7 +97,7 @@ def test_it_says_what_is_waited_for_and_how_to_see_it_now(target, said, command,
 
 
 def test_it_says_what_a_run_has_to_be(explain) -> None:
-    guards = {"completed_after_at": GUARD.timestamp(), "started_after_at": GUARD.timestamp() + 60}
+    guards: dict[str, Any] = {"completed_after_at": GUARD.timestamp(), "started_after_at": GUARD.timestamp() + 60}
     shown = explain(defer(NewestRunsTarget("portable", "5"), **guards, on_paused="skip"))
     assert shown["accepts"] == "a run that ended at 2026-01-31 06:00:00 UTC or later (completed_after)"
     assert shown[""] == "a run that started at 2026-01-31 06:01:00 UTC or later (started_after)"
