@@ -25,7 +25,7 @@ EXAMPLES = re.findall(r"^```console\n\$ (.*)\n((?:.*\n)*?)```$", PAGE, flags=re.
 
 
 #: Runs have other ids in each sandbox: those on the page, and the flow of each.
-RUN_IDS = {"635735": PORTABLE_FAILING_FLOW_ID, "XNrlmITOCkfNpar5KuzJ9": ACTIVEPIECES_FLOW_ID}
+RUN_IDS: dict[str, int | str] = {"635735": PORTABLE_FAILING_FLOW_ID, "XNrlmITOCkfNpar5KuzJ9": ACTIVEPIECES_FLOW_ID}
 
 
 @pytest.fixture
