@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from airflow_provider_flowruns.cli import network_checks, service_checks
 from airflow_provider_flowruns.cli.connections import open_hook
@@ -50,11 +50,7 @@ def examine(conn_id: str) -> list[Finding]:
         else:
             findings += service_checks.check_service(hook)
         findings += service_checks.check_webhooks(hook)
-    return [_mask(finding, settings.mask.text) for finding in findings]
-
-
-def _mask(finding: Finding, mask: Callable[[str], str]) -> Finding:
-    return finding._replace(text=mask(finding.text), advice=mask(finding.advice))
+    return [finding._replace(text=settings.mask.text(finding.text)) for finding in findings]
 
 
 def _build_rows(findings: list[Finding]) -> Iterator[list[str]]:

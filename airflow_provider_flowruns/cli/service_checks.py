@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_flowruns.cli.findings import Finding, Status
+from airflow_provider_flowruns.cli.network_checks import PROXY
 from airflow_provider_flowruns.cli.output import format_duration
 from airflow_provider_flowruns.client.retry import ONCE
 from airflow_provider_flowruns.client.vendor_clock import WARN_OFFSET_SECONDS, VendorClock
@@ -63,7 +64,9 @@ def _explain_error(hook: FlowRunsHook[Any], error: FlowRunsError) -> Iterator[Fi
         has_project = isinstance(error, ConfigurationError) and _has_project(hook)
         yield Finding(PROJECT if has_project else REQUEST, Status.PROBLEM, str(error), _advise(hook, error))
         return
-    subject, text = _classify(hook, error), f"{hook.info.title} responded with {error.status}: {error.message}"
+    subject = _classify(hook, error)
+    who = "the proxy" if subject == PROXY else hook.info.title
+    text = f"{who} responded with {error.status}: {error.message}"
     if subject in {TOKEN, PLAN, PROJECT}:
         yield Finding(ADDRESS, Status.OK, f"{hook.settings.base_url} responds as {hook.info.title}")
     if subject in {PLAN, PROJECT}:
@@ -77,7 +80,7 @@ def _classify(hook: FlowRunsHook[Any], error: ApiError) -> str:
     """Return the subject that an error is about."""
     is_foreign = isinstance(error, UnexpectedResponseError) or "instead of JSON" in error.message
     if error.status == 407:
-        return "proxy"
+        return PROXY
     if is_foreign:
         return ADDRESS
     if isinstance(error, AuthenticationError):
@@ -99,6 +102,8 @@ def _advise(hook: FlowRunsHook[Any], error: FlowRunsError) -> str:
     if _classify(hook, error) == ADDRESS:
         default = f", {hook.info.default_url} for the cloud" if hook.info.default_url else ""
         return f"correct the connection's host: it must be the base URL of the API{default}"
+    if _classify(hook, error) == PROJECT:
+        return f"correct extra '{_PROJECT_FIELD}' of the connection, or use a token of that project"
     return hook.info.get_hint(type(error)) or "try again later, or ask whoever runs the service"
 
 

@@ -6,13 +6,14 @@ import logging
 import sys
 import time
 from argparse import Namespace
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_flowruns.cli.connections import open_hook
 from airflow_provider_flowruns.cli.exit_codes import ExitCode
-from airflow_provider_flowruns.cli.output import clean_line, print_error, print_line, print_note
+from airflow_provider_flowruns.cli.output import clean_line, format_time, print_error, print_line, print_note
 from airflow_provider_flowruns.cli.runs import build_run_target
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
@@ -67,6 +68,7 @@ class RunWatch(WaitingTask[Any]):
     def __init__(self, hook: FlowRunsHook[Any]) -> None:
         self.hook = hook
         self.log = _create_logger()
+        self.metrics = None  # they count what tasks do
 
     def wait_for_end(self, waiter: RunWaiter) -> WaitResult:
         """Poll until the wait ends, and return how it ended.
@@ -83,7 +85,7 @@ class _LinePrinter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.created))
+        moment = format_time(datetime.fromtimestamp(record.created, UTC))
         print_line(f"{moment}  {prefix}{clean_line(record.getMessage())}")
         sys.stdout.flush()
 
