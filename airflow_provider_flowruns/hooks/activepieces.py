@@ -19,6 +19,7 @@ from airflow_provider_flowruns.services.activepieces_steps import (
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 
 if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.choices import RetryStrategy
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 _STEP_ERRORS = {
@@ -133,7 +134,7 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         """
         self._send(self.api.run_flow(flow_id, payload))
 
-    def retry_flow_run(self, run_id: str, strategy: str = "FROM_FAILED_STEP") -> FlowRun:
+    def retry_flow_run(self, run_id: str, strategy: RetryStrategy = "FROM_FAILED_STEP") -> FlowRun:
         """Retry a failed run and return it, or the new one (``POST /api/v1/flow-runs/{id}/retry``).
 
         :param run_id: 21 letters and digits.

@@ -11,6 +11,7 @@ from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
 
 if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.choices import SortOrder
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
 
@@ -49,7 +50,7 @@ class PortableHook(FlowRunsHook[PortableApi]):
         flow_id: int | str,
         *,
         limit: int | str = DEFAULT_LIMIT,
-        sort: str = "DESC",
+        sort: SortOrder = "DESC",
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
     ) -> Iterator[FlowRun]:

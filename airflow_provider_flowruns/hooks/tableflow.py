@@ -12,6 +12,7 @@ from airflow_provider_flowruns.services.tableflow import DEFAULT_LIMIT, MAX_LIMI
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.calls import Download
+    from airflow_provider_flowruns.model.choices import TableFlowStatus
     from airflow_provider_flowruns.model.extractions import DownloadedFile, Extraction, TableRow
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
 
@@ -54,7 +55,7 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         return self._send(self.api.get_run_attempts(run_id))
 
     def list_flow_runs(
-        self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT
+        self, *, flow_id: str | None = None, status: TableFlowStatus | None = None, limit: int | str = DEFAULT_LIMIT
     ) -> Iterator[FlowRun]:
         """Yield the workspace's flow runs, newest first (``GET /v2/flows/runs``).
 

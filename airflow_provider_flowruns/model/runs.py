@@ -282,6 +282,15 @@ class Flow:
     enabled: bool | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> FlowSummary:
         """Return service, flow_id, name and enabled as plain JSON."""
         return {"service": self.service, "flow_id": self.flow_id, "name": self.name, "enabled": self.enabled}
+
+
+class FlowSummary(TypedDict):
+    """A flow as plain JSON, for XCom."""
+
+    service: str
+    flow_id: str
+    name: str | None
+    enabled: bool | None

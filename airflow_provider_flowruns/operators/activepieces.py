@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ from airflow_provider_flowruns.exceptions import FlowRunNotFailed, StepNotEnded,
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.calls import Pages
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, RunSummary
+from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.activepieces_outputs import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.operators.base import ReadRunOperator
+from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.polling.messages import describe
@@ -46,6 +47,7 @@ __all__ = [
     "ActivepiecesGetFlowRunOperator",
     "ActivepiecesGetStepOutputOperator",
     "ActivepiecesListFlowRunsOperator",
+    "ActivepiecesListFlowsOperator",
     "ActivepiecesRetryFlowRunOperator",
     "ActivepiecesRunFlowOperator",
 ]
@@ -139,6 +141,27 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
             limit=page_size,
         )
         return runs
+
+
+class ActivepiecesListFlowsOperator(ListFlowsOperator[ActivepiecesHook]):
+    """Return the project's flows as a list of flow summaries.
+
+    Reads ``GET /api/v1/flows``, which needs the connection's ``project_id``; what is returned and raised is that of
+    :class:`~airflow_provider_flowruns.operators.flows.ListFlowsOperator`.
+
+    :param activepieces_conn_id: Airflow connection of type ``activepieces``, templated.
+    """
+
+    template_fields: Sequence[str] = ("activepieces_conn_id",)
+    hook_class = ActivepiecesHook
+
+    def __init__(self, *, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activepieces_conn_id = activepieces_conn_id
+
+    def list_flows(self) -> Iterable[Flow]:
+        """Return the project's flows."""
+        return self.hook.list_flows()
 
 
 class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_flowruns.tasks.base import HookT, RunTask, ServiceTask
+from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 
 class ReadOperator(ServiceTask[HookT], BaseOperator):
@@ -15,6 +16,7 @@ class ReadOperator(ServiceTask[HookT], BaseOperator):
     ui_color = "#dff3ef"
 
     def __init__(self, **kwargs: Any) -> None:
+        reject_peer_arguments(type(self), kwargs)
         # Airflow 3.3 takes a mapped task's defaults from the signatures of the classes down to BaseOperator. A class
         # without a signature of its own passes None for inlets and outlets, which fails every mapped task.
         super().__init__(**kwargs)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -16,10 +16,12 @@ from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTime
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.metrics import Metric
 from airflow_provider_flowruns.model.calls import Pages
+from airflow_provider_flowruns.model.choices import IfRunning
 from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
+from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget
 from airflow_provider_flowruns.operators.base import ReadOperator
+from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.polling.messages import describe
@@ -108,6 +110,27 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         return attempts
 
 
+class PortableListFlowsOperator(ListFlowsOperator[PortableHook]):
+    """Return all flows of the account as a list of flow summaries.
+
+    Reads ``GET /v2/flows``; what is returned and raised is that of
+    :class:`~airflow_provider_flowruns.operators.flows.ListFlowsOperator`.
+
+    :param portable_conn_id: Airflow connection of type ``portable``, templated.
+    """
+
+    template_fields: Sequence[str] = ("portable_conn_id",)
+    hook_class = PortableHook
+
+    def __init__(self, *, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.portable_conn_id = portable_conn_id
+
+    def list_flows(self) -> Iterable[Flow]:
+        """Return the account's flows."""
+        return self.hook.list_flows()
+
+
 class PortableRunFlowOperator(RunOperator[PortableHook]):
     """Start a flow and wait for that very run.
 
@@ -134,7 +157,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         self,
         *,
         flow_id: int | str,
-        if_running: str = "wait",
+        if_running: IfRunning = "wait",
         portable_conn_id: str = PortableHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -143,7 +166,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         self.if_running = if_running
         self.portable_conn_id = portable_conn_id
         check_when_known(flow_id, validate_flow_id)
-        check_choice(if_running, argument="if_running", choices=("wait", "join", "fail", "skip"))
+        check_choice(if_running, argument="if_running", choices=get_args(IfRunning))
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Start the flow as soon as ``if_running`` allows it."""

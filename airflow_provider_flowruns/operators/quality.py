@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.exceptions import FlowRunQualityFailed
+from airflow_provider_flowruns.model.choices import OnFailure
 from airflow_provider_flowruns.model.quality import QualityReport, check_quality
 from airflow_provider_flowruns.model.quality_limits import DEFAULT_LAST, QualityLimits
 from airflow_provider_flowruns.tasks.arguments import (
@@ -92,7 +93,7 @@ class FlowRunQualityCheckOperator(BaseOperator):
         max_rows_ratio: float | str | None = None,
         max_duration_ratio: float | str | None = None,
         max_age: float | timedelta | str | None = None,
-        on_failure: str = "fail",
+        on_failure: OnFailure = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -107,7 +108,7 @@ class FlowRunQualityCheckOperator(BaseOperator):
         self.max_duration_ratio = max_duration_ratio
         self.max_age = max_age
         self.on_failure = on_failure
-        check_choice(on_failure, argument="on_failure", choices=("fail", "warn"))
+        check_choice(on_failure, argument="on_failure", choices=get_args(OnFailure))
         check_when_known(runs, check_runs)
         QualityLimits(**{name: getattr(self, name) for name in _LIMITS if is_known(getattr(self, name))})
         self._given = get_given_arguments(self, *self.template_fields)

@@ -6,12 +6,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_flowruns.exceptions import FlowRunTimeout, FlowRunUnobservable
 from airflow_provider_flowruns.metrics import Metric
+from airflow_provider_flowruns.model.choices import OnCanceled, OnPaused
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle, RunSummary
 from airflow_provider_flowruns.model.targets import RunTarget, StartMarker
@@ -22,6 +23,7 @@ from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
 from airflow_provider_flowruns.tasks.outcomes import result_or_raise
+from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 from airflow_provider_flowruns.tasks.polling import WorkerWait, poll_until_end
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
@@ -70,12 +72,13 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         poll_interval: float | timedelta = 30,
         timeout: float | timedelta = 7 * 24 * 60 * 60,
         error_budget: float | timedelta = 900,
-        on_paused: str = "wait",
-        on_canceled: str = "fail",
+        on_paused: OnPaused = "wait",
+        on_canceled: OnCanceled = "fail",
         cancel_on_timeout: bool = False,
         cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
+        reject_peer_arguments(type(self), kwargs)
         super().__init__(**kwargs)
         self.wait = wait
         self.deferrable = deferrable
@@ -86,8 +89,8 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         self.on_canceled = on_canceled
         self.cancel_on_timeout = cancel_on_timeout
         self.cancel_on_kill = cancel_on_kill
-        check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
-        check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
+        check_choice(on_paused, argument="on_paused", choices=get_args(OnPaused))
+        check_choice(on_canceled, argument="on_canceled", choices=get_args(OnCanceled))
         self._store: StartedRunStore | None = None
 
     @abstractmethod

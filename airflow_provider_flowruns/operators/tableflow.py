@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.exceptions import ExtractToFailed
@@ -20,6 +20,7 @@ from airflow_provider_flowruns.operators.files import (
     parse_files,
     parse_guidance,
 )
+from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.operators.tableflow_extractions import (
@@ -61,6 +62,7 @@ __all__ = [
     "TableFlowGetRunAttemptsOperator",
     "TableFlowGetTableRowsOperator",
     "TableFlowListFlowRunsOperator",
+    "TableFlowListFlowsOperator",
     "TableFlowRunFlowOperator",
 ]
 
@@ -171,6 +173,27 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         """Return the workspace's flow runs."""
         runs: Pages[FlowRun] = self.hook.api.list_flow_runs(flow_id=self.flow_id, status=self.status, limit=page_size)
         return runs
+
+
+class TableFlowListFlowsOperator(ListFlowsOperator[TableFlowHook]):
+    """Return the workspace's active flows as a list of flow summaries.
+
+    Reads ``GET /v2/flows``; what is returned and raised is that of
+    :class:`~airflow_provider_flowruns.operators.flows.ListFlowsOperator`.
+
+    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
+    """
+
+    template_fields: Sequence[str] = ("tableflow_conn_id",)
+    hook_class = TableFlowHook
+
+    def __init__(self, *, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tableflow_conn_id = tableflow_conn_id
+
+    def list_flows(self) -> Iterable[Flow]:
+        """Return the workspace's flows."""
+        return self.hook.list_flows()
 
 
 class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_flowruns.exceptions import EmptyTable
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.calls import Pages, Request
+from airflow_provider_flowruns.model.choices import OnEmpty, RowFormat
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.model.extractions import ExtractedTable, Extraction, TableRow
 from airflow_provider_flowruns.operators.base import ReadOperator
@@ -76,14 +77,14 @@ class TableOperator(OutputFileTask, ExtractionOperator):
 
     template_fields: Sequence[str] = ("extraction_id", "table", "filter", "output_path", "tableflow_conn_id")
 
-    def __init__(self, *, table: str, filter: str = "all", on_empty: str = "fail", **kwargs: Any) -> None:
+    def __init__(self, *, table: str, filter: str = "all", on_empty: OnEmpty = "fail", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.table = table
         self.filter = filter
         self.on_empty = on_empty
         check_when_known(table, validate_table)
         check_when_known(filter, validate_filter)
-        check_choice(on_empty, argument="on_empty", choices=("fail", "skip", "succeed"))
+        check_choice(on_empty, argument="on_empty", choices=get_args(OnEmpty))
 
     def find_table(self) -> ExtractedTable:
         """Return the table, which has rows or may have none.
@@ -160,7 +161,7 @@ class TableFlowGetTableRowsOperator(TableOperator):
         self,
         *,
         output_path: str | None = None,
-        format: str = "jsonl",
+        format: RowFormat = "jsonl",
         include_validations: bool = False,
         **kwargs: Any,
     ) -> None:

@@ -6,12 +6,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
 from airflow_provider_flowruns.compat.versions import get_due_time, get_first_poke_time, is_mapped
+from airflow_provider_flowruns.model.choices import OnCanceled, OnPaused
+from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import Target
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
@@ -20,6 +22,7 @@ from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import validate_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
+from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,6 +31,9 @@ _STATE_KEY = "flowruns_wait"
 
 #: Default of a guard, to tell it from None.
 _NOT_GIVEN: Any = object()
+#: Value of a guard: the time at which the DAG run was due, however it was started.
+_AUTO = "auto"
+_DEFAULT_INTERVAL_SECONDS = 60.0
 
 
 class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
@@ -51,8 +57,9 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         connection errors, HTTP 429 and 5xx and responses that are not JSON are retried; the run itself is not touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds or timedelta between two polls, at most; in ``reschedule`` mode at least, and no
-        fewer than 15 seconds.
+    :param poke_interval: seconds or timedelta between two polls, at most (default 60); in ``reschedule`` mode at least,
+        and no fewer than 15 seconds.
+    :param poll_interval: the same under the name that it has in operators.
     :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
     """
 
@@ -79,14 +86,16 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         error_budget: float | timedelta = 900,
-        on_paused: str = "wait",
-        on_canceled: str = "fail",
-        poke_interval: float | timedelta = 60,
+        on_paused: OnPaused = "wait",
+        on_canceled: OnCanceled = "fail",
+        poke_interval: float | timedelta | None = None,
+        poll_interval: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
+        reject_peer_arguments(type(self), kwargs)
         # Before Airflow takes them: it would let through what no wait can last, or break on it.
-        durations: dict[str, Any] = {"poke_interval": parse_seconds(poke_interval, argument="poke_interval")}
+        durations: dict[str, Any] = {"poke_interval": _choose_interval(poke_interval, poll_interval)}
         if timeout is not None:  # else Airflow's own default
             durations["timeout"] = parse_seconds(timeout, argument="timeout")
         super().__init__(**durations, **kwargs)
@@ -94,8 +103,8 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         self.error_budget = parse_seconds(error_budget, argument="error_budget")
         self.on_paused = on_paused
         self.on_canceled = on_canceled
-        check_choice(on_paused, argument="on_paused", choices=("wait", "succeed", "fail", "skip"))
-        check_choice(on_canceled, argument="on_canceled", choices=("fail", "skip"))
+        check_choice(on_paused, argument="on_paused", choices=get_args(OnPaused))
+        check_choice(on_canceled, argument="on_canceled", choices=get_args(OnCanceled))
         self._waiter: RunWaiter | None = None
         self._action = NextAction()
 
@@ -146,8 +155,10 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         if saved.get("try_number") == context["ti"].try_number and "waiter" in saved:
             return RunWaiter.from_json(saved["waiter"])
         # The guards stay those of the first try: a template that says "now" must not move between tries.
-        guards = saved.get("guards") or (self._validate_guard("completed_after"), self._validate_guard("started_after"))
-        completed_after, started_after = guards
+        completed_after, started_after = saved.get("guards") or (
+            self._validate_guard("completed_after", context),
+            self._validate_guard("started_after", context),
+        )
         began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began_at or self.clock.now()
         deadline_at, limited_by = self.get_deadline(began, began)
         config = self.build_config(
@@ -191,13 +202,18 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             return
         setattr(self, name, value)
         self._given_guards |= {name}
-        # Whether it is too far ahead is checked when the task runs: a DAG file may be written long before.
-        check_when_known(value, partial(validate_guard, argument=name))
+        if value != _AUTO:
+            # Whether it is too far ahead is checked when the task runs: a DAG file may be written long before.
+            check_when_known(value, partial(validate_guard, argument=name))
 
-    def _validate_guard(self, name: str) -> float | None:
+    def _validate_guard(self, name: str, context: Context) -> float | None:
         value = getattr(self, name)
         if value is None and name not in self._given_guards:
             return None
+        if value == _AUTO:
+            value = get_due_time(context)
+            if value is None:
+                raise InvalidArgumentError(f"{name}='auto' requires a DAG run, and this task has none: pass a time")
         return validate_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
 
     def _save_wait(self, waiter: RunWaiter, context: Context) -> None:
@@ -238,18 +254,31 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         if ended.timestamp() < due.timestamp() + vendor_offset:
             self.log.warning(
                 "The run that was accepted ended at %s, before this DAG run was due (%s); "
-                "set completed_after to accept nothing older, for example to {{ dag_run.run_after }}",
+                "set completed_after='auto' to accept nothing older",
                 ended.isoformat(),
                 due.isoformat(),
             )
 
 
+def _choose_interval(poke_interval: float | timedelta | None, poll_interval: float | timedelta | None) -> float:
+    """Return the interval between two polls in seconds, whichever name it was given by."""
+    given = {"poke_interval": poke_interval, "poll_interval": poll_interval}
+    seconds = {name: parse_seconds(value, argument=name) for name, value in given.items() if value is not None}
+    if len({*seconds.values()}) > 1:
+        raise InvalidArgumentError(
+            f"poke_interval ({poke_interval}) and poll_interval ({poll_interval}) are the same argument and differ: "
+            "pass one of them; the other may be in default_args"
+        )
+    return next(iter(seconds.values()), _DEFAULT_INTERVAL_SECONDS)
+
+
 class FreshSensor(FlowRunSensor[HookT]):
     """Base of the sensors on a last run, which may be an old one.
 
-    :param completed_after: accept no run that ended before this time; a datetime or ISO-8601 text (UTC when it has no
-        time zone), templated, such as ``{{ dag_run.run_after }}``. It is a time on Airflow's clock. Without a guard, or
-        with None, the last run counts whatever its age; a guard that renders to nothing is an error.
+    :param completed_after: accept no run that ended before this time; ``"auto"`` for the time at which the DAG run was
+        due (the end of its data interval; without one, its ``run_after``), or a datetime or ISO-8601 text (UTC when it
+        has no time zone), templated. It is a time on Airflow's clock. Without a guard, or with None, the last run
+        counts whatever its age; a guard that renders to nothing is an error.
     """
 
     template_fields: Sequence[str] = ("completed_after",)

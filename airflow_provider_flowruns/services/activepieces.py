@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from airflow_provider_flowruns.model.choices import RetryStrategy
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
@@ -73,7 +74,7 @@ _ENDED = {
     "LOG_SIZE_EXCEEDED": Disposition.FAILED,
 }
 #: Ways to retry a failed run.
-STRATEGIES = ("FROM_FAILED_STEP", "ON_LATEST_VERSION")
+STRATEGIES: tuple[RetryStrategy, ...] = get_args(RetryStrategy)
 _WEBHOOK_MEANINGS = {
     404: "the flow is disabled or was never published",
     410: "there is no such flow",

@@ -18,6 +18,7 @@ from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
 from airflow_provider_flowruns.tasks.outlets import emit_asset_events
+from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
@@ -40,6 +41,15 @@ class ServiceTask(Generic[HookT]):
 
     #: Class of the service's hook; every concrete task names its own.
     hook_class: type[HookT]
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:  # pyright in strict mode rejects calls on what Airflow returns
+        """Return the task without the arguments that it is mapped over, as Airflow's own operators do.
+
+        :raises InvalidArgumentError: an argument has another name here.
+        """
+        reject_peer_arguments(cls, kwargs)
+        return super().partial(**kwargs)  # type: ignore[misc]
 
     @property
     def conn_id(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
+from airflow_provider_flowruns.model.choices import RowFormat
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.parsing import describe_value
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.model.extractions import TableRow
 
 #: The formats in which rows are written, by their names and the suffixes of their files.
-FORMATS = ("jsonl", "parquet")
+FORMATS: tuple[RowFormat, ...] = get_args(RowFormat)
 #: Number of rows in a row group of a Parquet file; one group is kept in memory.
 _ROWS_PER_GROUP = 10_000
 

@@ -14,11 +14,12 @@ from airflow_provider_flowruns.get_provider_info import DEFAULT_MAX_XCOM_BYTES
 T = TypeVar("T")
 
 
-def collect_for_xcom(items: Iterable[T], noun: str) -> list[T]:
+def collect_for_xcom(items: Iterable[T], noun: str, way_out: str | None = None) -> list[T]:
     """Return the items as a list, if their JSON fits into XCom.
 
     :param items: plain JSON values.
     :param noun: what they are, in the plural, for the message.
+    :param way_out: what to do about too many of them, if they cannot be written to a file instead.
     :raises ResultTooLarge: they are larger than ``[flowruns] max_xcom_bytes``; no further item is read.
     """
     max_bytes = _get_max_bytes()
@@ -32,7 +33,7 @@ def collect_for_xcom(items: Iterable[T], noun: str) -> list[T]:
                 f"the first {len(found)} {noun} take",
                 size - 2,
                 max_bytes,
-                f"set output_path to write them to a file, or read fewer {noun}",
+                way_out or f"set output_path to write them to a file, or read fewer {noun}",
             )
     return found
 

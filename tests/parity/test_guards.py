@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -119,3 +120,21 @@ def test_a_run_that_ended_before_the_dag_run_was_due_is_warned_about(
         end = run_in(mode, rendered(kind, sandbox, flow.id, native=False), context)
         assert end.state == "success", end
         assert any("before this DAG run was due" in call.args[0] for call in log.warning.mock_calls) is is_warned
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("due", ["data_interval_end", "run_after"])
+@pytest.mark.parametrize(("kind", "name"), GUARDED)
+def test_the_automatic_guard_accepts_what_is_newer_than_the_dag_runs_due_time(
+    kind: Kind, name: str, due: str, mode: str, sandbox: Sandbox
+) -> None:
+    moment = timezone.utcnow() - timedelta(hours=1)
+    dag_run = SimpleNamespace(conf={}, run_after=moment if due == "run_after" else timezone.utcnow())
+    for ago, end_of_wait in ((30.0, ("success", None)), (7200.0, ("failed", "AirflowSensorTimeout"))):
+        flow = kind.add_flow(sandbox)
+        flow.add_run(outcome="SUCCEEDED", ago=ago, running=1.0)
+        context = {**task_context(), "dag_run": dag_run, **({} if due == "run_after" else {due: moment})}
+        given = {**kind.arguments(flow.id, None), name: "auto", "timeout": 0.3 if ago > 3600.0 else 20.0}
+        make = partial(kind.sensor, task_id="wait", poll_interval=0.1, **given)
+        end = run_in(mode, make, context)
+        assert (end.state, end.error) == end_of_wait, end

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from tests.parity.cases import CASES, KINDS, Case, Kind
-from tests.parity.modes import End, run_in_all
+from tests.parity.modes import MODES, End, run_in_all, task_context
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [
@@ -47,3 +47,13 @@ def test_backoff_polls_less_often_and_ends_the_same(kind: Kind, sandbox: Sandbox
     succeeded = next(case for case in CASES if case.name == "succeeded")
     ends = ends_of(kind, succeeded.prepare(kind, sandbox), exponential_backoff=True, max_wait=0.4)
     assert {end.state for end in ends.values()} == {"success"}, ends
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "reschedule"}, {"deferrable": True}], ids=MODES)
+@pytest.mark.parametrize("name", ["poke_interval", "poll_interval"])
+def test_the_interval_may_have_the_name_that_it_has_in_operators(name: str, mode: Any, sandbox: Sandbox) -> None:
+    for kind in SENSORS:
+        flow = kind.add_flow(sandbox)
+        arguments = {**kind.arguments(flow.id, flow.add_run().id), name: 90}
+        sensor = kind.sensor(task_id="wait", **arguments, **mode)
+        assert sensor._resume_or_start(task_context()).config.interval_seconds == 90

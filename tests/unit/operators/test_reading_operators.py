@@ -8,13 +8,14 @@ import pytest
 import requests_mock
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-from airflow_provider_flowruns.exceptions import InvalidArgumentError, PermissionDeniedError
+from airflow_provider_flowruns.exceptions import InvalidArgumentError, PermissionDeniedError, ResultTooLarge
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesGetFlowRunOperator,
     ActivepiecesListFlowRunsOperator,
+    ActivepiecesListFlowsOperator,
 )
 from airflow_provider_flowruns.operators.history import HistoryOperator
-from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator, PortableListFlowsOperator
 from airflow_provider_flowruns.operators.tableflow import (
     TableFlowDownloadOriginalOperator,
     TableFlowDownloadTableOperator,
@@ -23,6 +24,7 @@ from airflow_provider_flowruns.operators.tableflow import (
     TableFlowGetRunAttemptsOperator,
     TableFlowGetTableRowsOperator,
     TableFlowListFlowRunsOperator,
+    TableFlowListFlowsOperator,
 )
 
 TOKEN = "made-up-token-0123456789"
@@ -35,6 +37,9 @@ TABLE_RUNS_URL = "https://api.tableflow.com/v2/flows/runs"
 #: Arguments with which each operator can be created.
 GOOD: dict[type[BaseOperator], dict[str, Any]] = {
     PortableGetRunAttemptsOperator: {"flow_id": 5},
+    PortableListFlowsOperator: {},
+    ActivepiecesListFlowsOperator: {},
+    TableFlowListFlowsOperator: {},
     ActivepiecesGetFlowRunOperator: {"run_id": RUN_ID},
     ActivepiecesListFlowRunsOperator: {},
     TableFlowGetFlowRunOperator: {"run_id": TABLE_RUN},
@@ -130,7 +135,7 @@ def test_a_wrong_end_of_a_range_is_found_though_the_other_is_a_template() -> Non
         make(PortableGetRunAttemptsOperator, start_time="{{ ts }}", end_time="soon")
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", [operator for operator in OPERATORS if len(operator.template_fields) > 1])
 def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(operator) -> None:
     with DAG("dag", schedule=None):
         above = BaseOperator(task_id="above")
@@ -159,6 +164,9 @@ def test_the_default_connection_is_the_hooks(operator) -> None:
     [
         (PortableGetRunAttemptsOperator, {"limit": 5}, {"flow_id": [1, 2]}),
         (PortableGetRunAttemptsOperator, {"flow_id": 1}, {"portable_conn_id": ["one", "two"]}),
+        (PortableListFlowsOperator, {}, {"portable_conn_id": ["one", "two"]}),
+        (ActivepiecesListFlowsOperator, {}, {"activepieces_conn_id": ["one", "two"]}),
+        (TableFlowListFlowsOperator, {}, {"tableflow_conn_id": ["one", "two"]}),
         (ActivepiecesGetFlowRunOperator, {}, {"run_id": [RUN_ID]}),
         (ActivepiecesListFlowRunsOperator, {"status": "FAILED"}, {"flow_id": [FLOW_ID]}),
         (TableFlowGetFlowRunOperator, {}, {"run_id": [TABLE_RUN]}),
@@ -219,6 +227,46 @@ def test_one_run_is_returned_as_plain_json(wire, operator, url, response, run_id
     assert is_plain(result)
     assert (result["run_id"], result["disposition"]) == (run_id, "SUCCEEDED")
     assert "large" not in json.dumps(result)
+
+
+FLOW_LISTS = [
+    (
+        PortableListFlowsOperator,
+        "https://api.portable.io/v2/flows",
+        {"data": [{"id": 5, "displayName": "Orders"}, {"id": 6}, {"displayName": "No id"}]},
+        [("portable", "5", "Orders", None), ("portable", "6", None, None)],
+    ),
+    (
+        ActivepiecesListFlowsOperator,
+        "https://cloud.activepieces.com/api/v1/flows",
+        {"data": [{"id": FLOW_ID, "status": "ENABLED", "version": {"displayName": "Orders"}}], "next": None},
+        [("activepieces", FLOW_ID, "Orders", True)],
+    ),
+    (
+        TableFlowListFlowsOperator,
+        "https://api.tableflow.com/v2/flows",
+        {"flows": [{"id": TABLE_FLOW, "name": "Invoices"}]},
+        [("tableflow", TABLE_FLOW, "Invoices", None)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("operator", "url", "response", "flows"), FLOW_LISTS)
+def test_flows_are_returned_as_plain_json(wire, operator, url, response, flows) -> None:
+    wire.get(url, json=response)
+    result = make(operator).execute({})
+    assert [tuple(flow.values()) for flow in result] == flows
+    assert {tuple(flow) for flow in result} == {("service", "flow_id", "name", "enabled")}
+    assert is_plain(result)
+
+
+@pytest.mark.parametrize(("operator", "url", "response", "flows"), FLOW_LISTS)
+def test_too_many_flows_for_xcom_are_refused(wire, monkeypatch, operator, url, response, flows) -> None:
+    wire.get(url, json=response)
+    monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", "50")
+    way_out = f"the first 1 flows take .* use {operator.hook_class.__name__}.list_flows in a task of your own"
+    with pytest.raises(ResultTooLarge, match=way_out):
+        make(operator).execute({})
 
 
 @pytest.mark.parametrize(("sort", "ids"), [("DESC", [3, 2, 1]), ("ASC", [1, 2, 3]), ("asc", [1, 2, 3])])

@@ -1,6 +1,7 @@
 """A sensor that cannot work breaks the DAG file when it is parsed, not the task hours later."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,6 +83,38 @@ def test_a_poke_interval_in_seconds_and_as_timedelta(value, seconds) -> None:
     assert [made(sensor, poke_interval=value).poke_interval for sensor in SENSORS] == [seconds] * len(SENSORS)
 
 
+def test_its_interval_may_have_the_name_that_it_has_in_operators() -> None:
+    for sensor in SENSORS:
+        for value in (90, timedelta(seconds=90)):
+            assert made(sensor, poll_interval=value).poke_interval == 90
+        assert made(sensor, poll_interval=90, poke_interval=timedelta(seconds=90)).poke_interval == 90
+        assert made(sensor).poke_interval == 60
+
+
+def test_two_intervals_that_differ_are_refused_by_name() -> None:
+    for sensor in SENSORS:
+        with pytest.raises(InvalidArgumentError, match=r"^poke_interval \(60\) and poll_interval \(90\) are the same"):
+            made(sensor, poke_interval=60, poll_interval=90)
+
+
+@every_sensor
+@pytest.mark.parametrize("name", ["poke_interval", "poll_interval"])
+def test_a_mapped_sensor_has_the_interval_of_either_name(sensor, name) -> None:
+    conn_id = sensor.hook_class.conn_name_attr
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="fixed", **GOOD[sensor], **{name: 90}).expand(**{conn_id: ["one"]})
+        sensor.partial(task_id="mapped", **GOOD[sensor]).expand(**{name: [90, 30]})
+    fixed: Any = dag.get_task("fixed").unmap({conn_id: "one"})
+    mapped: Any = dag.get_task("mapped").unmap({name: 30})
+    assert (fixed.poke_interval, mapped.poke_interval) == (90, 30)
+
+
+def test_what_a_dag_shares_among_sensors_and_operators_reaches_sensors() -> None:
+    for sensor in SENSORS:
+        with DAG("dag", schedule=None, default_args={"poll_interval": 90}):
+            assert made(sensor).poke_interval == 90
+
+
 CHOICES = {"on_paused": ["wait", "succeed", "fail", "skip"], "on_canceled": ["fail", "skip"]}
 
 
@@ -133,7 +166,35 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
     with pytest.raises(InvalidArgumentError, match=rf"^{name} must not be more than a day ahead"):
-        task._validate_guard(name)
+        task._validate_guard(name, {})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_the_automatic_guard_is_when_the_dag_run_was_due(sensor, name) -> None:
+    due, later = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    task: Any = made(sensor, **{name: "auto"})
+    assert task.is_guarded
+    with_interval = {"data_interval_end": due, "dag_run": SimpleNamespace(run_after=later)}
+    assert task._validate_guard(name, with_interval) == due.timestamp()
+    # One that an asset started, or a request without a logical date, has no data interval.
+    for context in ({}, {"data_interval_end": None}):
+        assert task._validate_guard(name, {**context, "dag_run": SimpleNamespace(run_after=later)}) == later.timestamp()
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_the_automatic_guard_needs_a_dag_run(sensor, name) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"^{name}='auto' requires a DAG run"):
+        made(sensor, **{name: "auto"})._validate_guard(name, {})
+
+
+@pytest.mark.parametrize(("sensor", "name"), GUARDS)
+def test_the_guard_of_a_mapped_sensor_can_be_automatic(sensor, name) -> None:
+    conn_id = sensor.hook_class.conn_name_attr
+    with DAG("dag", schedule=None) as dag:
+        sensor.partial(task_id="fixed", **GOOD[sensor], **{name: "auto"}).expand(**{conn_id: ["one"]})
+        sensor.partial(task_id="mapped", **GOOD[sensor]).expand(**{name: ["auto", "2026-01-31"]})
+    tasks: list[Any] = [dag.get_task("fixed").unmap({conn_id: "one"}), dag.get_task("mapped").unmap({name: "auto"})]
+    assert [getattr(task, name) for task in tasks] == ["auto", "auto"]
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
