@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.sandbox.__main__ import DEFAULT_PORT
 from airflow_provider_flowruns.sandbox.ready_dag import READY_DAG
 from airflow_provider_flowruns.sandbox.scenario import ACTIVEPIECES_PROJECT_ID
 from airflow_provider_flowruns.sandbox.scenarios import DEFAULT_SCENARIO, SCENARIOS
@@ -93,3 +94,10 @@ def test_the_readme_and_pages_name_some():
 def test_the_sandbox_prints_the_dag_of_the_readme():
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert [block for block in blocks if "with DAG(" in block] == [READY_DAG]
+
+
+def test_the_page_on_testing_lists_the_scenarios():
+    page = (CHECKOUT / "docs/testing.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(name, scenario.description) for name, scenario in SCENARIOS.items()]
+    assert f"port {DEFAULT_PORT} of 127.0.0.1" in page
