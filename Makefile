@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
 
+# A line at the start of a step, at its end, and every few seconds between.
+PROGRESS := $(PYTHON) tools/progress.py
+
 EXTRAS := openlineage,parquet,sandbox,socks
 
 ANSWERS ?= 1000000
@@ -33,8 +36,8 @@ help: ## List the targets
 	@echo "  PYTHON=python3.12 and AIRFLOW_VERSION=3.3.2 choose what 'make venv' builds with."
 
 .PHONY: demo
-demo: $(STAMP) ## Run the example DAGs in a real Airflow against the local sandbox
-	$(BIN)/python -m tools.demo
+demo: $(STAMP) ## Run the example DAGs in a real Airflow against the sandbox; KEEP=1 leaves both up to look around
+	@$(BIN)/python -m tools.demo $(if $(KEEP),--keep)
 
 # Most tests wait for something, so more of them run at a time than there are cores. Those in Airflow run in two
 # installations at a time, a whole file in each: they mostly wait for its scheduler. Coverage is that of the first line:
@@ -55,6 +58,10 @@ versions: ## List the versions that test-matrix knows, as JSON
 .PHONY: test-distributed
 test-distributed: $(STAMP) ## Two triggerers, one dead or frozen, on sqlite and PostgreSQL (apt-get install postgresql)
 	$(BIN)/pytest tests/distributed
+
+.PHONY: test-first-steps
+test-first-steps: $(STAMP) ## The wheel and the README's DAG in a new environment, and the demo
+	$(BIN)/pytest tests/first_steps
 
 .PHONY: test-browser
 test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
@@ -122,9 +129,10 @@ clean: ## Remove all environments, caches and what the demo left
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is missing or older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[$(EXTRAS)]" --group dev \
+	@$(PROGRESS) $(VENV) "creating the virtual environment" $(PYTHON) -m venv $(VENV)
+	@$(PROGRESS) $(VENV) "installing uv" $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(PROGRESS) $(VENV) "installing Airflow $(AIRFLOW_VERSION) and the package with its tools" \
+	  $(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode -e ".[$(EXTRAS)]" --group dev \
 	  "apache-airflow==$(AIRFLOW_VERSION)"
 	@rm -f $(VENV)/.installed-airflow-*
 	@touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, ObjectStoragePath, task
@@ -13,7 +15,7 @@ from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 with DAG(
     "portable_history",
     schedule=None,
-    params={"flow_id": 568101, "archive": "file:///tmp/flowruns-archive"},
+    params={"flow_id": 568101, "archive": (Path(tempfile.gettempdir()) / "flowruns-archive").as_uri()},
     tags=["flowruns", "portable"],
     doc_md="""
 ### History of a Portable flow

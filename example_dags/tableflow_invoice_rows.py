@@ -15,7 +15,10 @@ from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperat
 with DAG(
     "tableflow_invoice_rows",
     schedule=None,
-    params={"flow_id": "InvoicesRead0001", "folder": "file:///tmp/flowruns-invoices"},
+    params={
+        "flow_id": "InvoicesRead0001",
+        "folder": (Path(tempfile.gettempdir()) / "flowruns-invoices").as_uri(),
+    },
     tags=["flowruns", "tableflow"],
     doc_md="""
 ### From an invoice to rows in a database

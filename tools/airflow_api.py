@@ -44,15 +44,23 @@ class AirflowApi:
     """
 
     root = "/api/v2"
+    #: User name and password; None if everyone is an admin without logging in.
+    credentials: tuple[str, str] | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url
+        #: What :meth:`wait_for` waits for at the moment, "" for nothing.
+        self.awaited = ""
         # trust_env=False: requests to 127.0.0.1 must not go through a proxy from the environment.
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def log_in(self) -> None:
-        """Get a token for all further requests. Every user is an admin."""
-        token = self._call("GET", "/auth/token")["access_token"]
+        """Get a token for all further requests."""
+        if self.credentials:
+            body = dict(zip(("username", "password"), self.credentials, strict=True))
+            token = self._call("POST", "/auth/token", json=body)["access_token"]
+        else:
+            token = self._call("GET", "/auth/token")["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def warm_up(self) -> None:
@@ -209,11 +217,13 @@ class AirflowApi:
     def wait_for(self, what: str, condition: Callable[[], object], timeout: float) -> None:
         """Wait until a condition holds; ``what`` describes it in the error message."""
         deadline = time.monotonic() + timeout
+        self.awaited = what
         while not condition():
             self.check_alive()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Timed out after {timeout:g} s waiting for {what}.")
             time.sleep(POLL_SECONDS)
+        self.awaited = ""
 
     def check_alive(self) -> None:
         """Raise if waiting is pointless. Called repeatedly while waiting."""

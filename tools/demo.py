@@ -1,21 +1,27 @@
 """Run the example DAGs in a real Airflow against the sandbox, show the results, and check them.
 
-Run it with ``make demo``. The exit status is 0 if all checks pass.
+Run it with ``make demo``. The exit status is 0 if all checks pass. ``make demo KEEP=1`` leaves Airflow and the sandbox
+up to look around, until Ctrl-C.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import secrets
 import shutil
 import signal
 import sys
-import time
+import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from airflow_provider_flowruns.sandbox.scenario import (
@@ -34,13 +40,18 @@ from airflow_provider_flowruns.sandbox.scenario import (
     seed,
 )
 from tools.airflow_api import AirflowError, TaskInstance
-from tools.real_airflow import RealAirflow
+from tools.demo_tour import build_tour
+from tools.progress import Step, print_progress
+from tools.real_airflow import ADMIN, RealAirflow
 from tools.secret_scan import find_secrets
 from tools.stepped_clock import SteppedClock
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "example_dags"
+# Kept, for its logs.
 HOME = CHECKOUT / ".demo" / "airflow"
+# Where tasks write their temporary files; removed at the end.
+TEMPORARY = CHECKOUT / ".demo" / "tmp"
 
 SUCCESS = "success"
 EXPECTED: dict[str, dict[str, str]] = {
@@ -85,8 +96,13 @@ ROWS_LOADED = 1500
 SUCCESS_RATE = 0.95
 EXTRACTED_ROWS, EXTRACTED_TOTAL = 3, 699.88
 
-# DAGs that write files, with params that name a folder.
-PARAMS = {"tableflow_invoice_rows": {"folder": (HOME.parent / "invoices").as_uri()}}
+# Patterns of the files that tasks write into their temporary folder.
+FILES = (
+    "invoice-*/invoice.pdf",
+    "flowruns-invoices/*/line_items.jsonl",
+    f"flowruns-archive/{PORTABLE_FLOW_ID}/*.jsonl",
+    "flowruns-*.lock",
+)
 
 # DAGs that start a run, with the task that starts it and the flow.
 STARTING_DAGS: dict[str, tuple[str, int | str]] = {
@@ -153,11 +169,17 @@ class Checks:
 
     lines: list[str] = field(default_factory=list)
     failed: int = 0
+    printed: int = 0
 
     def check(self, passed: bool, description: str, found: object = "") -> None:
         """Record one check, and what was found instead if it failed."""
         self.failed += not passed
         self.lines.append(f"  ok      {description}" if passed else f"  NOT OK  {description}: {found}")
+
+    def print_new(self) -> None:
+        """Print the results that have not been printed yet."""
+        print("\n".join(self.lines[self.printed :]), flush=True)
+        self.printed = len(self.lines)
 
 
 @dataclass
@@ -171,31 +193,105 @@ class Demo:
     runs: dict[str, str] = field(default_factory=dict)
     watched_run_id: str = ""
 
+    def get_awaited(self) -> str:
+        """Return what the demo waits for at the moment."""
+        return self.airflow.awaited
+
     def get_log(self, dag_id: str, task_id: str) -> str:
         """Return a task's log."""
         return self.airflow.get_log(dag_id, self.runs[dag_id], task_id)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="leave Airflow and the sandbox up until Ctrl-C")
+    options = parser.parse_args(arguments)
     checks = Checks()
-    shutil.rmtree(HOME, ignore_errors=True)
+    end_on_signals()
+    for folder in (HOME, TEMPORARY):
+        shutil.rmtree(folder, ignore_errors=True)
+    TEMPORARY.mkdir(parents=True)
+    try:
+        run(checks, keep=options.keep)
+    finally:
+        shutil.rmtree(TEMPORARY, ignore_errors=True)
+    check_leftovers(checks)
+    return report_results(checks)
+
+
+def end_on_signals() -> None:
+    """End in order, with all processes, on Ctrl-C, a closed terminal and SIGTERM. Further signals are ignored."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+    def end(number: int, _frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        print_progress("demo", "ending everything that it started")
+        sys.exit(128 + number)
+
+    for number in numbers:
+        signal.signal(number, end)
+
+
+def run(checks: Checks, *, keep: bool) -> None:
+    """Run the DAGs, show and check the results, and keep everything up afterwards if that is wanted."""
     clock = SteppedClock(BEHIND_SECONDS)
+    password = secrets.token_urlsafe(9)
     with Sandbox(clock=clock) as sandbox:
         prepare_history(sandbox, clock)
-        report_progress("sandbox", f"three APIs at {sandbox.url}, no account needed")
-        with RealAirflow(EXAMPLES, env=sandbox.connections(), home=HOME, poke_interval=POLL_SECONDS) as airflow:
-            demo = Demo(sandbox, clock, airflow, checks)
-            wait_until_ready(demo)
+        print_progress("sandbox", f"three APIs at {sandbox.url}, no account needed")
+        airflow = RealAirflow(
+            EXAMPLES,
+            env=sandbox.connections() | {"TMPDIR": str(TEMPORARY)},
+            home=HOME,
+            poke_interval=POLL_SECONDS,
+            password=password,
+        )
+        demo = Demo(sandbox, clock, airflow, checks)
+        with ExitStack() as processes:
+            start_airflow(demo, processes)
             start_runs(demo)
             advance_runs(demo)
             wait_for_watcher(demo)
             wait_for_dag_runs(demo)
             check_tasks(demo)
             check_endpoints(demo)
+            check_files(demo)
+            if keep:
+                checks.print_new()
+                print(build_tour(airflow.url, sandbox.url, ADMIN, password, demo.runs), flush=True)
+                keep_up(demo)
         check_secrets(demo)
-    return report_results(checks)
+
+
+def start_airflow(demo: Demo, processes: ExitStack) -> None:
+    """Start Airflow, and wait until it has loaded the example DAGs."""
+    with Step("Airflow", "creating its database and starting its processes") as step:
+        processes.enter_context(demo.airflow)
+        processes.callback(stop_airflow, demo)
+        step.finish("started")
+    with Step("Airflow", "loading the example DAGs", describe=demo.get_awaited) as step:
+        demo.airflow.wait_until_ready(EXPECTED)
+        step.finish(f"ready at {demo.airflow.url}, its logs are in {HOME.relative_to(CHECKOUT)},")
+
+
+def stop_airflow(demo: Demo) -> None:
+    """Stop Airflow."""
+    with Step("Airflow", "stopping its processes"):
+        demo.airflow.stop()
+
+
+def keep_up(demo: Demo) -> None:
+    """Leave everything up until Ctrl-C. From now on the sandbox's time passes."""
+    demo.clock.release()
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
+    while not interrupted.wait(1):
+        demo.airflow.check_alive()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def prepare_history(sandbox: Sandbox, clock: SteppedClock) -> None:
@@ -203,15 +299,6 @@ def prepare_history(sandbox: Sandbox, clock: SteppedClock) -> None:
     seed(sandbox)
     find_flow(sandbox.portable.flows, PORTABLE_FLOW_ID).add_run(outcome="FAILED", ago=90)
     clock.advance(HISTORY_SECONDS)
-
-
-def wait_until_ready(demo: Demo) -> None:
-    """Wait until Airflow has loaded the example DAGs."""
-    started_at = time.monotonic()
-    demo.airflow.wait_until_ready(EXPECTED)
-    report_progress(
-        "Airflow", f"ready after {time.monotonic() - started_at:.0f} s; its logs are in {HOME.relative_to(CHECKOUT)}"
-    )
 
 
 def start_runs(demo: Demo) -> None:
@@ -241,10 +328,9 @@ def start_runs(demo: Demo) -> None:
     # These may start only after the first step of the clock: their tasks have an upstream task.
     for _ in range(2):
         find_flow(tableflow.flows, TABLEFLOW_FLOW_ID).next_run(waiting=0, running=RUNNING_SECONDS)
-    demo.runs.update(
-        {dag_id: demo.airflow.trigger(dag_id, PARAMS.get(dag_id)) for dag_id in EXPECTED if dag_id != WATCHER_DAG}
-    )
-    report_progress("DAGs", f"{len(demo.runs)} triggered")
+    with Step("DAGs", "triggering them") as step:
+        demo.runs.update({dag_id: demo.airflow.trigger(dag_id) for dag_id in EXPECTED if dag_id != WATCHER_DAG})
+        step.finish(f"{len(demo.runs)} triggered")
 
 
 def advance_runs(demo: Demo) -> None:
@@ -253,19 +339,22 @@ def advance_runs(demo: Demo) -> None:
     wait_for_status(demo, "queued", QUEUED_TASKS)
     demo.clock.advance(SECONDS_TO_RUNNING)
     wait_for_status(demo, "RUNNING", WAITING_TASKS)
-    demo.airflow.wait_for("the watcher's first poll", lambda: bool(get_watcher_cursors(demo)), TIMEOUT_SECONDS)
+    with Step("watcher", "waiting for its first poll"):
+        demo.airflow.wait_for("the watcher's first poll", lambda: bool(get_watcher_cursors(demo)), TIMEOUT_SECONDS)
     demo.clock.advance(SECONDS_TO_END)
 
 
 def wait_for_status(demo: Demo, status: str, waiting: Collection[tuple[str, str]]) -> None:
     """Wait until the waiting tasks have logged that their runs have this status."""
     errors = []
-    for dag_id, task_id in waiting:
-        try:
-            demo.airflow.wait_for_log(dag_id, demo.runs[dag_id], task_id, f"is {status}", timeout=TIMEOUT_SECONDS)
-        except (AirflowError, TimeoutError) as error:
-            errors.append(str(error))
-    report_progress(status, f"logged by {len(waiting) - len(errors)} of {len(waiting)} waiting tasks")
+    text = f"waiting until {len(waiting)} tasks log that their run is {status}"
+    with Step(status, text, describe=demo.get_awaited) as step:
+        for dag_id, task_id in waiting:
+            try:
+                demo.airflow.wait_for_log(dag_id, demo.runs[dag_id], task_id, f"is {status}", timeout=TIMEOUT_SECONDS)
+            except (AirflowError, TimeoutError) as error:
+                errors.append(str(error))
+        step.finish(f"logged by {len(waiting) - len(errors)} of them")
     demo.checks.check(not errors, f"{len(waiting)} waiting tasks log that their run is {status}", "; ".join(errors))
 
 
@@ -287,7 +376,8 @@ def get_watcher_dag_runs(demo: Demo) -> list[str]:
 def wait_for_watcher(demo: Demo) -> None:
     """Wait until the end of a run has started a DAG."""
     try:
-        demo.airflow.wait_for(f"a run of {WATCHER_DAG}", lambda: bool(get_watcher_dag_runs(demo)), TIMEOUT_SECONDS)
+        with Step("watcher", f"waiting until the end of a run starts {WATCHER_DAG}"):
+            demo.airflow.wait_for(f"a run of {WATCHER_DAG}", lambda: bool(get_watcher_dag_runs(demo)), TIMEOUT_SECONDS)
     except TimeoutError as error:
         demo.checks.check(False, f"{WATCHER_DAG} is started", error)
     else:
@@ -296,30 +386,37 @@ def wait_for_watcher(demo: Demo) -> None:
 
 def wait_for_dag_runs(demo: Demo) -> None:
     """Wait until all DAG runs have ended, and check their states."""
-    for dag_id, run_id in demo.runs.items():
-        expected = "failed" if "failed" in EXPECTED[dag_id].values() else SUCCESS
-        try:
-            state = demo.airflow.wait_for_run(dag_id, run_id, TIMEOUT_SECONDS)
-        except TimeoutError as error:
-            state = str(error)
-        demo.checks.check(state == expected, f"{dag_id} ends as {expected}", state)
+    with Step("DAGs", "waiting until all runs have ended", describe=demo.get_awaited):
+        for dag_id, run_id in demo.runs.items():
+            expected = "failed" if "failed" in EXPECTED[dag_id].values() else SUCCESS
+            try:
+                state = demo.airflow.wait_for_run(dag_id, run_id, TIMEOUT_SECONDS)
+            except TimeoutError as error:
+                state = str(error)
+            demo.checks.check(state == expected, f"{dag_id} ends as {expected}", state)
 
 
 def check_tasks(demo: Demo) -> None:
     """Show all tasks, and check their states and results."""
+    show_tasks(demo)
+    check_failure(demo)
+    check_quality_gate(demo)
+    with Step("checks", "comparing results, starts and logs with what is expected"):
+        check_results(demo)
+        check_starts(demo)
+        check_watcher(demo)
+        check_deferred(demo)
+
+
+def show_tasks(demo: Demo) -> None:
+    """Show all tasks in a table, and check their states."""
     print(f"\n{'DAG':<26} {'task':<21} {'state':<16} {'seconds':>7}  XCom")
     for dag_id, run_id in demo.runs.items():
         instances = demo.airflow.list_task_instances(dag_id, run_id)
         for instance in instances:
-            print(format_task(demo, dag_id, instance))
+            print(format_task(demo, dag_id, instance), flush=True)
         states = {instance.task_id: str(instance.state) for instance in instances}
         demo.checks.check(states == EXPECTED[dag_id], f"{dag_id}: every task ends as expected", states)
-    check_failure(demo)
-    check_results(demo)
-    check_quality_gate(demo)
-    check_starts(demo)
-    check_watcher(demo)
-    check_deferred(demo)
 
 
 def format_task(demo: Demo, dag_id: str, instance: TaskInstance) -> str:
@@ -401,15 +498,35 @@ def check_endpoints(demo: Demo) -> None:
         demo.checks.check(count > 0, f"{name}: {count} successful requests")
 
 
+def check_files(demo: Demo) -> None:
+    """Check that tasks wrote their files into the demo's own temporary folder."""
+    missing = [pattern for pattern in FILES if not [*TEMPORARY.glob(pattern)]]
+    demo.checks.check(not missing, "tasks wrote their temporary files into the demo's own folder", missing)
+
+
+def check_leftovers(checks: Checks) -> None:
+    """Check that no process and no temporary file is left."""
+    left = [process.pid for process in psutil.process_iter() if get_airflow_home(process) == str(HOME)]
+    checks.check(not left, "no process is left", left)
+    checks.check(not TEMPORARY.exists(), "no temporary file is left", TEMPORARY)
+
+
+def get_airflow_home(process: psutil.Process) -> str | None:
+    """Return the home of a process of an Airflow, None for any other process."""
+    with suppress(psutil.Error):
+        return process.environ().get("AIRFLOW_HOME")
+    return None
+
+
 def check_secrets(demo: Demo) -> None:
-    """Search everything that Airflow has written for the tokens."""
-    found = find_secrets(HOME, [service.token for service in demo.sandbox.services])
+    """Search everything that Airflow and the tasks have written for the tokens."""
+    found = find_secrets(HOME.parent, [service.token for service in demo.sandbox.services])
     demo.checks.check(not found, "no token in any log, in the database, in XCom or in rendered fields", found)
 
 
 def report_results(checks: Checks) -> int:
     """Print the results of all checks and return the exit status."""
-    print("\n".join(checks.lines))
+    checks.print_new()
     if checks.failed:
         print(f"\n{checks.failed} of {len(checks.lines)} checks failed.")
         return 1
@@ -438,13 +555,5 @@ def is_run(value: Any) -> bool:
     return isinstance(value, Mapping) and {"lifecycle", "disposition"} <= value.keys()
 
 
-def report_progress(subject: str, text: str) -> None:
-    """Print one line of progress."""
-    print(f"{subject:<10} {text}", flush=True)
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

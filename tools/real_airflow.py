@@ -8,6 +8,7 @@ PostgreSQL for tests with several instances of a component. They listen on 127.0
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -53,6 +54,8 @@ COMPONENTS = (
     }
 )
 
+ADMIN = "admin"
+
 SHUTDOWN_SECONDS = 3.0
 TERMINATION_SECONDS = 60.0
 
@@ -76,6 +79,8 @@ class RealAirflow(Api):
     :param parallelism: maximum number of tasks at a time; each is a process.
     :param poke_interval: polling interval of every waiting task in seconds; overrides the DAG files.
     :param postgresql: a running server for the database; by default the database is a sqlite file.
+    :param password: password of the user ``admin``; by default everyone is an admin without logging in. Airflow 3 only.
+    :param python: the interpreter of another environment in which Airflow is installed.
     """
 
     def __init__(
@@ -87,13 +92,22 @@ class RealAirflow(Api):
         parallelism: int = 4,
         poke_interval: float | None = None,
         postgresql: PostgresServer | None = None,
+        password: str | None = None,
+        python: Path | None = None,
     ) -> None:
         super().__init__(f"http://127.0.0.1:{_find_free_port()}")
         self.home = (home or Path(tempfile.mkdtemp(prefix="airflow-"))).resolve()
         self._keep_home = home is not None
         self._postgresql = postgresql
         self._postgresql_database = postgresql.create_database() if postgresql else ""
-        self._env = _build_environment(self.home, dags_folder.resolve(), self.url, parallelism) | dict(env or {})
+        self._python = str(python or sys.executable)
+        self._env = _build_environment(self.home, dags_folder.resolve(), self.url, parallelism, self._python)
+        if password is not None:
+            self.credentials = (ADMIN, password)
+            self._env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "False"
+            self._env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{ADMIN}:admin"
+            self._env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(self.home / "passwords.json")
+        self._env |= dict(env or {})
         if postgresql:
             self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = postgresql.build_url(self._postgresql_database)
         self._poke_interval = poke_interval
@@ -144,7 +158,7 @@ class RealAirflow(Api):
             raise AirflowError("Airflow runs only inside its with statement.")
         self._processes[name] = ProcessTree(
             name,
-            [sys.executable, "-m", "airflow", *COMPONENTS[component]],
+            [self._python, "-m", "airflow", *COMPONENTS[component]],
             self._env,
             self.home / "components" / f"{name}.log",
             self._watchdog,
@@ -196,7 +210,7 @@ class RealAirflow(Api):
     def run_cli(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run the ``airflow`` command of this installation and return its result."""
         return subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [self._python, "-m", "airflow", *arguments],
             env=self._env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -231,7 +245,10 @@ class RealAirflow(Api):
             (self.home / "config").mkdir(exist_ok=True)
             policy = POLL_INTERVAL_POLICY.format(seconds=self._poke_interval)
             (self.home / "config" / "airflow_local_settings.py").write_text(policy)
-        if self._postgresql:
+        if self.credentials:
+            (self.home / "passwords.json").write_text(json.dumps(dict([self.credentials])))
+        # What is cached belongs to this environment.
+        if self._postgresql or self._python != sys.executable:
             self._migrate()
             return
         cached = CACHE / f"airflow-{_identify_installation()}.db"
@@ -270,7 +287,7 @@ class RealAirflow(Api):
         return {dag["dag_id"] for dag in self.get(f"{self.root}/dags", limit=100)["dags"]}
 
 
-def _build_environment(home: Path, dags_folder: Path, url: str, parallelism: int) -> dict[str, str]:
+def _build_environment(home: Path, dags_folder: Path, url: str, parallelism: int, python: str) -> dict[str, str]:
     """Return the environment of the components: the caller's, without its Airflow settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(IGNORED_PREFIXES)}
     settings = {
@@ -302,7 +319,7 @@ def _build_environment(home: Path, dags_folder: Path, url: str, parallelism: int
     }
     return {
         **inherited,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "AIRFLOW_HOME": str(home),

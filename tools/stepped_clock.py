@@ -13,11 +13,16 @@ class SteppedClock:
 
     def __init__(self, behind_seconds: float) -> None:
         self._now = time.time() - behind_seconds
+        self._is_released = False
 
     def __call__(self) -> float:
         """Return the time in epoch seconds."""
-        return self._now
+        return time.time() if self._is_released else self._now
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward."""
         self._now += seconds
+
+    def release(self) -> None:
+        """Jump to the present, and go on like any clock."""
+        self._is_released = True

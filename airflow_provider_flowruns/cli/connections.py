@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +35,7 @@ def open_hook(conn_id: str) -> FlowRunsHook[Any]:
 
 
 def _read_type(conn_id: str) -> str:
+    logging.disable()  # Airflow would log whole tracebacks of what is one line here
     try:
         return str(BaseHook.get_connection(conn_id).conn_type)
     except AirflowNotFoundException:
@@ -45,3 +47,5 @@ def _read_type(conn_id: str) -> str:
         raise CommandError(
             f"Airflow could not read connection {conn_id!r} ({type(error).__name__}): check the form of its JSON or URI"
         ) from None
+    finally:
+        logging.disable(logging.NOTSET)

@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from airflow_provider_flowruns.cli.commands import COMMANDS, DESCRIPTION, Command
@@ -51,8 +53,10 @@ def run(command: Command, args: argparse.Namespace) -> int:
     module, function = command.function
     try:
         execute = getattr(import_module(f"airflow_provider_flowruns.cli.{module}"), function)
-        _keep_logs_out_of_output()
-        code: int = execute(args)
+        with _keep_logs_out_of_output(), warnings.catch_warnings():
+            # For a connection with verify=false, once a request; whoever sets that knows, and doctor says it.
+            warnings.filterwarnings("ignore", message="Unverified HTTPS request")
+            code: int = execute(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print_error("interrupted")
@@ -70,8 +74,22 @@ def run(command: Command, args: argparse.Namespace) -> int:
     return code
 
 
-def _keep_logs_out_of_output() -> None:
-    """Let Airflow log to standard error, so that the output can be piped."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
-            handler.setStream(sys.stderr)
+@contextmanager
+def _keep_logs_out_of_output() -> Generator[None]:
+    """Let Airflow log to standard error within the block, so that the output can be piped."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    root.handlers[:] = [_write_to_stderr(one) if getattr(one, "stream", None) is sys.stdout else one for one in before]
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+
+
+def _write_to_stderr(handler: logging.Handler) -> logging.Handler:
+    """Return a handler that writes to standard error what another one would write."""
+    other = logging.StreamHandler(sys.stderr)
+    other.setLevel(handler.level)
+    other.setFormatter(handler.formatter)
+    other.filters = list(handler.filters)
+    return other

@@ -1,10 +1,11 @@
-"""Example flows for ``python -m airflow_provider_flowruns.sandbox``."""
+"""The example flows, which the example DAGs and the documentation name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from airflow_provider_flowruns.sandbox.flows import SandboxFlow
 from airflow_provider_flowruns.sandbox.runs import RunOptions
 from airflow_provider_flowruns.sandbox.server import Sandbox
 
@@ -21,6 +22,26 @@ ACTIVEPIECES_STEPS_FLOW_ID = "CountOrders0000000001"
 TABLEFLOW_FLOW_ID = "InvoicesRead0001"
 TABLEFLOW_REVIEW_FLOW_ID = "InvoicesReview01"
 TABLEFLOW_FAILING_FLOW_ID = "InvoicesFailing1"
+
+PORTABLE_FLOWS: Mapping[int, str] = {
+    PORTABLE_FLOW_ID: "Orders to warehouse",
+    PORTABLE_FAILING_FLOW_ID: "Contacts to warehouse",
+    PORTABLE_SLOW_FLOW_ID: "Clicks to warehouse",
+    PORTABLE_EMPTY_FLOW_ID: "Empty loads",
+}
+PORTABLE_WORKFLOWS: Mapping[int, str] = {PORTABLE_WORKFLOW_ID: "Nightly"}
+ACTIVEPIECES_FLOWS: Mapping[str, str] = {
+    ACTIVEPIECES_FLOW_ID: "Orders to warehouse",
+    ACTIVEPIECES_FAILING_FLOW_ID: "Contacts",
+    ACTIVEPIECES_PAUSING_FLOW_ID: "Approval",
+    ACTIVEPIECES_STEPS_FLOW_ID: "Count orders",
+}
+TABLEFLOW_FLOWS: Mapping[str, str] = {
+    TABLEFLOW_FLOW_ID: "Read invoices",
+    TABLEFLOW_REVIEW_FLOW_ID: "Read invoices with review",
+    TABLEFLOW_FAILING_FLOW_ID: "Read torn invoices",
+}
+"""Display names of the example flows, by id."""
 
 HISTORY_SECONDS = 600.0
 """Age of the schedules at the start."""
@@ -79,6 +100,19 @@ class SeededFlow(NamedTuple):
     behaviour: str
 
 
+class ExampleFlows(NamedTuple):
+    """The example flows of a sandbox, by id.
+
+    :param portable: flows and workflows of Portable.
+    :param activepieces: flows of Activepieces.
+    :param tableflow: flows of TableFlow.
+    """
+
+    portable: Mapping[int, SandboxFlow[Any]]
+    activepieces: Mapping[str, SandboxFlow[Any]]
+    tableflow: Mapping[str, SandboxFlow[Any]]
+
+
 def seed(sandbox: Sandbox) -> list[SeededFlow]:
     """Add the example flows to a sandbox. Their ids are the constants of this module.
 
@@ -86,15 +120,33 @@ def seed(sandbox: Sandbox) -> list[SeededFlow]:
     :return: the flows that were added.
     :raises ValueError: the flows have already been added.
     """
-    return [*_seed_portable(sandbox), *_seed_activepieces(sandbox), *_seed_tableflow(sandbox)]
+    flows = add_flows(sandbox)
+    return [*_seed_portable(flows), *_seed_activepieces(flows), *_seed_tableflow(flows)]
 
 
-def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
-    portable = sandbox.portable
-    orders = portable.add_flow("Orders to warehouse", PORTABLE_FLOW_ID)
+def add_flows(sandbox: Sandbox) -> ExampleFlows:
+    """Add the example flows to a sandbox, without any run, and the id of its project.
+
+    :param sandbox: the sandbox.
+    :return: the flows and workflows of each service by id.
+    :raises ValueError: the flows have already been added.
+    """
+    portable, activepieces, tableflow = sandbox.portable, sandbox.activepieces, sandbox.tableflow
+    activepieces.project_id = ACTIVEPIECES_PROJECT_ID
+    flows = {flow_id: portable.add_flow(name, flow_id) for flow_id, name in PORTABLE_FLOWS.items()}
+    workflows = {flow_id: portable.add_workflow(name, flow_id) for flow_id, name in PORTABLE_WORKFLOWS.items()}
+    return ExampleFlows(
+        portable=flows | workflows,
+        activepieces={flow_id: activepieces.add_flow(name, flow_id) for flow_id, name in ACTIVEPIECES_FLOWS.items()},
+        tableflow={flow_id: tableflow.add_flow(name, flow_id) for flow_id, name in TABLEFLOW_FLOWS.items()},
+    )
+
+
+def _seed_portable(flows: ExampleFlows) -> list[SeededFlow]:
+    orders = flows.portable[PORTABLE_FLOW_ID]
     orders.schedule(every=20.0, waiting=1.0, running=5.0, ago=HISTORY_SECONDS)
     orders.next_run(waiting=1.0, running=5.0, always=True)
-    contacts = portable.add_flow("Contacts to warehouse", PORTABLE_FAILING_FLOW_ID)
+    contacts = flows.portable[PORTABLE_FAILING_FLOW_ID]
     failing: RunOptions = {
         "outcome": "FAILED",
         "waiting": 1.0,
@@ -104,14 +156,14 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
     contacts.next_run(always=True, **failing)
     scheduled: RunOptions = {**failing, "ago": HISTORY_SECONDS}
     contacts.schedule(every=20.0, **scheduled)
-    clicks = portable.add_flow("Clicks to warehouse", PORTABLE_SLOW_FLOW_ID)
+    clicks = flows.portable[PORTABLE_SLOW_FLOW_ID]
     clicks.next_run(waiting=2.0, running=60.0, always=True)
-    empty = portable.add_flow("Empty loads", PORTABLE_EMPTY_FLOW_ID)
+    empty = flows.portable[PORTABLE_EMPTY_FLOW_ID]
     for number in range(EMPTY_FLOW_HISTORY):
         age = HISTORY_SECONDS * (number + 1) / EMPTY_FLOW_HISTORY
         empty.add_run(ago=age, trigger="SCHEDULED", waiting=1.0, running=5.0)
     empty.next_run(waiting=1.0, running=5.0, resources=NO_ROWS, always=True)
-    nightly = portable.add_workflow("Nightly", PORTABLE_WORKFLOW_ID)
+    nightly = flows.portable[PORTABLE_WORKFLOW_ID]
     nightly.schedule(every=30.0, waiting=1.0, running=8.0, ago=HISTORY_SECONDS)
     return [
         SeededFlow("portable", PORTABLE_FLOW_ID, "runs every 20 s; each run succeeds after 6 s"),
@@ -124,13 +176,11 @@ def _seed_portable(sandbox: Sandbox) -> list[SeededFlow]:
     ]
 
 
-def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
-    activepieces = sandbox.activepieces
-    activepieces.project_id = ACTIVEPIECES_PROJECT_ID
-    orders = activepieces.add_flow("Orders to warehouse", ACTIVEPIECES_FLOW_ID)
+def _seed_activepieces(flows: ExampleFlows) -> list[SeededFlow]:
+    orders = flows.activepieces[ACTIVEPIECES_FLOW_ID]
     orders.schedule(every=20.0, waiting=0.5, running=5.0, ago=HISTORY_SECONDS)
     orders.next_run(waiting=0.5, running=5.0, visible_after=0.5, always=True)
-    contacts = activepieces.add_flow("Contacts", ACTIVEPIECES_FAILING_FLOW_ID)
+    contacts = flows.activepieces[ACTIVEPIECES_FAILING_FLOW_ID]
     contacts.next_run(
         outcome="FAILED",
         waiting=0.5,
@@ -138,10 +188,10 @@ def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
         errors=["Error: HTTP 500 from the address book", "    at fetchContacts (step_1/index.js:26:9)"],
         always=True,
     )
-    approval = activepieces.add_flow("Approval", ACTIVEPIECES_PAUSING_FLOW_ID)
+    approval = flows.activepieces[ACTIVEPIECES_PAUSING_FLOW_ID]
     pausing = [(0, "QUEUED"), (0.5, "RUNNING"), (2, "PAUSED"), (8, "QUEUED"), (8.5, "RUNNING"), (10, "SUCCEEDED")]
     approval.next_run(timeline=pausing, always=True)
-    counting = activepieces.add_flow("Count orders", ACTIVEPIECES_STEPS_FLOW_ID)
+    counting = flows.activepieces[ACTIVEPIECES_STEPS_FLOW_ID]
     counting.next_run(waiting=0.5, running=3.0, steps=COUNTING_STEPS, always=True)
     return [
         SeededFlow("activepieces", ACTIVEPIECES_FLOW_ID, "runs every 20 s; each run succeeds after 5 s"),
@@ -151,14 +201,13 @@ def _seed_activepieces(sandbox: Sandbox) -> list[SeededFlow]:
     ]
 
 
-def _seed_tableflow(sandbox: Sandbox) -> list[SeededFlow]:
-    tableflow = sandbox.tableflow
-    plain = tableflow.add_flow("Read invoices", TABLEFLOW_FLOW_ID)
+def _seed_tableflow(flows: ExampleFlows) -> list[SeededFlow]:
+    plain = flows.tableflow[TABLEFLOW_FLOW_ID]
     plain.next_run(running=5.0, waiting=0.0, always=True)
     plain.add_run(ago=HISTORY_SECONDS, waiting=0.0, running=5.0)
-    review = tableflow.add_flow("Read invoices with review", TABLEFLOW_REVIEW_FLOW_ID)
+    review = flows.tableflow[TABLEFLOW_REVIEW_FLOW_ID]
     review.next_run(timeline=[(0, "processing"), (3, "review"), (10, "processing"), (12, "completed")], always=True)
-    failing = tableflow.add_flow("Read torn invoices", TABLEFLOW_FAILING_FLOW_ID)
+    failing = flows.tableflow[TABLEFLOW_FAILING_FLOW_ID]
     failing.next_run(outcome="FAILED", waiting=0.0, running=3.0, always=True)
     return [
         SeededFlow("tableflow", TABLEFLOW_FLOW_ID, "accepts a file 'document', succeeds after 5 s"),

@@ -26,7 +26,7 @@ PAGE = (Path(__file__).parents[2] / "docs/summary.md").read_text("utf-8")
 
 PORTABLE = {
     "id": 637628,
-    "flow": 689422,
+    "flow": 568101,
     "trigger": "scheduled",
     "lifecycle": "not_running",
     "disposition": "succeeded",
@@ -36,10 +36,10 @@ PORTABLE = {
 }
 ACTIVEPIECES = {
     "id": "NmSGbOWEwbzGCZLFIsWug",
-    "flowId": "2QpBbEMhRPQUSIMYzcsYh",
+    "flowId": "OrdersToWarehouse0001",
     "flowVersionId": "SY2YBEOwBDODgIYhS0YUR",
     "flowVersion": {"displayName": "Orders sync"},
-    "projectId": "19NxIjX88XDYnuT9t5cwP",
+    "projectId": "SandboxProject0000001",
     "environment": "PRODUCTION",
     "status": "FAILED",
     "failedStep": {"name": "step_1", "displayName": "Fetch orders", "message": "HTTP 500"},
@@ -52,7 +52,7 @@ ACTIVEPIECES = {
 }
 TABLEFLOW = {
     "id": "Wp7kRnT2mX4vQ9bL",
-    "flow_id": "dk4g1tUg1uHLs8YU",
+    "flow_id": "InvoicesRead0001",
     "workspace_id": "uT2bJNWN75YPU95r",
     "status": "completed",
     "status_history": [{"status": "completed", "time": 1769860830, "message": "All steps are done"}],
@@ -82,7 +82,7 @@ TABLEFLOW = {
 def read_examples() -> dict[str, FlowRun]:
     pieces = ActivepiecesApi(app_url="https://cloud.activepieces.com")
     return {
-        "Portable": PortableApi().get_run_attempts(689422).first.read({"data": [PORTABLE]}).items[0],
+        "Portable": PortableApi().get_run_attempts(568101).first.read({"data": [PORTABLE]}).items[0],
         "Activepieces": pieces.get_flow_run(str(ACTIVEPIECES["id"])).read(ACTIVEPIECES),
         "TableFlow": TableFlowApi().get_flow_run(str(TABLEFLOW["id"])).read(TABLEFLOW),
     }

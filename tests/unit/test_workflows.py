@@ -96,6 +96,7 @@ def test_they_run_what_developers_run() -> None:
         "test",
         "test-browser",
         "test-distributed",
+        "test-first-steps",
         "test-matrix",
         "unit",
         "versions",

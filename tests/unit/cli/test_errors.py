@@ -98,4 +98,5 @@ def test_a_reader_that_has_had_enough_is_no_error(sandbox) -> None:
     line = [sys.executable, "-m", "airflow_provider_flowruns", "flows", "--conn-id", "portable_default"]
     done = subprocess.run(line, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
+    assert "BrokenPipe" not in done.stderr  # Airflow 2 has warnings of its own there

@@ -1,20 +1,10 @@
-"""The example flows, and the command that runs a sandbox with them."""
+"""The example flows."""
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-import signal
-import subprocess  # ruff: ignore[suspicious-subprocess-import]
-import sys
-
 import pytest
-import requests
 
-from airflow_provider_flowruns.sandbox import Sandbox, scenario
-
-COMMAND = [sys.executable, "-m", "airflow_provider_flowruns.sandbox"]
+from airflow_provider_flowruns.sandbox import scenario
 
 
 @pytest.fixture
@@ -99,30 +89,3 @@ def test_the_counting_flow_has_rows_and_a_loop(seeded, call, clock):
     loop = steps["step_2"]["output"]
     assert (loop["item"], loop["index"]) == ({"id": 8}, 2)
     assert [iteration["step_3"]["output"]["id"] for iteration in loop["iterations"]] == [7, 8]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_prints_shell_variables_and_stops_on_a_signal(number):
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as command:
-        assert command.stdout
-        try:
-            lines = [shlex.split(command.stdout.readline())[1] for _ in range(3)]
-            exports = {name: value for name, _, value in (line.partition("=") for line in lines)}
-            connection = json.loads(exports["AIRFLOW_CONN_PORTABLE_DEFAULT"])
-            headers = {"Authorization": f"Bearer {connection['password']}"}
-            rows = requests.get(f"{connection['host']}/v2/flows", headers=headers, timeout=5).json()["data"]
-            assert scenario.PORTABLE_FLOW_ID in {row["id"] for row in rows}
-        finally:
-            command.send_signal(number)
-        rest = command.stdout.read()
-    assert command.returncode == 0
-    assert re.search(rf"#   tableflow +{scenario.TABLEFLOW_REVIEW_FLOW_ID} +\w", rest)
-    assert all(line.startswith("#") or not line for line in rest.splitlines())
-
-
-def test_the_command_reports_an_unusable_port():
-    with Sandbox() as running:
-        for port in (running.url.rsplit(":", 1)[1], "99999"):
-            done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=30, check=False)
-            assert done.returncode == 1
-            assert "cannot start" in done.stderr
