@@ -18,7 +18,14 @@ _OPTIONS = {
         "type": "integer",
         "example": "4194304",
         "default": str(DEFAULT_MAX_XCOM_BYTES),
-    }
+    },
+    "page": {
+        "description": "Show the page Flow runs in the UI of Airflow 3.1 and newer.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": "False",
+        "default": "True",
+    },
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from airflow_provider_flowruns.cli.connections import open_hook
@@ -43,7 +44,7 @@ def show_flows(args: Namespace) -> int:
     :param args: the command's arguments.
     """
     with open_hook(args.conn_id) as hook:
-        rows = [_read_last_run(hook, flow) for flow in _list_flows(hook)]
+        rows = [_read_last_run(hook, flow) for flow in list(list_flows(hook))]
     if args.output == "table":
         print_table(("FLOW", "NAME", "LAST RUN", "STATE", "CREATED", "TOOK"), [_build_row(row) for row in rows])
     else:
@@ -54,11 +55,17 @@ def show_flows(args: Namespace) -> int:
     return ExitCode.ERROR if failures else ExitCode.OK
 
 
-def _list_flows(hook: FlowRunsHook[Any]) -> list[Flow]:
-    list_flows = getattr(hook, "list_flows", None)
-    if list_flows is None:
+def list_flows(hook: FlowRunsHook[Any]) -> Iterable[Flow]:
+    """Return the flows that a connection sees; some services send them page by page, while they are consumed.
+
+    :param hook: the hook for the connection.
+    :raises CommandError: the hook, of another package, cannot list flows.
+    """
+    list_all = getattr(hook, "list_flows", None)
+    if list_all is None:
         raise CommandError(f"the hook for {hook.info.title} cannot list flows")
-    return list(list_flows())
+    flows: Iterable[Flow] = list_all()
+    return flows
 
 
 def _read_last_run(hook: FlowRunsHook[Any], flow: Flow) -> FlowWithRun:

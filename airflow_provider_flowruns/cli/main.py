@@ -52,11 +52,9 @@ def run(command: Command, args: argparse.Namespace) -> int:
 
     module, function = command.function
     try:
-        execute = getattr(import_module(f"airflow_provider_flowruns.cli.{module}"), function)
         with _keep_logs_out_of_output(), warnings.catch_warnings():
-            # For a connection with verify=false, once a request; whoever sets that knows, and doctor says it.
-            warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-            code: int = execute(args)
+            warnings.simplefilter("ignore")  # they are for those who write code
+            code: int = getattr(import_module(f"airflow_provider_flowruns.cli.{module}"), function)(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print_error("interrupted")
@@ -76,14 +74,17 @@ def run(command: Command, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _keep_logs_out_of_output() -> Generator[None]:
-    """Let Airflow log to standard error within the block, so that the output can be piped."""
+    """Let Airflow log only warnings within the block, to standard error, so that the output can be piped."""
+    import_module("airflow.settings")  # sets up Airflow's log
     root = logging.getLogger()
-    before = list(root.handlers)
+    before, level = list(root.handlers), root.level
+    root.setLevel(logging.WARNING)
     root.handlers[:] = [_write_to_stderr(one) if getattr(one, "stream", None) is sys.stdout else one for one in before]
     try:
         yield
     finally:
         root.handlers[:] = before
+        root.setLevel(level)
 
 
 def _write_to_stderr(handler: logging.Handler) -> logging.Handler:

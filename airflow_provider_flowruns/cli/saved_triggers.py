@@ -66,13 +66,18 @@ def _read_task_instance(instance: Any) -> DeferredTask:
     job = trigger.triggerer_job
     return task._replace(
         trigger_class=trigger.classpath,
-        arguments=_decrypt(trigger),
+        arguments=decrypt_arguments(trigger),
         created_at=trigger.created_date,
         triggerer=f"{trigger.triggerer_id} on {job.hostname}" if job else None,
     )
 
 
-def _decrypt(trigger: Any) -> Mapping[str, Any]:
+def decrypt_arguments(trigger: Any) -> Mapping[str, Any]:
+    """Return the arguments of a saved trigger.
+
+    :param trigger: the trigger, as Airflow's database has it.
+    :raises CommandError: this process has another key than the one they were encrypted with.
+    """
     try:
         arguments: Mapping[str, Any] = trigger.kwargs
     except Exception as error:

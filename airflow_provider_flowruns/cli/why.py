@@ -55,9 +55,9 @@ def _describe(task: DeferredTask) -> Iterator[tuple[str, str]]:
 
 def _describe_wait(config: WaitConfig, state: WaitState, task: DeferredTask) -> Iterator[tuple[str, str]]:
     now = datetime.now(UTC).timestamp()
-    yield "waits for", _describe_target(config.target, state)
+    yield "waits for", describe_target(config.target, state)
     yield "connection", str(task.arguments.get("conn_id"))
-    yield "accepts", "\n".join(_describe_guards(config))
+    yield "accepts", "\n".join(describe_guards(config))
     yield "paused run", config.on_paused
     yield "cancelled run", config.on_canceled
     yield "until", _describe_deadline(config, now)
@@ -70,7 +70,12 @@ def _describe_wait(config: WaitConfig, state: WaitState, task: DeferredTask) -> 
     yield "see now", _suggest(config.target, state, str(task.arguments.get("conn_id")))
 
 
-def _describe_target(target: Target, state: WaitState) -> str:
+def describe_target(target: Target, state: WaitState) -> str:
+    """Return what a wait is for, in words.
+
+    :param target: what it polls at first.
+    :param state: what it remembered when it was saved.
+    """
     title = get_service(target.service).info.title
     if isinstance(target, StartedRunTarget) and not state.followed_run_id:
         return f"the run of {title} flow {target.flow_id} that the task started, whose id was not known yet"
@@ -81,8 +86,11 @@ def _describe_target(target: Target, state: WaitState) -> str:
     return f"{kind}{title} {target}{flow}"
 
 
-def _describe_guards(config: WaitConfig) -> Iterator[str]:
-    """Yield what a run has to be to count, one condition a line."""
+def describe_guards(config: WaitConfig) -> Iterator[str]:
+    """Yield what a run has to be to count, one condition a line.
+
+    :param config: the configuration of the wait.
+    """
     if config.completed_after_at is not None:
         yield f"a run that ended at {_format_unix(config.completed_after_at)} or later (completed_after)"
     if config.started_after_at is not None:

@@ -45,9 +45,17 @@ def start(temporary: Path) -> Iterator[Callable[..., Command]]:
         command.close()
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process is running; in a container, one that has ended may stay in the table."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def assert_nothing_is_left(descendants: list[psutil.Process], temporary: Path) -> None:
     assert descendants
-    assert [process for process in descendants if process.is_running()] == []
+    assert [process for process in descendants if is_alive(process)] == []
     assert [*temporary.iterdir()] == []
     assert not OWN_TEMPORARY.exists()
 

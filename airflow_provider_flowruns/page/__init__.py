@@ -1,0 +1,1 @@
+"""The page *Flow runs* in Airflow's UI, see ``docs/page.md``."""
