@@ -214,7 +214,7 @@ class AsyncClient:
 
     async def _send_once(self, settings: Settings, call: Call[T]) -> T:
         if self._transport is None:
-            raise build_connection_error(settings, call.request, "this client is closed")
+            raise build_connection_error(settings, call.request, "this client is closed", has_begun=False)
         sent_at = time.time()
         response = await self._transport.exchange(settings, call.request)
         self.vendor_clock.measure(response.headers, sent_at, time.time())

@@ -45,22 +45,23 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
     try:
         result = call.read(response.json())
     except Exception as error:  # any error of a reading function is due to the response
-        reason = _describe_reading_error(settings, response, error)
+        reason, hint = _describe_reading_error(settings, response, error)
     else:
         _log_unread(settings, call, result)
         return result
     # Outside of the except block, so that the error does not reference the other one and with it the whole body.
-    raise _build_error(settings, UnexpectedResponseError, call.request, response.status, reason)
+    raise _build_error(settings, UnexpectedResponseError, call.request, response.status, reason, hint=hint)
 
 
-def _describe_reading_error(settings: Settings, response: Response, error: Exception) -> str:
+def _describe_reading_error(settings: Settings, response: Response, error: Exception) -> tuple[str, str | None]:
+    """Return why a response cannot be read, and what to do if that is not what its class of error suggests."""
     try:
         body = response.json()
     except ValueError:
-        return describe_error_response(settings.service, response)
-    if isinstance(error, ValueError):
-        return str(error)
-    return f"cannot be read ({type(error).__name__}): {describe_shape(body)}"
+        return describe_error_response(settings.service, response), None
+    is_explained = isinstance(error, ValueError)
+    reason = str(error) if is_explained else f"cannot be read ({type(error).__name__}): {describe_shape(body)}"
+    return reason, "check the connection's host: it must be the API's base URL; if it is right, please report this"
 
 
 def _log_unread(settings: Settings, call: Call[Any], result: Any) -> None:
@@ -79,7 +80,7 @@ def _warn_about_unread(conn_id: str, method: str, path: str) -> None:
 
 
 def build_connection_error(
-    settings: Settings, request: Request, reason: str, *, sent: bool = True
+    settings: Settings, request: Request, reason: str, *, sent: bool = True, has_begun: bool = True
 ) -> ServiceConnectionError:
     """Return the error for a request without a response.
 
@@ -87,10 +88,13 @@ def build_connection_error(
     :param request: the request, sent or not.
     :param reason: why, unshortened: secrets must be masked before it is cut.
     :param sent: whether the request may have reached the service.
+    :param has_begun: whether a connection was tried; else the host and the network are not the cause.
     """
     kind = ServiceConnectionError if sent else RequestNotSentError
     reason = sanitize_text(settings, reason)
-    hint = f"connection {settings.conn_id!r}, host {settings.base_url}: check host, network, proxies and verify"
+    hint = f"connection {settings.conn_id!r}"
+    if has_begun:
+        hint += f", host {settings.base_url}: check host, network, proxies and verify"
     return kind(settings.service.info.title, request.method, request.path, None, reason, hint)
 
 
@@ -144,9 +148,10 @@ def _build_error(
     status: int,
     text: str,
     retry_after: float | None = None,
+    hint: str | None = None,
 ) -> ApiError:
     info = settings.service.info
-    hint = info.get_hint(kind)
+    hint = hint or info.get_hint(kind, with_token=request.with_token, names=request.names)
     hint = f"connection {settings.conn_id!r}: {hint}" if hint else f"connection {settings.conn_id!r}"
     return kind(info.title, request.method, request.path, status, sanitize_text(settings, text), hint, retry_after)
 

@@ -175,7 +175,7 @@ class SyncClient:
             except Exception as error:  # any error of a library
                 sent = has_begun and not exchange.is_connecting and may_have_been_sent(error)
                 reason = describe_failure(error, is_connecting=exchange.is_connecting)
-                return build_connection_error(settings, request, reason, sent=sent)
+                return build_connection_error(settings, request, reason, sent=sent, has_begun=has_begun)
 
     def _prepare(self, request: Request, body: Any) -> requests.PreparedRequest:
         headers = build_headers(self.settings, request)

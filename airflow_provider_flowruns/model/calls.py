@@ -41,6 +41,8 @@ class Request:
     :param parts: the parts of a multipart body.
     :param with_token: False keeps the token, and the connection's own headers, off this request.
     :param accept: media type of the response that is wanted.
+    :param names: what its id is the id of, such as ``flow``; empty for a request without an id. A response that there
+        is no such thing is explained by it.
     """
 
     method: str
@@ -50,6 +52,7 @@ class Request:
     parts: tuple[Part, ...] = ()
     with_token: bool = True
     accept: str = "application/json"
+    names: str | None = None
 
     @property
     def is_idempotent(self) -> bool:

@@ -8,8 +8,38 @@ from typing import Any, ClassVar
 MAX_RETRY_AFTER_SECONDS = 300.0
 
 
-class FlowRunsError(Exception):
+class CodedError(Exception):
+    """Base of everything that this package raises: its text begins with the code of its class.
+
+    The code is no part of ``args``, so that an error that is pickled, saved or wrapped has it once.
+    """
+
+    #: ``FR`` and three digits, explained in ``docs/errors.md``: 1xx outcomes of runs, 2xx responses of a service, 3xx
+    #: arguments and connections, 4xx results, 9xx others. Every class has its own, which later releases keep.
+    code: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        return add_code(self.code, self.get_text())
+
+    def get_text(self) -> str:
+        """Return the text without the code."""
+        return super().__str__()
+
+
+def add_code(code: str, text: str) -> str:
+    """Return a text that begins with an error code, once.
+
+    :param code: the code, empty for none.
+    :param text: the text, which may have the code already.
+    """
+    prefix = f"{code}: "
+    return text if not code or text.startswith(prefix) else f"{prefix}{text}"
+
+
+class FlowRunsError(CodedError):
     """Base of all errors of this package except the outcomes of runs."""
+
+    code = "FR900"
 
     #: Whether a wait tolerates it within its error budget.
     transient: ClassVar[bool] = False
@@ -22,9 +52,13 @@ class FlowRunsError(Exception):
 class InvalidArgumentError(FlowRunsError, ValueError):
     """An argument is invalid; raised before any request. The message names it and the fix."""
 
+    code = "FR301"
+
 
 class ConfigurationError(FlowRunsError):
     """A connection cannot be used; raised before any request. The message says what to set."""
+
+    code = "FR302"
 
 
 class ApiError(FlowRunsError):
@@ -38,6 +72,8 @@ class ApiError(FlowRunsError):
     :param hint: what the user can do about it.
     :param retry_after: requested seconds until the next try, at most ``MAX_RETRY_AFTER_SECONDS``; None if none.
     """
+
+    code = "FR200"
 
     #: Whether the client may repeat an idempotent request after it.
     retryable: ClassVar[bool] = False
@@ -61,7 +97,8 @@ class ApiError(FlowRunsError):
         self.hint = hint
         self.retry_after = retry_after
 
-    def __str__(self) -> str:
+    def get_text(self) -> str:
+        """Return the text without the code."""
         response = f"responded with {self.status}" if self.status else "did not respond"
         text = f"{self.service} {response} to {self.method} {self.path}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
@@ -70,21 +107,31 @@ class ApiError(FlowRunsError):
 class AuthenticationError(ApiError):
     """The service does not accept the token (HTTP 401)."""
 
+    code = "FR201"
+
 
 class PermissionDeniedError(ApiError):
     """The token is known but may not do this, or the plan has no API access (HTTP 402, 403)."""
+
+    code = "FR202"
 
 
 class NotFoundError(ApiError):
     """There is no such flow, workflow or run, or the host has no such route (HTTP 404, 410)."""
 
+    code = "FR203"
+
 
 class InvalidRequestError(ApiError):
     """The service rejects the request (any other HTTP 4xx)."""
 
+    code = "FR204"
+
 
 class RateLimitError(ApiError):
     """The service limits the rate of requests (HTTP 429)."""
+
+    code = "FR205"
 
     transient = True
     retryable = True
@@ -92,6 +139,8 @@ class RateLimitError(ApiError):
 
 class ServerError(ApiError):
     """The service failed (HTTP 5xx), or timed out (408, 425)."""
+
+    code = "FR206"
 
     transient = True
     retryable = True
@@ -103,6 +152,8 @@ class ServiceConnectionError(ApiError):
     A request that was sent before this happened may still have been carried out.
     """
 
+    code = "FR207"
+
     transient = True
     retryable = True
 
@@ -110,9 +161,13 @@ class ServiceConnectionError(ApiError):
 class RequestNotSentError(ServiceConnectionError):
     """The request was not sent: there was no connection, so nothing can have been carried out."""
 
+    code = "FR208"
+
 
 class UnexpectedResponseError(ApiError):
     """The response is none of this API: HTML, invalid JSON, a redirect, an unknown structure."""
+
+    code = "FR209"
 
     transient = True
 

@@ -36,6 +36,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     get_known_part,
     require_rendered,
 )
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 from airflow_provider_flowruns.tasks.starting import RunStarter
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
@@ -74,6 +75,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
         self.activepieces_conn_id = activepieces_conn_id
         check_when_known(run_id, validate_run_id)
 
+    @explains_errors
     def execute(self, context: Context) -> RunSummary:
         """Return the run's summary."""
         with self.hook as hook:

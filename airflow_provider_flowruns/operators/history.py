@@ -12,6 +12,7 @@ from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.validation import validate_limit
 from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.tasks.base import HookT
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.json_lines import write_json_lines
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.xcom_size import collect_for_xcom
@@ -89,6 +90,7 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
         :param page_size: number of runs per page.
         """
 
+    @explains_errors
     def execute(self, context: Context) -> list[RunSummary] | dict[str, Any]:
         """Return the runs' summaries, or the manifest of the file that was written."""
         for name in self._given:

@@ -35,6 +35,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     get_given_arguments,
     parse_seconds,
 )
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.outcomes import build_error
 from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
@@ -185,6 +186,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
                 return self._join(running, starter.store)
             self._wait_for_other_run(running)
 
+    @explains_errors
     def resume_after_other_run(
         self, context: Context, event: Any = None, deadline_at: float | None = None, limited_by: str = "timeout"
     ) -> Any:
@@ -262,6 +264,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         target = RunTarget("portable", str(running.run_id), running.flow_id)
         config = self.build_config(target, interval_seconds=self.poll_interval, on_paused="wait", **self.wait_limits)
         waiter = RunWaiter(config, self.clock.now())
+        self.log_beginning(waiter, f"deferrable={self.deferrable}")
         if self.deferrable:
             self.hand_over(waiter, "resume_after_other_run", **self.wait_limits)
         while (action := self.poll(waiter)).result is None:
@@ -307,6 +310,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         self.portable_conn_id = portable_conn_id
         check_when_known(flow_id, validate_flow_id)
 
+    @explains_errors
     def execute(self, context: Context) -> RunSummary:
         """Cancel, and return the flow's status once it is idle."""
         clock = Clock()

@@ -25,6 +25,7 @@ from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
 from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 from airflow_provider_flowruns.tasks.polling import WorkerWait, poll_until_end
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
 
@@ -156,6 +157,7 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
         deadline_at, limited_by = self.get_deadline(began, began)
         return {"deadline_at": deadline_at, "limited_by": limited_by}
 
+    @explains_errors
     def execute(self, context: Context) -> Any:
         """Start the run, or find the one that an earlier try started, and wait for it; see the class."""
         store = self._store = StartedRunStore(context)
@@ -167,12 +169,14 @@ class RunOperator(WaitingTask[HookT], BaseOperator):
             wait = WorkerWait(self, waiter, store, context)
             if not self.wait:
                 return self._return_visible_run(wait.wait_until_visible(started), context)
+            self.log_beginning(waiter, f"deferrable={self.deferrable}")
             result = wait.wait_for_end(is_deferrable=self.deferrable)
             if result is None:
                 cancel_on_kill = self.cancel_on_kill and not started.is_joined
                 self.hand_over(waiter, cancel_on_kill=cancel_on_kill, started_run=started.to_record())
             return self._deliver_result(result, context)
 
+    @explains_errors
     def execute_complete(
         self, context: Context, event: Any = None, started_run: dict[str, Any] | None = None
     ) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     get_known_part,
     require_rendered,
 )
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.started_run import StartedRun
 from airflow_provider_flowruns.tasks.starting import RunStarter
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
@@ -90,6 +91,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(run_id, validate_run_id)
 
+    @explains_errors
     def execute(self, context: Context) -> RunSummary:
         """Return the run's summary."""
         with self.hook as hook:

@@ -52,12 +52,14 @@ class RunDurations:
             _remove_oldest(known, MAX_RUNS_PER_FLOW)
             _remove_oldest(self._seconds_by_run, MAX_FLOWS)
 
-    def get_range(self, flow_id: str | None) -> DurationRange | None:
+    def get_range(self, flow_id: str | None, *, without: str | None = None) -> DurationRange | None:
         """Return how long recent runs of a flow took, None if too few are known.
 
         :param flow_id: the flow's id.
+        :param without: id of a run that does not count, because it is compared with the others.
         """
-        known = sorted(self._seconds_by_run.get(flow_id or "", {}).values())
+        by_run = self._seconds_by_run.get(flow_id or "", {})
+        known = sorted(by_run.values() if without not in by_run else (by_run[one] for one in by_run if one != without))
         if len(known) < MIN_RUNS:
             return None
         outliers = len(known) // RUNS_PER_OUTLIER

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
+from airflow_provider_flowruns.polling.wording import format_moment
 
 #: A time that is further ahead of the service's own clock cannot be right: it counts as unknown.
 MAX_AHEAD_SECONDS = 24 * 60 * 60.0
@@ -78,3 +79,28 @@ def _is_fresh(run: FlowRun, config: WaitConfig, active_at: float | None, now: fl
     # It ended later than it was created or seen active: some ends are missing, others cut to whole seconds.
     times = (ended_at, to_unix(run.created_at, now + vendor_offset))
     return any(time is not None and time >= guard + vendor_offset for time in times)
+
+
+def explain_rejection(run: FlowRun, config: WaitConfig, vendor_offset: float, now: float) -> str:
+    """Return why a run that is not fresh enough does not count.
+
+    :param run: a run that :func:`find_decisive` passed over.
+    :param config: holds the guards.
+    :param vendor_offset: seconds by which the service's clock is ahead.
+    :param now: the current time.
+    """
+    service_now = now + vendor_offset
+    if not _has_started_in_time(run, config, now, vendor_offset):
+        text = _tell_time("started", get_start(run, service_now), vendor_offset)
+        return f"{text}, before started_after ({format_moment(config.started_after_at or 0.0)})"
+    text = _tell_time("ended", to_unix(run.completed_at, service_now), vendor_offset)
+    if config.completed_after_at is not None:
+        return f"{text}, before completed_after ({format_moment(config.completed_after_at)})"
+    return f"{text}, in an earlier attempt"
+
+
+def _tell_time(verb: str, service_time: float | None, vendor_offset: float) -> str:
+    if service_time is None:
+        return f"{verb} at an unknown time"
+    # Guards are on Airflow's clock, and so is what they are compared with here.
+    return f"{verb} at {format_moment(service_time - vendor_offset)}"

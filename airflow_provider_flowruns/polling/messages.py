@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind
-from airflow_provider_flowruns.model.targets import Target
-from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
+from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, Target
+from airflow_provider_flowruns.polling.durations import DurationRange
+from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig, WaitResult
+from airflow_provider_flowruns.polling.wording import format_moment, format_range, format_seconds
 
 #: Seconds between two log lines of a wait in which nothing changes.
 HEARTBEAT_INTERVAL_SECONDS = 600.0
-#: A reason goes into an exception and a trigger's event.
-_MAX_REASON_CHARS = 4_000
+#: A reason goes into an exception and a trigger's event; the task's log has the service's errors in full.
+_MAX_REASON_CHARS, _MAX_ERRORS, _MAX_ERROR_CHARS = 2_000, 5, 300
 
 _ENDED_AS = {Outcome.FAILED: "failed", Outcome.CANCELED: "was cancelled", Outcome.SUCCEEDED: "succeeded"}
 
@@ -29,15 +31,96 @@ class LogMessage(msgspec.Struct, frozen=True, gc=False):
     is_warning: bool = False
 
 
-def describe(run: FlowRun) -> str:
-    """Return a run's state in a few words: which one, its state, its progress."""
-    kind = Kind.FLOW if run.kind is Kind.RUN else run.kind
-    subject = f"run {run.run_id}" if run.run_id else f"{kind} {run.flow_id}"
+def describe(run: FlowRun, now: float | None = None, usual: DurationRange | None = None) -> str:
+    """Return a run's state in a few words: which one, its state, how long it has taken, its progress.
+
+    :param run: the run.
+    :param now: the current time on the service's clock, None when it is not known.
+    :param usual: how long runs of its flow take, None when it is not known.
+    """
     state = run.lifecycle if run.disposition is Disposition.NONE else run.disposition
-    vendor = f" ({run.vendor_status})" if state not in run.vendor_status.upper() else ""
+    vendor = [run.vendor_status] if state not in run.vendor_status.upper() else []
+    details = ", ".join([*vendor, *_describe_time(run, now, usual), *_describe_progress(run)])
+    return f"{_name(run)} is {state}{f' ({details})' if details else ''}"
+
+
+def _name(run: FlowRun) -> str:
+    kind = Kind.FLOW if run.kind is Kind.RUN else run.kind
+    return f"run {run.run_id}" if run.run_id else f"{kind} {run.flow_id}"
+
+
+def _describe_time(run: FlowRun, now: float | None, usual: DurationRange | None) -> list[str]:
+    if run.lifecycle is Lifecycle.NOT_RUNNING and run.disposition is Disposition.NONE:
+        return ["no run of it has ended yet"]
+    ended_at = run.completed_at.timestamp() if run.completed_at else None
+    texts = [f"since {format_moment(ended_at)}"] if ended_at and not run.is_active else []
+    seconds = get_duration(run, now)
+    if seconds is None:
+        return texts
+    if run.lifecycle is Lifecycle.PENDING:
+        return [f"queued for {format_seconds(seconds)}"]
+    duration = f"{'in progress for' if run.is_active else 'took'} {format_seconds(seconds)}"
+    return [*texts, f"{duration}, {compare(seconds, usual, is_over=not run.is_active)}" if usual else duration]
+
+
+def get_duration(run: FlowRun, now: float | None) -> float | None:
+    """Return how many seconds a run took, or has taken so far; None if that is not known.
+
+    :param run: the run.
+    :param now: the current time on the service's clock, None when it is not known.
+    """
+    started_at = run.started_at or run.created_at
+    ended_at = now if run.is_active else run.completed_at.timestamp() if run.completed_at else None
+    if started_at is None or ended_at is None or started_at.timestamp() > ended_at:
+        return None
+    return ended_at - started_at.timestamp()
+
+
+def compare(seconds: float, usual: DurationRange, *, is_over: bool) -> str:
+    """Return how a run's duration compares with that of the flow's other runs.
+
+    :param seconds: the run's duration, or its duration so far.
+    :param usual: how long runs of the flow take.
+    :param is_over: whether the run has ended.
+    """
+    text = format_range(usual.shortest, usual.longest)
+    if seconds > usual.longest:
+        return f"longer than the usual {text}"
+    return f"shorter than the usual {text}" if is_over and seconds < usual.shortest else f"usually {text}"
+
+
+def _describe_progress(run: FlowRun) -> list[str]:
     rows = run.rows()
-    progress = f", {rows['extracted']} rows extracted, {rows['loaded']} loaded" if rows else ""
-    return f"{subject} is {state}{vendor}{progress}"
+    return [f"{rows['extracted']:,} rows extracted", f"{rows['loaded']:,} loaded"] if rows else []
+
+
+def explain_choice(run: FlowRun, config: WaitConfig) -> str:
+    """Return why a run decides a wait for a flow's last run, as the end of a sentence; empty for any other wait.
+
+    :param run: the run that decides.
+    :param config: what the wait is for.
+    """
+    is_about_flow = isinstance(config.target, NewestRunsTarget) or run.kind in {Kind.FLOW, Kind.WORKFLOW}
+    if not is_about_flow or config.is_own_run or (not run.is_active and run.disposition is Disposition.NONE):
+        return ""
+    if not config.is_guarded:
+        return "; this wait follows it to its end" if run.is_active else "; it counts, whatever its age"
+    return "; it counts when it ends" if run.is_active else "; it is fresh enough, so it counts"
+
+
+def no_run_yet(target: Target) -> str:
+    """Return that there is no run at all."""
+    return f"{target} has no run yet"
+
+
+def no_fresh_run(newest: FlowRun, reason: str) -> str:
+    """Return that no run is fresh enough.
+
+    :param newest: the newest run.
+    :param reason: why it does not count.
+    """
+    state = newest.lifecycle if newest.disposition is Disposition.NONE else newest.disposition
+    return f"no run that is fresh enough yet: the newest, {_name(newest)} ({state}), {reason}"
 
 
 def describe_end(run: FlowRun, outcome: Outcome, state: str | None = None) -> str:
@@ -50,8 +133,14 @@ def describe_end(run: FlowRun, outcome: Outcome, state: str | None = None) -> st
     subject = f"run {run.run_id}" if run.run_id else f"the last run of {run.kind} {run.flow_id}"
     state = state or ("was cancelled" if outcome is Outcome.SKIPPED else _ENDED_AS[outcome])
     errors = [*run.errors, *(f"{resource.name}: {text}" for resource in run.resources for text in resource.errors)]
-    details = f": {'; '.join(errors)}" if errors and outcome is not Outcome.SUCCEEDED else ""
+    details = f": {_shorten(errors)}" if errors and outcome is not Outcome.SUCCEEDED else ""
     return f"{subject} {state}{details}"[:_MAX_REASON_CHARS]
+
+
+def _shorten(errors: Sequence[str]) -> str:
+    shown = [text if len(text) <= _MAX_ERROR_CHARS else f"{text[:_MAX_ERROR_CHARS]}..." for text in errors]
+    more = len(shown) - _MAX_ERRORS
+    return "; ".join([*shown[:_MAX_ERRORS], *([f"and {more} more errors"] if more > 0 else [])])
 
 
 def describe_joint_end(runs: Sequence[FlowRun], results: Iterable[WaitResult]) -> str:
@@ -119,7 +208,7 @@ def run_absent(last_seen: FlowRun | None, flow_id: str | None, seconds: float, h
     """
     start = f"no run of the start on flow {flow_id} has"
     subject = f"{describe(last_seen)} when it was last seen, and has not" if last_seen else start
-    return f"{subject} been shown for {seconds:.0f} s{f'; {hint}' if hint else ''}"
+    return f"{subject} been shown for {format_seconds(seconds)}{f'; {hint}' if hint else ''}"
 
 
 # -- polls that bring no run
@@ -133,7 +222,7 @@ def not_found(text: str, grace_seconds: float, *, was_found: bool) -> str:
     :param was_found: whether it was found before.
     """
     why = "it was found before" if was_found else "it may be too new"
-    return f"{text}; {why}, trying again for {grace_seconds:.0f} s"
+    return f"{text}; {why}, trying again for {format_seconds(grace_seconds)}"
 
 
 def gone(target: Target, seconds: float, text: str) -> str:
@@ -144,8 +233,8 @@ def gone(target: Target, seconds: float, text: str) -> str:
     :param text: the service's words.
     """
     return (
-        f"{target} was found before and has not been found for {seconds:.0f} s; it may have been deleted, alone or "
-        f"with its flow; last: {text}"
+        f"{target} was found before and has not been found for {format_seconds(seconds)}; it may have been deleted, "
+        f"alone or with its flow; last: {text}"
     )
 
 
@@ -161,7 +250,7 @@ def unreachable(error: Exception) -> str:
 
 def unobservable(seconds: float, error: Exception) -> str:
     """Return that all polls have failed for as long as the error budget allows."""
-    return f"no usable response for {seconds:.0f} s, the run may still be in progress; last: {error}"
+    return f"no usable response for {format_seconds(seconds)}, the run may still be in progress; last: {error}"
 
 
 # -- the end of a wait's time
@@ -171,13 +260,12 @@ def timed_out(seconds: float, limited_by: str, last_state: str, last_error: str 
     """Return that the run did not end in time.
 
     :param seconds: how long the wait was.
-    :param limited_by: the argument that set its deadline.
+    :param limited_by: the task's argument that set its deadline.
     :param last_state: the run's state as it was last seen, empty when it never was.
     :param last_error: why the last poll failed, None when it did not.
     """
-    argument = "" if limited_by == "timeout" else f" ({limited_by})"
     trouble = f"; the last poll failed: {last_error}" if last_error else ""
-    return f"timed out after {seconds:.0f} s{argument}: {last_state or 'no run was seen'}{trouble}"
+    return f"timed out after {format_seconds(seconds)} ({limited_by}): {last_state or 'no run was seen'}{trouble}"
 
 
 def failure_ignored(reason: str) -> str:

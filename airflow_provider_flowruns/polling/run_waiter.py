@@ -18,8 +18,9 @@ from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRuns
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, RunSummary
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.polling import messages
-from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.freshness import find_decisive, get_start, to_unix
+from airflow_provider_flowruns.polling.advice import advise
+from airflow_provider_flowruns.polling.durations import DurationRange, RunDurations
+from airflow_provider_flowruns.polling.freshness import explain_rejection, find_decisive, get_start, to_unix
 from airflow_provider_flowruns.polling.intervals import get_next_interval, get_requested_delay
 from airflow_provider_flowruns.polling.messages import HEARTBEAT_INTERVAL_SECONDS, LogMessage
 from airflow_provider_flowruns.polling.wait_state import Outcome, SavedWait, WaitConfig, WaitResult, WaitState
@@ -150,10 +151,11 @@ class RunWaiter:
             self.warn_once(f"{result.outcome} {run_id}", messages.failure_ignored(result.reason))
             result = None
         if result is None and now >= config.deadline_at:
-            result = self._time_out()
+            result = self._time_out(now)
         new_messages, self._messages = self._messages, ()
         if result:
-            return NextAction(0.0, replace_fields(result, vendor_offset=self.vendor_offset), new_messages)
+            result = replace_fields(result, vendor_offset=self.vendor_offset, advice=advise(result, config))
+            return NextAction(0.0, result, new_messages)
         return NextAction(self._get_wait(now), None, new_messages)
 
     def measure_delays(self, now: float) -> tuple[float, ...]:
@@ -216,11 +218,20 @@ class RunWaiter:
             return self._on_runs_of_start(self.target, runs, now)
         run = self._get_decisive(runs, now)
         if run is None:
-            text = "no run that is fresh enough yet" if runs else "no run yet"
-            self._report(text, text, now)
+            self._report_no_run(runs, now)
             return self._on_absent(now)
         self._record((run,), run, now)
         return self._judge_all((run,), now)[0]
+
+    def _report_no_run(self, runs: Sequence[FlowRun], now: float) -> None:
+        key = f"{runs[0].run_id} {runs[0].vendor_status} does not count" if runs else "no run"
+        if not self._is_news(key, now):
+            return
+        if runs:
+            text = messages.no_fresh_run(runs[0], explain_rejection(runs[0], self.config, self.vendor_offset, now))
+        else:
+            text = messages.no_run_yet(self.config.target)
+        self._report(text, key, now)
 
     def _record(self, runs: tuple[FlowRun, ...], decisive: FlowRun, now: float) -> None:
         self._mark_present()
@@ -228,9 +239,23 @@ class RunWaiter:
             self._last_seen = _without_raw(decisive)
         if self.config.is_own_run:
             self._last_runs = tuple(map(_without_raw, runs))
-        key = f"{decisive.run_id} {decisive.vendor_status}"
+        # A run that takes longer than usual is news once.
+        key = f"{decisive.run_id} {decisive.vendor_status}{' late' if self._is_late(decisive, now) else ''}"
         if self._is_news(key, now):  # most polls bring nothing new, and describing a run takes time
-            self._report(messages.describe(decisive), key, now)
+            choice = messages.explain_choice(decisive, self.config)
+            self._report(f"{self._describe(decisive, now)}{choice}", key, now)
+
+    def _describe(self, run: FlowRun, now: float) -> str:
+        return messages.describe(run, now + self.vendor_offset, self._get_usual(run))
+
+    def _get_usual(self, run: FlowRun) -> DurationRange | None:
+        return self.durations.get_range(run.flow_id, without=run.run_id) if self.durations else None
+
+    def _is_late(self, run: FlowRun, now: float) -> bool:
+        if not run.is_active or (usual := self._get_usual(run)) is None:
+            return False
+        seconds = messages.get_duration(run, now + self.vendor_offset)
+        return seconds is not None and seconds > usual.longest
 
     def _mark_present(self) -> None:
         self._state.absent_since, self._state.is_absent = None, False
@@ -432,9 +457,9 @@ class RunWaiter:
         reason = messages.unobservable(unreachable_seconds, error)
         return WaitResult(outcome, reason, self._last_summary(), error.to_record())
 
-    def _time_out(self) -> WaitResult:
+    def _time_out(self, now: float) -> WaitResult:
         config, state = self.config, self._state
-        last_state = messages.describe(self._last_seen) if self._last_seen else state.last_message
+        last_state = self._describe(self._last_seen, now) if self._last_seen else state.last_message
         seconds = config.deadline_at - state.began_at
         reason = messages.timed_out(seconds, config.limited_by, last_state, state.last_error)
         return WaitResult(Outcome.TIMED_OUT, reason, self._last_summary(), limited_by=config.limited_by)

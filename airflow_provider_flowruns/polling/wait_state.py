@@ -151,6 +151,7 @@ class WaitResult(msgspec.Struct, frozen=True):
     :param error: record of the error that decided, see :func:`model.errors.from_record`.
     :param limited_by: the task's argument that set the deadline, see :class:`WaitConfig`.
     :param vendor_offset: seconds by which the service's clock was ahead of Airflow's.
+    :param advice: what to do about it, see :mod:`polling.advice`.
     """
 
     schema: ClassVar[int] = 1
@@ -161,6 +162,7 @@ class WaitResult(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None = None
     limited_by: str = "timeout"
     vendor_offset: float = 0.0
+    advice: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as versioned JSON, the payload of a trigger's event."""

@@ -22,6 +22,7 @@ from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import validate_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         :raises InvalidArgumentError: an argument is not valid.
         """
 
+    @explains_errors
     def execute(self, context: Context) -> Any:
         """Wait for the run; see the class for what is returned and raised."""
         self._began_at = self.clock.now()
@@ -126,6 +128,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             result = self._poll_and_record(self._waiter, context)
         return self._deliver_result(result, context) if result else self.hand_over(self._waiter)
 
+    @explains_errors
     def execute_complete(self, context: Context, event: Any = None) -> RunSummary:
         """Return the run's summary if the trigger reports success; anything else fails.
 
@@ -173,6 +176,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             max_interval_seconds=self.max_wait.total_seconds() if self.max_wait else None,
         )
         waiter = RunWaiter(config, began)
+        self.log_beginning(waiter, "deferrable=True" if self.deferrable else f"mode={self.mode!r}")
         self._save_wait(waiter, context)
         return waiter
 

@@ -76,7 +76,7 @@ _ENDED = {
 #: Ways to retry a failed run.
 STRATEGIES: tuple[RetryStrategy, ...] = get_args(RetryStrategy)
 _WEBHOOK_MEANINGS = {
-    404: "the flow is disabled or was never published",
+    404: "the flow is disabled or was never published; publish it and switch it on",
     410: "there is no such flow",
     413: "the payload is too large for this server",
 }
@@ -118,7 +118,7 @@ class ActivepiecesApi(Service):
         return self._get_run(validate_run_id(run_id))
 
     def _get_run(self, run_id: str) -> Call[FlowRun]:
-        request = Request("GET", f"/api/v1/flow-runs/{run_id}")
+        request = Request("GET", f"/api/v1/flow-runs/{run_id}", names="run")
         return Call(self.info.name, request, lambda body: self._read_run(unwrap_object_with_id(body, run_id)))
 
     def get_flow_runs(self, run_ids: Sequence[str]) -> Call[BatchResult]:
@@ -142,7 +142,7 @@ class ActivepiecesApi(Service):
 
         ids = tuple(("flowRunIds", run_id) for run_id in sorted(run_ids))
         query = (("projectId", self._require_project()), ("limit", str(len(run_ids))), *ids)
-        return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
+        return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query, names="project"), read)
 
     def list_flow_runs(
         self,
@@ -207,7 +207,7 @@ class ActivepiecesApi(Service):
 
             window = (("createdBefore", format_time(before)),) if before else ()
             query = (*fixed, *window, ("limit", str(size)))
-            return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query), read)
+            return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query, names="project"), read)
 
         return Pages(first=page(before, size_limit), identity=lambda run: run.run_id)
 
@@ -236,7 +236,7 @@ class ActivepiecesApi(Service):
         return self._get_flow(validate_flow_id(flow_id))
 
     def _get_flow(self, flow_id: str) -> Call[Flow]:
-        request = Request("GET", f"/api/v1/flows/{flow_id}")
+        request = Request("GET", f"/api/v1/flows/{flow_id}", names="flow")
         return Call(self.info.name, request, lambda body: _read_flow(unwrap_object(body)))
 
     def run_flow(
@@ -261,6 +261,7 @@ class ActivepiecesApi(Service):
                 tuple((query or {}).items()),
                 json=parse_payload(payload),
                 with_token=False,
+                names="flow",
             ),
             lambda body: None,
             may_be_empty=True,
@@ -279,6 +280,7 @@ class ActivepiecesApi(Service):
                 "POST",
                 f"/api/v1/flow-runs/{validate_run_id(run_id)}/retry",
                 json={"projectId": self._require_project(), "strategy": validate_strategy(strategy)},
+                names="run",
             ),
             lambda body: self._read_run(unwrap_object(body)),
         )
@@ -295,7 +297,12 @@ class ActivepiecesApi(Service):
             )
         return Call(
             self.info.name,
-            Request("POST", "/api/v1/flow-runs/cancel", json={"projectId": self._require_project(), "flowRunIds": ids}),
+            Request(
+                "POST",
+                "/api/v1/flow-runs/cancel",
+                json={"projectId": self._require_project(), "flowRunIds": ids},
+                names="project",
+            ),
             lambda body: None,
             may_be_empty=True,
         )
@@ -383,7 +390,7 @@ class ActivepiecesApi(Service):
             raise ConfigurationError(f"{error}; it follows /projects/ in the address of the web app") from None
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
-        return Call(self.info.name, Request("GET", path, query), read)
+        return Call(self.info.name, Request("GET", path, query, names="project" if query else ""), read)
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = parse_word(record.get("status"))

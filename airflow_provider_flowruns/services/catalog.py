@@ -19,7 +19,7 @@ PORTABLE = ServiceInfo(
     hints={
         AuthenticationError: "put a valid Portable API token in the connection's password",
         PermissionDeniedError: "the Portable plan of this account does not include the API, or not this object",
-        NotFoundError: "the id is printed under the flow's name in Portable; it must belong to this account",
+        NotFoundError: "the id is printed under its name in Portable; it must belong to this account",
     },
     appear_within=180.0,
     no_run_hint="Portable may have ignored the start because the flow was running by then",

@@ -9,13 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_flowruns.model.errors import ApiError, RateLimitError, UnexpectedResponseError
+from airflow_provider_flowruns.model.errors import (
+    ApiError,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnexpectedResponseError,
+)
 from airflow_provider_flowruns.services.auth import Auth
 
-#: Errors whose remedy is the same for every service.
+_CHECK_HOST = "check the connection's host: it must be the API's base URL"
+#: Errors whose remedy is the same for every service and every request.
 _COMMON_HINTS: Mapping[type[ApiError], str] = {
-    RateLimitError: "the service asks for fewer requests; wait, or raise the poll interval",
-    UnexpectedResponseError: "check the connection's host: it must be the API's base URL",
+    RateLimitError: "raise the interval of the waits on this connection, or run fewer tasks at a time",
+    UnexpectedResponseError: _CHECK_HOST,
+}
+_WEBHOOK_LOGIN = (
+    "the flow's webhook trigger asks for authentication: set webhook_username and webhook_password, or "
+    "webhook_header_name and webhook_header_secret, in the connection's extra fields"
+)
+#: Errors of a webhook, to which neither the token nor the project matters.
+_WEBHOOK_HINTS: Mapping[type[ApiError], str] = {
+    **_COMMON_HINTS,
+    AuthenticationError: _WEBHOOK_LOGIN,
+    PermissionDeniedError: _WEBHOOK_LOGIN,
 }
 
 
@@ -188,9 +206,17 @@ class ServiceInfo:
         """Id of the connection that is used when none is named."""
         return f"{self.name}_default"
 
-    def get_hint(self, error: type[ApiError]) -> str | None:
-        """Return what to do about an error, None when there is nothing to say.
+    def get_hint(self, error: type[ApiError], *, with_token: bool = True, names: str | None = None) -> str | None:
+        """Return what to do about an error of a request, None when there is nothing to say.
 
         :param error: class of the error.
+        :param with_token: whether the token was sent.
+        :param names: what the request's id is the id of, see :class:`model.calls.Request`.
         """
+        if not with_token:
+            return _WEBHOOK_HINTS.get(error)
+        if error is NotFoundError and names == "":
+            return _CHECK_HOST
+        if error is NotFoundError and names == "project":
+            return "check the connection's project_id and host"
         return self.hints.get(error) or _COMMON_HINTS.get(error)

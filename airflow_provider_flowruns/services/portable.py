@@ -117,7 +117,7 @@ class PortableApi(Service):
         return self._get_status("workflows", validate_workflow_id(workflow_id), Kind.WORKFLOW)
 
     def _get_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
-        request = Request("GET", f"/v2/{path}/{object_id}/status")
+        request = Request("GET", f"/v2/{path}/{object_id}/status", names=str(kind))
         return Call(self.info.name, request, lambda body: _read_status(body, object_id, kind))
 
     def get_run_attempts(
@@ -164,7 +164,7 @@ class PortableApi(Service):
             # The default order is never sent: the documentation disagrees with itself on how to spell it.
             sort_by = (("sort", order),) if order.upper() != "DESC" else ()
             query = (("limit", str(size)), ("offset", str(offset)), *sort_by, *filters)
-            return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/run", query), read)
+            return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/run", query, names="flow"), read)
 
         if order == "ASC":
             return OldestFirst(page(0, order), lambda run: run.run_id, lower_case_first=page(0, order.lower()))
@@ -180,7 +180,8 @@ class PortableApi(Service):
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: all flows of the account; there is no paging."""
-        return Call(self.info.name, Request("GET", "/v2/flows"), lambda body: read_rows(body, _read_flow, "data"))
+        request = Request("GET", "/v2/flows", names="")
+        return Call(self.info.name, request, lambda body: read_rows(body, _read_flow, "data"))
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
         """Return the calls that read a target; a run is searched for in the flow's attempts, newest first."""
@@ -296,7 +297,7 @@ class PortableApi(Service):
         return parse_text(body.get("message")) if isinstance(body, Mapping) else None
 
     def _command(self, path: str) -> Call[None]:
-        return Call(self.info.name, Request("POST", path), lambda body: None, may_be_empty=True)
+        return Call(self.info.name, Request("POST", path, names="flow"), lambda body: None, may_be_empty=True)
 
 
 def validate_flow_id(value: Any) -> str:

@@ -86,7 +86,7 @@ class TableFlowApi(Service):
         return self._get_run(validate_run_id(run_id))
 
     def _get_run(self, run_id: str) -> Call[FlowRun]:
-        request = Request("GET", f"/v2/flows/runs/{run_id}")
+        request = Request("GET", f"/v2/flows/runs/{run_id}", names="run")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, run_id)))
 
     def get_run_attempts(self, run_id: str) -> Call[tuple[FlowRun, ...]]:
@@ -124,7 +124,7 @@ class TableFlowApi(Service):
                 return Page(runs, page(following) if has_more and following else None)
 
             query = (("limit", str(size)), ("offset", str(offset)), *filters)
-            return Call(self.info.name, Request("GET", "/v2/flows/runs", query), read)
+            return Call(self.info.name, Request("GET", "/v2/flows/runs", query, names=""), read)
 
         return Pages(first=page(0), identity=lambda run: run.run_id)
 
@@ -133,13 +133,12 @@ class TableFlowApi(Service):
         return self._list_all_runs(validate_flow_id(flow_id))
 
     def _list_all_runs(self, flow_id: str) -> Call[tuple[FlowRun, ...]]:
-        return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/runs"), _read_runs)
+        return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/runs", names="flow"), _read_runs)
 
     def list_flows(self) -> Call[tuple[Flow, ...]]:
         """``GET /v2/flows``: the workspace's active flows; there is no paging."""
-        return Call(
-            self.info.name, Request("GET", "/v2/flows"), lambda body: read_rows(body, _read_flow, "flows", "data")
-        )
+        request = Request("GET", "/v2/flows", names="")
+        return Call(self.info.name, request, lambda body: read_rows(body, _read_flow, "flows", "data"))
 
     def run_flow(self, flow_id: str, parts: tuple[Part, ...]) -> Call[FlowRun]:
         """``POST /v2/flows/{id}/run``: start a flow with its files; the response is the new run.
@@ -147,7 +146,7 @@ class TableFlowApi(Service):
         :param flow_id: the flow's id.
         :param parts: the parts of the multipart body, files among them.
         """
-        request = Request("POST", f"/v2/flows/{validate_flow_id(flow_id)}/run", parts=parts)
+        request = Request("POST", f"/v2/flows/{validate_flow_id(flow_id)}/run", parts=parts, names="flow")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
 
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:

@@ -14,6 +14,8 @@ from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
 from airflow_provider_flowruns.model.errors import ApiError, AuthenticationError, FlowRunsError
 from airflow_provider_flowruns.model.runs import RunSummary
 from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
+from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.opening_lines import describe_wait
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
@@ -138,6 +140,10 @@ class WaitingTask(RunTask[HookT]):
         """Wall-clock time that does not jump during this process."""
         return Clock()
 
+    @cached_property
+    def _durations(self) -> RunDurations:
+        return RunDurations()
+
     def get_deadline(self, wait_began_at: float, task_began_at: float) -> tuple[float, str]:
         """Return the Unix time at which a wait has to end, and the argument that sets it.
 
@@ -177,6 +183,15 @@ class WaitingTask(RunTask[HookT]):
             target=target, deadline_at=deadline_at, interval_seconds=interval_seconds, **{**arguments, **more}
         )
 
+    def log_beginning(self, waiter: RunWaiter, mode: str) -> None:
+        """Log what a wait is for, once, before its first poll.
+
+        :param waiter: the waiter.
+        :param mode: how the task waits, as the arguments that say so.
+        """
+        for line in describe_wait(waiter.config, self.hook_class.info.title, mode):
+            self.log.info("%s", line)
+
     def poll(self, waiter: RunWaiter, read: list[FlowRun] | None = None) -> NextAction:
         """Poll a waiter's target once, and log its messages.
 
@@ -194,6 +209,9 @@ class WaitingTask(RunTask[HookT]):
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
             waiter.warn_once("vendor clock", warning)
+        waiter.durations = self._durations
+        if not isinstance(polled, FlowRunsError):
+            self._durations.learn(polled)
         action = waiter.step(polled, polled_at)
         if self.metrics:
             self.metrics.record_poll(polled if isinstance(polled, FlowRunsError) else None, polled_at - sent_at)

@@ -8,11 +8,13 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 
-from airflow_provider_flowruns.exceptions import FlowRunCanceled, FlowRunFailed, FlowRunUnobservable
-from airflow_provider_flowruns.model.errors import from_record
+from airflow_provider_flowruns.exceptions import FlowRunCanceled, FlowRunFailed, FlowRunTimeout, FlowRunUnobservable
+from airflow_provider_flowruns.model.errors import CodedError, add_code, from_record
 from airflow_provider_flowruns.model.runs import RunSummary
+from airflow_provider_flowruns.polling.end_lines import explain_end
 from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
+from airflow_provider_flowruns.tasks.explained_errors import attach_explanation, get_explanation
 
 #: ``soft_fail`` applies to the run's outcome, not to monitoring failures.
 _SOFT_OUTCOMES = {Outcome.FAILED, Outcome.CANCELED, Outcome.TIMED_OUT}
@@ -29,20 +31,26 @@ def log_messages(log: Any, messages: Iterable[LogMessage]) -> None:
 
 
 def build_error(result: WaitResult, timeout_error: type[Exception] = AirflowSensorTimeout) -> BaseException:
-    """Return the exception for a wait that did not succeed.
+    """Return the exception for a wait that did not succeed, with the lines that explain it attached.
 
     :param result: the end of the wait.
     :param timeout_error: class of the exception for a run that did not end within ``timeout``; for one that did not
         end within ``execution_timeout`` it is Airflow's own, as when Airflow itself ends the task.
     """
+    error = _build_bare_error(result, timeout_error)
+    code = error.code if isinstance(error, CodedError) else FlowRunTimeout.code
+    return attach_explanation(error, explain_end(result, code))
+
+
+def _build_bare_error(result: WaitResult, timeout_error: type[Exception]) -> BaseException:
     if result.outcome is Outcome.FAILED:
         return FlowRunFailed(result.reason, result.run)
     if result.outcome is Outcome.CANCELED:
         return FlowRunCanceled(result.reason, result.run)
     if result.outcome is Outcome.TIMED_OUT and result.limited_by == "execution_timeout":
-        return AirflowTaskTimeout(result.reason)
+        return AirflowTaskTimeout(add_code(FlowRunTimeout.code, result.reason))
     if result.outcome is Outcome.TIMED_OUT:
-        return timeout_error(result.reason)
+        return timeout_error(add_code(FlowRunTimeout.code, result.reason))
     if result.outcome is Outcome.REFUSED and result.error:
         return from_record(result.error)
     return FlowRunUnobservable(result.reason, result.run)
@@ -74,5 +82,6 @@ def result_or_raise(
         raise AirflowSkipException(result.reason)
     error = build_error(result, timeout_error)
     if never_fail or (soft_fail and result.outcome in _SOFT_OUTCOMES):
-        raise AirflowSkipException(f"{type(error).__name__}: {error}") from error
+        skip = AirflowSkipException(f"{type(error).__name__}: {error}")
+        raise attach_explanation(skip, get_explanation(error)) from error
     raise error

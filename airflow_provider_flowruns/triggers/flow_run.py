@@ -17,8 +17,10 @@ from airflow_provider_flowruns.compat.versions import get_task_state
 from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.polling.messages import LogMessage
+from airflow_provider_flowruns.polling.opening_lines import describe_takeover
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
+from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.faults import describe_fault
@@ -95,6 +97,8 @@ class FlowRunTrigger(BaseTrigger):
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.durations = poll_loop.durations
                 first = self._draw_first_delay(waiter, Clock().now())
+                for line in describe_takeover(waiter.config, get_service(service).info.title, first):
+                    self.logger().info("%s", line)
                 return await poll_loop.wait_for_result(waiter, _log_messages, first)
 
     def _describe_failure(self, error: Exception) -> str:

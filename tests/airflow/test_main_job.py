@@ -39,7 +39,7 @@ def test_sensor_waits_through_pending_and_running_and_passes(scenario: Scenario,
 def test_sensor_waits_through_processing_if_the_service_has_no_pending_status(scenario: Scenario) -> None:
     assert scenario.wait_for_end("tableflow") == "success"
     log = scenario.get_log("tableflow", "ended")
-    assert log.index("is RUNNING (processing)") < log.index("is SUCCEEDED (completed)")
+    assert log.index("is RUNNING (processing") < log.index("is SUCCEEDED (completed")
 
 
 def test_sensor_fails_with_the_vendors_own_error_text(scenario: Scenario) -> None:

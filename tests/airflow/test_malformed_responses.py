@@ -182,7 +182,7 @@ def test_the_triggerer_keeps_running(dag_run: CompletedDagRun) -> None:
 def test_the_wait_with_malformed_responses_ends_with_the_runs_failure(dag_run: CompletedDagRun) -> None:
     log = dag_run.get_log("malformed")
     run = dag_run.airflow.get_rendered_fields(DAG, dag_run.run_id, "malformed")["run_id"]
-    assert f"FlowRunFailed: run {run} failed: {CLEAN_TEXT}" in log
+    assert f"FlowRunFailed: FR101: run {run} failed: {CLEAN_TEXT}" in log
     assert "Trigger failure" not in log
 
 

@@ -36,7 +36,7 @@ def test_execution_timeout_ends_a_wait_as_it_ends_other_sensors(
     assert "AirflowTaskTimeout" in log
     if task_id != "airflow_itself":
         # An operator's wait starts after it has started its run.
-        assert re.search(r"AirflowTaskTimeout: timed out after \d+ s \(execution_timeout\): .* is RUNNING", log)
+        assert re.search(r"AirflowTaskTimeout: FR103: timed out after [\w ]+ \(execution_timeout\): .* is RUNNING", log)
 
 
 def test_soft_fail_applies_to_execution_timeout(airflow: RealAirflow, limited: tuple[str, dict[str, Any]]) -> None:

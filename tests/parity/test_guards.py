@@ -68,7 +68,7 @@ def test_a_guard_that_renders_to_nothing_is_refused(kind: Kind, name: str, mode:
     for template, native in TEMPLATES:
         end = run_in(mode, rendered(kind, sandbox, flow.id, native, **{name: template}))
         assert (end.state, end.error) == ("failed", "InvalidArgumentError"), (template, end)
-        assert end.message.startswith(f"{name} rendered to nothing"), end.message
+        assert end.message.startswith(f"FR301: {name} rendered to nothing"), end.message
     assert sandbox.ledger.count() == 0
 
 
@@ -99,7 +99,7 @@ def test_a_guard_that_cannot_be_right_is_refused_when_it_is_rendered(value: str,
     flow.add_run(outcome="SUCCEEDED", ago=60.0)
     end = run_in(mode, rendered(kind, sandbox, flow.id, False, completed_after=f"{{{{ '{value}' }}}}"))
     assert (end.state, end.error) == ("failed", "InvalidArgumentError"), end
-    assert end.message.startswith("completed_after must"), end.message
+    assert end.message.startswith("FR301: completed_after must"), end.message
     assert sandbox.ledger.count() == 0
 
 

@@ -166,7 +166,7 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_address(address) -> No
     found = outcomes(lambda: settings("https://flows.example.com", proxies={"all": address}))
     assert kinds(found) == {"ConfigurationError"}
     for one in found.values():
-        assert one.said.startswith("connection 'my_conn': extra 'proxies'")
+        assert one.said.startswith("FR302: connection 'my_conn': extra 'proxies'")
         assert "hunter" not in one.said
 
 
@@ -176,7 +176,7 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named_by_its_variable
     found = outcomes(lambda: settings("https://flows.example.com"))
     assert kinds(found) == {"ConfigurationError"}
     for one in found.values():
-        assert one.said.startswith("connection 'my_conn': environment variable HTTPS_PROXY")
+        assert one.said.startswith("FR302: connection 'my_conn': environment variable HTTPS_PROXY")
         assert "hunter" not in one.said
 
 
@@ -326,7 +326,7 @@ def test_a_socks_proxy_without_its_libraries_says_what_to_install(monkeypatch, m
     found = outcomes(lambda: settings("https://flows.example.com", proxies={"all": "socks5://jo:hunter2@proxy"}))
     assert kinds(found) == {"ConfigurationError"}
     for one in found.values():
-        assert one.said.startswith("connection 'my_conn': extra 'proxies' names a SOCKS proxy")
+        assert one.said.startswith("FR302: connection 'my_conn': extra 'proxies' names a SOCKS proxy")
         assert "airflow-provider-flowruns[socks]" in one.said
         assert "hunter2" not in one.said
 

@@ -409,8 +409,8 @@ def test_a_long_message_is_cut() -> None:
 def test_no_response_says_what_to_check() -> None:
     error = build_connection_error(made(), GET, "timed out")
     assert str(error) == (
-        "Portable did not respond to GET /v2/flows: timed out (connection 'my_conn', host https://api.portable.io: "
-        "check host, network, proxies and verify)"
+        "FR207: Portable did not respond to GET /v2/flows: timed out (connection 'my_conn', host "
+        "https://api.portable.io: check host, network, proxies and verify)"
     )
 
 

@@ -22,7 +22,7 @@ def settings(service: str = "portable", **fields: Any) -> Settings:
 def refusal(**fields: Any) -> str:
     with pytest.raises(ConfigurationError) as raised:
         settings(**fields)
-    assert str(raised.value).startswith("connection 'my_conn'")
+    assert str(raised.value).startswith("FR302: connection 'my_conn'")
     return str(raised.value)
 
 
@@ -182,7 +182,9 @@ def test_a_schema_field_that_is_no_scheme_is_refused() -> None:
 
 @pytest.mark.parametrize("password", [None, "", "   ", "\n"])
 def test_a_missing_token_is_named(password) -> None:
-    assert refusal(password=password) == "connection 'my_conn' has no password: put the Portable API token there"
+    assert refusal(password=password) == (
+        "FR302: connection 'my_conn' has no password: put the Portable API token there"
+    )
 
 
 @pytest.mark.parametrize("password", ["a b", "a\tb", "a\nb", "schlüssel", "a\x00b", "a\u200bb"])

@@ -79,9 +79,9 @@ def test_a_record_of_an_unknown_kind_keeps_its_words(record) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "Portable responded with 503 to GET /v2/flows: Busy (wait)"),
-        ({"hint": None}, "Portable responded with 503 to GET /v2/flows: Busy"),
-        ({"status": None}, "Portable did not respond to GET /v2/flows: Busy (wait)"),
+        ({}, "FR206: Portable responded with 503 to GET /v2/flows: Busy (wait)"),
+        ({"hint": None}, "FR206: Portable responded with 503 to GET /v2/flows: Busy"),
+        ({"status": None}, "FR206: Portable did not respond to GET /v2/flows: Busy (wait)"),
     ],
 )
 def test_an_error_says_who_answered_what_to_which_request_and_what_to_do(fields, text) -> None:
@@ -132,4 +132,4 @@ def test_an_invalid_argument_is_a_value_error() -> None:
 @pytest.mark.parametrize("kind", [InvalidArgumentError, ConfigurationError])
 def test_what_is_found_before_any_request_is_no_answer_of_the_service(kind) -> None:
     assert not issubclass(kind, ApiError)
-    assert str(kind("set the password")) == "set the password"
+    assert str(kind("set the password")) == f"{kind.code}: set the password"

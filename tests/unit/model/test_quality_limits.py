@@ -30,7 +30,7 @@ NO_NUMBERS = [
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: type(value).__name__)
 def test_what_is_no_number_from_zero_is_refused_by_name(name, value) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be "):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be "):
         QualityLimits(**{name: value})
 
 
@@ -59,7 +59,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_number_out_of_range_is_refused_by_name(name, value) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be "):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be "):
         QualityLimits(**{name: value})
 
 

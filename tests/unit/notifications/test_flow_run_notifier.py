@@ -85,7 +85,7 @@ def test_a_payload_may_be_json_text_or_a_list_and_hold_datetimes(run, payload, s
 def test_a_payload_that_rendered_to_nothing_starts_nothing(sandbox) -> None:
     flow = sandbox.activepieces.add_flow()
     said = "is text that is not JSON" if KEEPS_EMPTY_TEMPLATES else "rendered to nothing"
-    with pytest.raises(InvalidArgumentError, match=rf"^payload {said}"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: payload {said}"):
         call(FlowRunNotifier(service="activepieces", flow_id=flow.id, payload="{{ missing | default('', true) }}"))
     assert sandbox.ledger.count() == 0
 

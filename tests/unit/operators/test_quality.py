@@ -149,7 +149,7 @@ def test_runs_are_read_from_the_file_of_a_history_operator(sandbox, tmp_path) ->
 def test_a_file_of_something_else_is_refused_with_the_line(tmp_path, content, found) -> None:
     path = tmp_path / "{runs}.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InvalidArgumentError, match=f"^{found}.* is no run summary"):
+    with pytest.raises(InvalidArgumentError, match=f"^FR301: {found}.* is no run summary"):
         judge({"path": str(path)})
 
 
@@ -172,9 +172,9 @@ NO_RUNS = [
 
 @pytest.mark.parametrize(("runs", "message"), NO_RUNS)
 def test_something_else_is_refused_at_dag_parse_and_when_it_was_rendered(runs, message) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"^{message}.*attempts.output"):
+    with pytest.raises(InvalidArgumentError, match=f"^FR301: {message}.*attempts.output"):
         make(runs)
-    with pytest.raises(InvalidArgumentError, match=f"^{message}"):
+    with pytest.raises(InvalidArgumentError, match=f"^FR301: {message}"):
         judge(runs)
 
 
@@ -210,13 +210,13 @@ def test_every_value_is_templated() -> None:
 def test_a_limit_that_rendered_to_nothing_does_not_switch_its_check_off(name, rendered) -> None:
     task = make(make_history(100), **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgumentError, match=f"^{name} "):
+    with pytest.raises(InvalidArgumentError, match=f"^FR301: {name} "):
         task.execute(task_context())
 
 
 @pytest.mark.parametrize("rendered", [None, "", " "])
 def test_runs_that_rendered_to_nothing_are_refused(rendered) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^runs rendered to nothing"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: runs rendered to nothing"):
         judge(rendered)
 
 

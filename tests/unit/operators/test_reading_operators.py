@@ -416,7 +416,7 @@ FILTERS = [
 def test_a_filter_that_rendered_to_nothing_does_not_list_everything(wire, operator, name, rendered) -> None:
     task = make(operator, **{name: "{{ params.value }}"})
     setattr(task, name, rendered)
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing \(an empty text or None\): "):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} rendered to nothing \(an empty text or None\): "):
         task.execute({})
     assert wire.call_count == 0
 

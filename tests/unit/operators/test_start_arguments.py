@@ -99,31 +99,31 @@ def test_what_is_known_beside_another_tasks_result_is_checked_at_dag_parse(opera
 @pytest.mark.parametrize("value", ["", " ", None, 5, ["airflow_run"], True])
 def test_a_correlation_key_that_is_no_text_is_refused_at_dag_parse(operator, value) -> None:
     flow_id = ACTIVEPIECES_ID if operator is ActivepiecesRunFlowOperator else TABLEFLOW_ID
-    with pytest.raises(InvalidArgumentError, match=r"^correlation_key must be a text, got"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: correlation_key must be a text, got"):
         operator(task_id="task", flow_id=flow_id, correlation_key=value)
 
 
 @pytest.mark.parametrize(
     ("argument", "value", "said"),
     [
-        ("files", "a.pdf", r"^files is text that is not JSON"),
-        ("files", ["a.pdf"], r"^files must be a JSON object, got a list"),
-        ("files", 5, r"^files must be a JSON object"),
-        ("files", {"doc": 5}, r"^files\['doc'\] must be a path or a list of paths, got 5"),
-        ("files", {"doc": None}, r"^files\['doc'\] must be a path or a list of paths, got None"),
-        ("files", {"doc": ["a.pdf", None]}, r"^files\['doc'\] must be a path or a list of paths"),
-        ("files", {"doc": [["a.pdf"]]}, r"^files\['doc'\] must be a path or a list of paths"),
-        ("files", {"doc": {"path": "a.pdf"}}, r"^files\['doc'\] must be a path or a list of paths"),
-        ("file_metadata", {"doc": 5}, r"^file_metadata\['doc'\] must be a JSON object"),
-        ("file_metadata", {"doc": [1]}, r"^file_metadata\['doc'\] must be a JSON object, got a list"),
-        ("file_metadata", {"doc": {"sum": b"5"}}, r"^file_metadata\['doc'\]\['sum'\] is of type bytes"),
-        ("file_metadata", "nothing", r"^file_metadata is text that is not JSON"),
-        ("guidance", {"doc": None}, r"^guidance\['doc'\] must be a text, got None"),
-        ("guidance", {"doc": ["a"]}, r"^guidance\['doc'\] must be a text"),
-        ("guidance", ["a"], r"^guidance must be a JSON object, got a list"),
-        ("metadata", ["a"], r"^metadata must be a JSON object, got a list"),
-        ("metadata", "[1]", r"^metadata must be a JSON object, got a list"),
-        ("metadata", {"at": object()}, r"^metadata\['at'\] is of type object"),
+        ("files", "a.pdf", r"^FR301: files is text that is not JSON"),
+        ("files", ["a.pdf"], r"^FR301: files must be a JSON object, got a list"),
+        ("files", 5, r"^FR301: files must be a JSON object"),
+        ("files", {"doc": 5}, r"^FR301: files\['doc'\] must be a path or a list of paths, got 5"),
+        ("files", {"doc": None}, r"^FR301: files\['doc'\] must be a path or a list of paths, got None"),
+        ("files", {"doc": ["a.pdf", None]}, r"^FR301: files\['doc'\] must be a path or a list of paths"),
+        ("files", {"doc": [["a.pdf"]]}, r"^FR301: files\['doc'\] must be a path or a list of paths"),
+        ("files", {"doc": {"path": "a.pdf"}}, r"^FR301: files\['doc'\] must be a path or a list of paths"),
+        ("file_metadata", {"doc": 5}, r"^FR301: file_metadata\['doc'\] must be a JSON object"),
+        ("file_metadata", {"doc": [1]}, r"^FR301: file_metadata\['doc'\] must be a JSON object, got a list"),
+        ("file_metadata", {"doc": {"sum": b"5"}}, r"^FR301: file_metadata\['doc'\]\['sum'\] is of type bytes"),
+        ("file_metadata", "nothing", r"^FR301: file_metadata is text that is not JSON"),
+        ("guidance", {"doc": None}, r"^FR301: guidance\['doc'\] must be a text, got None"),
+        ("guidance", {"doc": ["a"]}, r"^FR301: guidance\['doc'\] must be a text"),
+        ("guidance", ["a"], r"^FR301: guidance must be a JSON object, got a list"),
+        ("metadata", ["a"], r"^FR301: metadata must be a JSON object, got a list"),
+        ("metadata", "[1]", r"^FR301: metadata must be a JSON object, got a list"),
+        ("metadata", {"at": object()}, r"^FR301: metadata\['at'\] is of type object"),
     ],
 )
 def test_invalid_arguments_of_a_tableflow_start_are_refused_at_dag_parse(argument, value, said) -> None:
@@ -133,7 +133,7 @@ def test_invalid_arguments_of_a_tableflow_start_are_refused_at_dag_parse(argumen
 
 @pytest.mark.parametrize("value", [5, [], (), {}, [5], [None], ["NOPE"], "", object()])
 def test_statuses_that_cannot_be_are_refused_at_dag_parse(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^status must be among"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: status must be among"):
         ActivepiecesListFlowRunsOperator(task_id="task", status=value)
 
 
@@ -286,7 +286,7 @@ def test_what_rendered_to_nothing_starts_nothing(argument, native, leads, invoic
     arguments: dict[str, Any] = {argument: template}
     end = start(operator, flow, native=native, **arguments)
     assert end.error == "InvalidArgumentError", end
-    assert end.message.startswith(f"{argument} rendered to nothing (an empty text or None)")
+    assert end.message.startswith(f"FR301: {argument} rendered to nothing (an empty text or None)")
     assert sandbox.ledger.count(method="POST") == 0
 
 

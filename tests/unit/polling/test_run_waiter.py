@@ -442,7 +442,7 @@ def test_a_run_that_was_found_and_is_not_found_any_longer_is_unobservable(missin
     result = step(waiter, missing, 130).result
     assert result
     assert result.outcome is Outcome.UNOBSERVABLE
-    assert "run r1 was found before and has not been found for 120 s" in result.reason
+    assert "run r1 was found before and has not been found for 2 min" in result.reason
 
 
 def test_each_gap_has_a_grace_of_its_own() -> None:
@@ -537,7 +537,9 @@ def test_a_deadline_names_the_argument_that_set_it() -> None:
     result = step(waiter, run("RUNNING"), 1_000).result
     assert result
     assert result.limited_by == "execution_timeout"
-    assert result.reason == "timed out after 1000 s (execution_timeout): run r1 is RUNNING"
+    assert result.reason == (
+        "timed out after 16 min 40 s (execution_timeout): run r1 is RUNNING (in progress for 16 min 40 s)"
+    )
 
 
 def test_backoff_doubles_up_to_the_longest() -> None:
@@ -556,9 +558,9 @@ def test_only_changes_and_heartbeats_are_logged() -> None:
         [messages.text for messages in step(waiter, run("RUNNING", resources=(row,)), seconds).messages]
         for row, seconds in zip(rows, (0, 10, HEARTBEAT_INTERVAL_SECONDS), strict=True)
     ]
-    assert logged[0] == ["run r1 is RUNNING, 1 rows extracted, 0 loaded"]
+    assert logged[0] == ["run r1 is RUNNING (in progress for 0 s, 1 rows extracted, 0 loaded)"]
     assert logged[1] == []
-    assert logged[2] == ["run r1 is RUNNING, 3 rows extracted, 0 loaded"]
+    assert logged[2] == ["run r1 is RUNNING (in progress for 10 min, 3 rows extracted, 0 loaded)"]
 
 
 def test_a_warning_about_one_thing_is_given_once_in_a_wait() -> None:

@@ -45,7 +45,7 @@ def made(sensor: type[FlowRunSensor], **arguments: Any) -> FlowRunSensor:
 @pytest.mark.parametrize(("sensor", "name"), IDS)
 def test_an_id_that_cannot_be_one_is_refused_by_name(sensor, name) -> None:
     for value in ("../x", "1/status?x=", "1#", "٣", "1.0", "", "..", "%2e%2e", True, 1.0, "A" * 200):
-        with pytest.raises(InvalidArgumentError, match=rf"^{name} must look like"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must look like"):
             made(sensor, **{name: value})
 
 
@@ -60,14 +60,14 @@ def test_a_sensor_does_not_do_without_its_id(sensor, name) -> None:
 @pytest.mark.parametrize("value", [0, 0.0])
 def test_a_span_of_no_time_is_refused_by_name(name, value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds above 0"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be a number of seconds above 0"):
             made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize("value", [-1, "900", None, True, float("nan")])
 def test_an_error_budget_that_is_no_span_is_refused(value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgumentError, match=r"^error_budget must be a number of seconds above 0"):
+        with pytest.raises(InvalidArgumentError, match=r"^FR301: error_budget must be a number of seconds above 0"):
             made(sensor, error_budget=value)
 
 
@@ -93,7 +93,7 @@ def test_its_interval_may_have_the_name_that_it_has_in_operators() -> None:
 
 def test_two_intervals_that_differ_are_refused_by_name() -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgumentError, match=r"^poke_interval \(60\) and poll_interval \(90\) are the same"):
+        with pytest.raises(InvalidArgumentError, match=r"^FR301: poke_interval \(60\) and poll_interval \(90\) are the same"):
             made(sensor, poke_interval=60, poll_interval=90)
 
 
@@ -129,14 +129,14 @@ def test_every_choice_is_taken(name, value) -> None:
 )
 def test_what_is_no_choice_is_refused_with_the_choices(name, value) -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be one of {', '.join(CHOICES[name])}, got"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be one of {', '.join(CHOICES[name])},"):
             made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_a_guard_that_is_no_point_in_time_is_refused_by_name(sensor, name) -> None:
     for value in ("soon", "None", "2026-13-01", 1682366228, True):
-        with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a datetime or ISO-8601 text"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be a datetime or ISO-8601 text"):
             made(sensor, **{name: value})
 
 
@@ -149,14 +149,14 @@ def test_a_guard_in_every_form(sensor, name, value) -> None:
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 @pytest.mark.parametrize("value", ["", "  "])
 def test_a_guard_that_is_empty_is_refused_by_name(sensor, name, value) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} rendered to nothing"):
         made(sensor, **{name: value})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 @pytest.mark.parametrize("value", ["1764331200000", "1999-12-31", datetime(1768, 1, 1, tzinfo=UTC)])
 def test_a_guard_that_cannot_be_right_is_refused_by_name(sensor, name, value) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must"):
         made(sensor, **{name: value})
 
 
@@ -165,7 +165,7 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     """The DAG's first run may be years ahead."""
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must not be more than a day ahead"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must not be more than a day ahead"):
         task._validate_guard(name, {})
 
 
@@ -183,7 +183,7 @@ def test_the_automatic_guard_is_when_the_dag_run_was_due(sensor, name) -> None:
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_the_automatic_guard_needs_a_dag_run(sensor, name) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name}='auto' requires a DAG run"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name}='auto' requires a DAG run"):
         made(sensor, **{name: "auto"})._validate_guard(name, {})
 
 
@@ -205,7 +205,7 @@ def test_an_empty_guard_among_the_values_of_a_mapped_task_is_refused(sensor, nam
     task: Any = dag.get_task("wait").unmap({name: "2026-01-31"})
     assert task.is_guarded
     for empty in (None, ""):
-        with pytest.raises(InvalidArgumentError, match=rf"^{name} rendered to nothing"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} rendered to nothing"):
             dag.get_task("wait").unmap({name: empty})
 
 

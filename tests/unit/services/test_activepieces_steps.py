@@ -252,7 +252,7 @@ class TestPaths:
         "path", ["", " ", "None", None, 5, ["a"], "rows[", "a..b", "&a", "no_such(a)", "length(a, b)", "(" * 100_000]
     )
     def test_what_is_no_expression_is_refused_before_any_run(self, path: Any) -> None:
-        with pytest.raises(InvalidArgumentError, match=r"^path must be ") as raised:
+        with pytest.raises(InvalidArgumentError, match=r"^FR301: path must be ") as raised:
             validate_path(path)
         assert len(str(raised.value)) < 500
 

@@ -239,20 +239,20 @@ def test_an_odd_id_is_refused_or_leaves_the_path_in_shape(taker) -> None:
 @pytest.mark.parametrize("taker", TAKERS, ids=str)
 def test_a_dangerous_id_is_refused_by_the_name_of_its_argument(taker) -> None:
     for value in ("../x", "1/status?x=", "1#", "٣", "1.0", True, "", "..", "%2e%2e", "A" * 10_000, 10**5_000):
-        with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like .*, got ") as raised:
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {taker.argument} must look like .*, got ") as raised:
             taker.method(value)
         assert len(str(raised.value)) < 250
 
 
 @pytest.mark.parametrize("taker", [one for one in TAKERS if one.filter is None], ids=str)
 def test_a_missing_id_is_refused_where_it_is_needed(taker) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {taker.argument} must look like"):
         taker.method(None)
 
 
 @pytest.mark.parametrize("taker", WAITS, ids=str)
 def test_a_wait_without_its_id_is_refused(taker) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{taker.argument} must look like"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {taker.argument} must look like"):
         taker.method(None)
 
 
@@ -297,7 +297,7 @@ def test_an_odd_id_among_the_runs_to_cancel_is_refused_or_sent_trimmed() -> None
 
 @pytest.mark.parametrize("run_ids", [[], (), "", iter(()), [""], [None]])
 def test_an_empty_list_of_runs_to_cancel_which_would_mean_all_of_them_is_refused(run_ids) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^run_ids? must "):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: run_ids? must "):
         activepieces.cancel_flow_runs(run_ids)
 
 

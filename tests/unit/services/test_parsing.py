@@ -326,7 +326,7 @@ def test_an_id_is_returned_trimmed(value) -> None:
     ["", " ", "x", "5 5", "٣", "1.0", 1.0, True, None, -5, b"5", ["5"], pytest.param(HUGE, id="huge"), "5" * 9_999],
 )
 def test_what_is_no_id_is_refused_by_the_name_of_its_argument(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^flow_id must look like 7, got ") as raised:
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: flow_id must look like 7, got ") as raised:
         validate_id(value, argument="flow_id", pattern=DIGITS, example="7")
     assert len(str(raised.value)) < 200
 
@@ -359,7 +359,7 @@ def test_a_limit_within_bounds(value) -> None:
     ],
 )
 def test_a_limit_out_of_bounds_is_refused(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^limit must be a whole number from 1 to 1000, got "):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: limit must be a whole number from 1 to 1000, got "):
         validate_limit(value, maximum=1_000)
 
 
@@ -381,7 +381,7 @@ def test_a_time_argument_that_is_not_given(value) -> None:
     [" ", "soon", "None", UNIX_NOON, True, NOON.date(), [], datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))],
 )
 def test_a_time_argument_that_is_no_point_in_time_is_refused(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^start_time must be a datetime or ISO-8601 text"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: start_time must be a datetime or ISO-8601 text"):
         validate_time(value, argument="start_time")
 
 
@@ -399,7 +399,7 @@ def test_a_range_with_open_and_closed_ends(start, end) -> None:
 
 @pytest.mark.parametrize("end", [NOON, NOON - timedelta(seconds=1), "2026-01-31T06:59:59-05:00"])
 def test_an_empty_range_is_refused_by_the_names_of_both_ends(end) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^end_time \(.*\) must be later than start_time \(.*\)"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: end_time \(.*\) must be later than start_time \(.*\)"):
         validate_range(NOON, end, start_argument="start_time", end_argument="end_time")
 
 

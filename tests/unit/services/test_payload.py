@@ -65,28 +65,28 @@ def test_a_pendulum_datetime_is_sent_as_iso_8601() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("", r"^payload is text that is not JSON"),
-        ("{{ rendered badly", r"^payload is text that is not JSON"),
-        ("None", r"^payload is text that is not JSON"),
-        (f"[{'1' * 5000}]", r"^payload is text that is not JSON"),
-        ('"only a text"', r"^payload must be a JSON object or list, got"),
-        ("5", r"^payload must be a JSON object or list, got '5'"),
-        (5, r"^payload must be a JSON object or list, got 5"),
-        (True, r"^payload must be a JSON object or list, got True"),
-        (MOMENT, r"^payload must be a JSON object or list, got datetime"),
-        (b'{"a": 1}', r"^payload is of type bytes, which JSON cannot represent"),
-        ({"a": {"file": b"x"}}, r"^payload\['a'\]\['file'\] is of type bytes, which JSON cannot represent"),
-        ({"a": [0, bytearray(b"x")]}, r"^payload\['a'\]\[1\] is of type bytearray"),
-        ({"sum": Decimal("1.5")}, r"^payload\['sum'\] is of type Decimal, which JSON cannot represent"),
-        ({"took": timedelta(seconds=1)}, r"^payload\['took'\] is of type timedelta"),
-        ([object()], r"^payload\[0\] is of type object"),
-        ({"rate": float("nan")}, r"^payload\['rate'\] is nan, which JSON cannot represent"),
-        ('{"rate": NaN}', r"^payload\['rate'\] is nan"),
-        ('{"rate": 1e999}', r"^payload\['rate'\] is inf"),
-        ([float("-inf")], r"^payload\[0\] is -inf"),
-        ({"n": 10**5000}, r"^payload\['n'\] is a huge int, which JSON cannot represent"),
-        ({1: "x"}, r"^payload has the key 1; the keys of a JSON object must be text"),
-        ({"a": {None: "x"}}, r"^payload\['a'\] has the key None"),
+        ("", r"^FR301: payload is text that is not JSON"),
+        ("{{ rendered badly", r"^FR301: payload is text that is not JSON"),
+        ("None", r"^FR301: payload is text that is not JSON"),
+        (f"[{'1' * 5000}]", r"^FR301: payload is text that is not JSON"),
+        ('"only a text"', r"^FR301: payload must be a JSON object or list, got"),
+        ("5", r"^FR301: payload must be a JSON object or list, got '5'"),
+        (5, r"^FR301: payload must be a JSON object or list, got 5"),
+        (True, r"^FR301: payload must be a JSON object or list, got True"),
+        (MOMENT, r"^FR301: payload must be a JSON object or list, got datetime"),
+        (b'{"a": 1}', r"^FR301: payload is of type bytes, which JSON cannot represent"),
+        ({"a": {"file": b"x"}}, r"^FR301: payload\['a'\]\['file'\] is of type bytes, which JSON cannot represent"),
+        ({"a": [0, bytearray(b"x")]}, r"^FR301: payload\['a'\]\[1\] is of type bytearray"),
+        ({"sum": Decimal("1.5")}, r"^FR301: payload\['sum'\] is of type Decimal, which JSON cannot represent"),
+        ({"took": timedelta(seconds=1)}, r"^FR301: payload\['took'\] is of type timedelta"),
+        ([object()], r"^FR301: payload\[0\] is of type object"),
+        ({"rate": float("nan")}, r"^FR301: payload\['rate'\] is nan, which JSON cannot represent"),
+        ('{"rate": NaN}', r"^FR301: payload\['rate'\] is nan"),
+        ('{"rate": 1e999}', r"^FR301: payload\['rate'\] is inf"),
+        ([float("-inf")], r"^FR301: payload\[0\] is -inf"),
+        ({"n": 10**5000}, r"^FR301: payload\['n'\] is a huge int, which JSON cannot represent"),
+        ({1: "x"}, r"^FR301: payload has the key 1; the keys of a JSON object must be text"),
+        ({"a": {None: "x"}}, r"^FR301: payload\['a'\] has the key None"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_with_its_place(value, said) -> None:
@@ -98,13 +98,15 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
     payload: dict[str, Any] = {}
     payload["self"] = [payload]
     for value in (payload, "[" * 100_000):
-        with pytest.raises(InvalidArgumentError, match=r"^payload is nested too deeply for JSON, or contains itself"):
+        with pytest.raises(
+            InvalidArgumentError, match=r"^FR301: payload is nested too deeply for JSON, or contains itself"
+        ):
             parse_payload(value)
 
 
 @pytest.mark.parametrize("value", [{"airflow_run": 1}, '{"airflow_run": null}'])
 def test_the_key_that_is_added_is_not_taken_from_the_author(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^metadata must not contain 'airflow_run'.*correlation_key"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: metadata must not contain 'airflow_run'.*correlation_key"):
         parse_object(value, argument="metadata", reserved="airflow_run")
 
 
@@ -114,7 +116,7 @@ def test_the_key_that_is_added_may_stand_deeper() -> None:
 
 @pytest.mark.parametrize("value", [[], "[1]", (1, 2)])
 def test_where_only_an_object_will_do_a_list_is_refused(value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^metadata must be a JSON object, got a list"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: metadata must be a JSON object, got a list"):
         parse_object(value, argument="metadata")
 
 

@@ -337,7 +337,7 @@ ODD_TABLES = [
 @pytest.mark.parametrize("call", TABLE_CALLS)
 @pytest.mark.parametrize("table", ODD_TABLES, ids=ascii)
 def test_a_table_that_could_change_the_path_is_refused_by_name(call, table) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^table must look like line_items"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: table must look like line_items"):
         call(table=table)
 
 
@@ -364,13 +364,13 @@ def test_a_filter_is_one_of_the_documented_words_or_several(call, value, sent) -
 @pytest.mark.parametrize("call", TABLE_CALLS)
 @pytest.mark.parametrize("value", ["", "everything", "valid,", ",", "valid;invalid", "all&x=1", None, 5, ["all"]])
 def test_any_other_filter_is_refused_by_name(call, value) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^filter must be all, valid, invalid"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: filter must be all, valid, invalid"):
         call(filter=value)
 
 
 @pytest.mark.parametrize("limit", [0, 1001, "ten", None])
 def test_a_page_has_at_most_1000_rows(limit) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^limit must"):
+    with pytest.raises(InvalidArgumentError, match=r"^FR301: limit must"):
         api.list_table_rows(ID, "line_items", limit=limit)
 
 

@@ -126,7 +126,9 @@ def test_a_check_waits_for_all_of_a_value(result) -> None:
 
 def test_an_argument_that_rendered_to_nothing_is_refused_by_name() -> None:
     for value in (None, "", " \n"):
-        with pytest.raises(InvalidArgumentError, match=r"^start_time rendered to nothing \(an empty text or None\): "):
+        with pytest.raises(
+            InvalidArgumentError, match=r"^FR301: start_time rendered to nothing \(an empty text or None\): "
+        ):
             require_rendered(value, argument="start_time")
     given: list[Any] = [0, False, [], {}, "None", "x"]
     for value in given:
@@ -176,7 +178,7 @@ def make(cls: Any, **arguments: Any) -> Any:
 def test_a_duration_that_no_wait_can_have_is_refused_by_name_at_dag_parse(cls, name) -> None:
     for value in BAD:
         with pytest.raises(
-            InvalidArgumentError, match=rf"^{name} must be a number of seconds above 0 and at most 3153600"
+            InvalidArgumentError, match=rf"^FR301: {name} must be a number of seconds above 0 and at most 3153600"
         ):
             make(cls, **{name: value})
 
@@ -198,7 +200,7 @@ def test_a_duration_in_seconds_and_as_timedelta(cls, name, value, seconds) -> No
 
 def test_a_watchers_interval_that_cannot_be_one_is_refused() -> None:
     for value in BAD:
-        with pytest.raises(InvalidArgumentError, match=r"^poll_interval must be a number of seconds"):
+        with pytest.raises(InvalidArgumentError, match=r"^FR301: poll_interval must be a number of seconds"):
             FlowRunFinishedTrigger("portable", 5, poll_interval=value)
 
 
@@ -217,7 +219,7 @@ def test_what_a_dag_shares_among_its_tasks_may_be_a_timedelta(cls, name) -> None
 def test_what_a_dag_shares_among_its_tasks_is_checked_too(cls, name) -> None:
     with (
         DAG("dag", schedule=None, default_args={name: float("inf")}),
-        pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds"),
+        pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be a number of seconds"),
     ):
         make(cls)
 
@@ -230,7 +232,7 @@ def test_a_mapped_task_takes_its_durations_in_either_form(cls, name) -> None:
     mapped = dag.get_task("one")
     assert [getattr(mapped.unmap({name: one}), name) for one in (60, timedelta(minutes=2))] == [60, 120]
     assert getattr(dag.get_task("other").unmap(CLASSES[cls][0]), name) == 180
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} must be a number of seconds"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be a number of seconds"):
         mapped.unmap({name: 10**400})
 
 

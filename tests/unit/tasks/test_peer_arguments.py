@@ -55,7 +55,7 @@ def test_an_argument_with_the_opposite_meaning_is_explained() -> None:
 
 @pytest.mark.parametrize("name", ["wait_for_termination", "wait_for_completion", "asynchronous"])
 def test_a_sensor_always_waits(name) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^{name} is not needed: PortableFlowSensor always waits"):
+    with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} is not needed: PortableFlowSensor always waits"):
         make_sensor(**{name: True})
 
 

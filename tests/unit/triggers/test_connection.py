@@ -52,7 +52,7 @@ def test_an_extra_that_is_no_json_object_is_refused(monkeypatch, read: Callable[
     with pytest.raises(ConfigurationError) as raised:
         read()
     expected = NO_CONNECTION if HIDES_BAD_EXTRA else "connection 'my_conn': extra must be a JSON object"
-    assert str(raised.value).startswith(expected)
+    assert str(raised.value).startswith(f"FR302: {expected}")
 
 
 @in_each_mode
