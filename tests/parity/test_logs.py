@@ -165,6 +165,7 @@ def test_a_waiting_operator_tells_the_same(deferrable: bool, sandbox: Sandbox, t
             task_id="start", flow_id=flow.id, poll_interval=0.1, timeout=0.9, deferrable=deferrable
         )
 
+    flow.next_run(outcome="RUNNING")
     end = run_task(make, task_context())
     told = lines(task_log, "INFO")
     assert f"Waiting for the end of the run that this task started on Portable flow {flow.id}" in told
