@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_flowruns.model.errors import FlowRunsError, NotFoundError, from_record
 from airflow_provider_flowruns.model.runs import Lifecycle
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig, WaitResult
-from airflow_provider_flowruns.polling.wording import format_seconds
+from airflow_provider_flowruns.polling.wording import format_moment, format_seconds
 
 
 def advise(result: WaitResult, config: WaitConfig) -> str:
@@ -42,10 +42,13 @@ def _advise_on_timeout(result: WaitResult, config: WaitConfig) -> str:
     if result.run is not None:
         return f"see in the service whether the run is stuck; if it only needs longer, raise {argument}"
     guards = [
-        name
-        for name, at in (("completed_after", config.completed_after_at), ("started_after", config.started_after_at))
+        f"{verb} {format_moment(at)} or later ({name})"
+        for verb, name, at in (
+            ("ended", "completed_after", config.completed_after_at),
+            ("started", "started_after", config.started_after_at),
+        )
         if at is not None
     ]
     if guards:
-        return f"see in the service why no such run came, and above what {' and '.join(guards)} rendered to"
+        return f"see in the service why no run {' and '.join(guards)}; if it is only late, raise {argument}"
     return f"see in the service why no run came; if it is only late, raise {argument}"

@@ -61,7 +61,7 @@ def _build_lines(code: str, headline: str, errors: Iterable[str], url: str | Non
         lines.append(f"Run: {url}")
     if to_do:
         lines += split_lines(f"Do: {to_do}")
-    lines.append(f"More: {ERRORS_PAGE}#{code.lower()}")
+    lines.append(f"More on {code}: {ERRORS_PAGE}#{code.lower()}")
     return tuple(lines)
 
 

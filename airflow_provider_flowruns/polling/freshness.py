@@ -92,10 +92,10 @@ def explain_rejection(run: FlowRun, config: WaitConfig, vendor_offset: float, no
     service_now = now + vendor_offset
     if not _has_started_in_time(run, config, now, vendor_offset):
         text = _tell_time("started", get_start(run, service_now), vendor_offset)
-        return f"{text}, before started_after ({format_moment(config.started_after_at or 0.0)})"
+        return f"{text}, before started_after"
     text = _tell_time("ended", to_unix(run.completed_at, service_now), vendor_offset)
     if config.completed_after_at is not None:
-        return f"{text}, before completed_after ({format_moment(config.completed_after_at)})"
+        return f"{text}, before completed_after"
     return f"{text}, in an earlier attempt"
 
 
@@ -103,4 +103,4 @@ def _tell_time(verb: str, service_time: float | None, vendor_offset: float) -> s
     if service_time is None:
         return f"{verb} at an unknown time"
     # Guards are on Airflow's clock, and so is what they are compared with here.
-    return f"{verb} at {format_moment(service_time - vendor_offset)}"
+    return f"{verb} {format_moment(service_time - vendor_offset)}"

@@ -40,7 +40,8 @@ def describe(run: FlowRun, now: float | None = None, usual: DurationRange | None
     """
     state = run.lifecycle if run.disposition is Disposition.NONE else run.disposition
     vendor = [run.vendor_status] if state not in run.vendor_status.upper() else []
-    details = ", ".join([*vendor, *_describe_time(run, now, usual), *_describe_progress(run)])
+    # The window may cut the end of a line, so what matters most comes first.
+    details = ", ".join([*vendor, *_describe_time(run, now, usual), *_describe_progress(run), *_describe_end_time(run)])
     return f"{_name(run)} is {state}{f' ({details})' if details else ''}"
 
 
@@ -52,15 +53,19 @@ def _name(run: FlowRun) -> str:
 def _describe_time(run: FlowRun, now: float | None, usual: DurationRange | None) -> list[str]:
     if run.lifecycle is Lifecycle.NOT_RUNNING and run.disposition is Disposition.NONE:
         return ["no run of it has ended yet"]
-    ended_at = run.completed_at.timestamp() if run.completed_at else None
-    texts = [f"since {format_moment(ended_at)}"] if ended_at and not run.is_active else []
     seconds = get_duration(run, now)
     if seconds is None:
-        return texts
+        return []
     if run.lifecycle is Lifecycle.PENDING:
         return [f"queued for {format_seconds(seconds)}"]
     duration = f"{'in progress for' if run.is_active else 'took'} {format_seconds(seconds)}"
-    return [*texts, f"{duration}, {compare(seconds, usual, is_over=not run.is_active)}" if usual else duration]
+    return [f"{duration}, {compare(seconds, usual, is_over=not run.is_active)}" if usual else duration]
+
+
+def _describe_end_time(run: FlowRun) -> list[str]:
+    if run.disposition is Disposition.NONE or run.completed_at is None:
+        return []
+    return [f"ended {format_moment(run.completed_at.timestamp())}"]
 
 
 def get_duration(run: FlowRun, now: float | None) -> float | None:
@@ -95,7 +100,7 @@ def _describe_progress(run: FlowRun) -> list[str]:
 
 
 def explain_choice(run: FlowRun, config: WaitConfig) -> str:
-    """Return why a run decides a wait for a flow's last run, as the end of a sentence; empty for any other wait.
+    """Return why a run decides a wait for a flow's last run; empty for any other wait.
 
     :param run: the run that decides.
     :param config: what the wait is for.
@@ -103,9 +108,9 @@ def explain_choice(run: FlowRun, config: WaitConfig) -> str:
     is_about_flow = isinstance(config.target, NewestRunsTarget) or run.kind in {Kind.FLOW, Kind.WORKFLOW}
     if not is_about_flow or config.is_own_run or (not run.is_active and run.disposition is Disposition.NONE):
         return ""
-    if not config.is_guarded:
-        return "; this wait follows it to its end" if run.is_active else "; it counts, whatever its age"
-    return "; it counts when it ends" if run.is_active else "; it is fresh enough, so it counts"
+    if run.is_active:
+        return f"{_name(run)} counts when it ends"
+    return f"{_name(run)} counts, {'it is fresh enough' if config.is_guarded else 'whatever its age'}"
 
 
 def no_run_yet(target: Target) -> str:
@@ -120,7 +125,7 @@ def no_fresh_run(newest: FlowRun, reason: str) -> str:
     :param reason: why it does not count.
     """
     state = newest.lifecycle if newest.disposition is Disposition.NONE else newest.disposition
-    return f"no run that is fresh enough yet: the newest, {_name(newest)} ({state}), {reason}"
+    return f"no fresh run yet: the newest, {_name(newest)}, is {state}, {reason}"
 
 
 def describe_end(run: FlowRun, outcome: Outcome, state: str | None = None) -> str:

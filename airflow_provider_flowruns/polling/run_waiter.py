@@ -242,8 +242,10 @@ class RunWaiter:
         # A run that takes longer than usual is news once.
         key = f"{decisive.run_id} {decisive.vendor_status}{' late' if self._is_late(decisive, now) else ''}"
         if self._is_news(key, now):  # most polls bring nothing new, and describing a run takes time
-            choice = messages.explain_choice(decisive, self.config)
-            self._report(f"{self._describe(decisive, now)}{choice}", key, now)
+            is_change = key != self._state.last_message_key
+            self._report(self._describe(decisive, now), key, now)
+            if is_change and (choice := messages.explain_choice(decisive, self.config)):
+                self._messages += (LogMessage(choice),)
 
     def _describe(self, run: FlowRun, now: float) -> str:
         return messages.describe(run, now + self.vendor_offset, self._get_usual(run))

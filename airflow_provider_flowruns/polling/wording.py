@@ -6,10 +6,12 @@ import textwrap
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-#: Maximum length of a line: with Airflow's own columns it is readable at 1400 pixels without scrolling.
-MAX_LINE_CHARS = 130
+#: Maximum length of a line: beside the grid, Airflow shows that many characters in a window of 1400 pixels.
+MAX_LINE_CHARS = 100
 #: Units of a duration, largest first, with their seconds.
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+#: Units of a range, largest first, with their seconds and decimals; a range has at least two of its unit.
+_RANGE_UNITS = ((3_600, "h", 1), (60, "min", 0), (1, "s", 0))
 #: Shorter durations have a decimal.
 _SHORT_SECONDS = 10.0
 
@@ -42,13 +44,14 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_range(shortest: float, longest: float) -> str:
-    """Return a range of durations, such as ``6 min to 9 min 30 s``.
+    """Return a range of durations in one unit, such as ``6 to 9 min``.
 
     :param shortest: its lower end in seconds.
     :param longest: its upper end in seconds.
     """
-    first, last = format_seconds(shortest), format_seconds(longest)
-    return first if first == last else f"{first} to {last}"
+    size, unit, digits = next(one for one in _RANGE_UNITS if longest >= 2 * one[0] or one[0] == 1)
+    first, last = (f"{round(seconds / size, digits):g}" for seconds in (shortest, longest))
+    return f"about {last} {unit}" if first == last else f"{first} to {last} {unit}"
 
 
 def split_lines(text: str, *, indent: str = "  ") -> Iterable[str]:

@@ -97,8 +97,7 @@ class FlowRunTrigger(BaseTrigger):
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.durations = poll_loop.durations
                 first = self._draw_first_delay(waiter, Clock().now())
-                for line in describe_takeover(waiter.config, get_service(service).info.title, first):
-                    self.logger().info("%s", line)
+                self.logger().info("%s", describe_takeover(waiter.config, get_service(service).info.title, first))
                 return await poll_loop.wait_for_result(waiter, _log_messages, first)
 
     def _describe_failure(self, error: Exception) -> str:

@@ -67,4 +67,4 @@ def test_waits_survive_the_death_of_the_triggerer(airflow: RealAirflow, live_san
     completed = datetime.fromisoformat(airflow.get_xcom(dag, run_id, "workflow")["completed_at"])
     assert completed.timestamp() >= fresh["workflow"].created
     log = airflow.get_log(dag, run_id, "never")
-    assert "AirflowSensorTimeout: FR103: timed out after 45 s (timeout): no run that is fresh enough yet" in log
+    assert "AirflowSensorTimeout: FR103: timed out after 45 s (timeout): no fresh run yet" in log

@@ -57,7 +57,7 @@ def airflow(
     settings = sandbox.connections() | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
     with RealAirflow(dags, env=settings, poke_interval=1) as airflow:
         stored = [f"stored_{service.name}" for service in sandbox.services]
-        airflow.wait_until_ready(["activepieces_wait", "orders_arrived", *stored])
+        airflow.wait_until_ready(["activepieces_wait", "orders_arrived", "task_logs", *stored])
         yield airflow
 
 

@@ -19,8 +19,8 @@ VENDOR_ERROR = "orders: the source refused the login of user etl_reader, which w
 #: By task: texts that have to be in the window.
 IMPORTANT = {
     "waiting": ("Waiting for a run of Portable flow", "(completed_after)", "(timeout)", "is RUNNING", "usually"),
-    "failed": ("FR101: run ", VENDOR_ERROR[:60], "Do: open the run", "errors.md#fr101"),
-    "timed_out": ("FR103: timed out after", "before completed_after", "Do: see in the service", "errors.md#fr103"),
+    "failed": ("FR101: run ", VENDOR_ERROR[:60], "Do: open the run", "More on FR101"),
+    "timed_out": ("FR103: timed out after", "before completed_after", "Do: see in the service", "More on FR103"),
 }
 
 

@@ -35,8 +35,10 @@ def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None
 
 
 def test_a_range_of_one_length_is_one_duration() -> None:
-    assert format_range(60, 60.2) == "1 min"
-    assert format_range(360, 570) == "6 min to 9 min 30 s"
+    assert format_range(60, 60.2) == "about 60 s"
+    assert format_range(355, 545) == "6 to 9 min"
+    assert format_range(45, 7_300) == "0 to 2 h"
+    assert format_range(5_400, 12_600) == "1.5 to 3.5 h"
 
 
 def test_times_are_in_utc() -> None:
