@@ -96,6 +96,7 @@ class FlowRunNotFailed(CodedError, AirflowException):
 
     code = "FR106"
 
+
 class FlowRunQualityFailed(CodedError, AirflowException):
     """A flow's history did not pass the quality checks.
 

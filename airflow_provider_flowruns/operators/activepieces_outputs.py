@@ -11,6 +11,7 @@ from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.services.activepieces import validate_run_id
 from airflow_provider_flowruns.services.activepieces_steps import validate_path, validate_step, validate_steps
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_given_arguments, require_rendered
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
@@ -89,6 +90,7 @@ class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator[Activepi
         for name in self._given:
             check_when_known(getattr(self, name), checks[name])
 
+    @explains_errors
     def execute(self, context: Context) -> Any:
         """Return the output, or the outputs, or the manifest of the file that was written."""
         for name in self._given:

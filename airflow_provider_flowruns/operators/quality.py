@@ -20,6 +20,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     is_known,
     require_rendered,
 )
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.quality_report import describe_failure, format_table
 from airflow_provider_flowruns.tasks.run_summaries import check_runs, open_runs
 
@@ -113,6 +114,7 @@ class FlowRunQualityCheckOperator(BaseOperator):
         QualityLimits(**{name: getattr(self, name) for name in _LIMITS if is_known(getattr(self, name))})
         self._given = get_given_arguments(self, *self.template_fields)
 
+    @explains_errors
     def execute(self, context: Context) -> QualityReport:
         """Judge the runs, and return the result unless a check failed."""
         for name in self._given:

@@ -22,10 +22,10 @@ from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.base import cancel_run
 from airflow_provider_flowruns.tasks.arguments import check_choice, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.outcomes import result_or_raise
 from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 from airflow_provider_flowruns.tasks.polling import WorkerWait, poll_until_end
-from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
 

@@ -120,6 +120,7 @@ class TableFlowGetRunAttemptsOperator(ReadRunOperator[TableFlowHook]):
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(run_id, validate_run_id)
 
+    @explains_errors
     def execute(self, context: Context) -> list[RunSummary]:
         """Return the attempts' summaries."""
         with self.hook as hook:

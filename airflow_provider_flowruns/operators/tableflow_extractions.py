@@ -30,6 +30,7 @@ from airflow_provider_flowruns.tasks.arguments import (
     get_given_arguments,
     require_rendered,
 )
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.extractions import find_table, require_completed
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.table_files import FORMATS, require_parquet, write_table
@@ -126,6 +127,7 @@ class TableFlowGetExtractionOperator(ExtractionOperator):
     :raises ResultTooLarge: the summary takes more bytes of JSON than ``[flowruns] max_xcom_bytes``.
     """
 
+    @explains_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the extraction's summary."""
         with self.hook:
@@ -174,6 +176,7 @@ class TableFlowGetTableRowsOperator(TableOperator):
         self._check_format()
         self._given = get_given_arguments(self, "output_path")
 
+    @explains_errors
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the rows, or the manifest of the file that was written."""
         for name in self._given:
@@ -246,6 +249,7 @@ class TableFlowDownloadTableOperator(TableOperator):
         self.output_path = output_path
         check_when_known(output_path, validate_output_path)
 
+    @explains_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the file that was written."""
         path = _prepare_path(self.output_path)
@@ -311,6 +315,7 @@ class TableFlowDownloadOriginalOperator(OutputFileTask, ExtractionOperator):
         self.output_path = output_path
         check_when_known(output_path, validate_output_path)
 
+    @explains_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the file that was written."""
         path = _prepare_path(self.output_path)

@@ -124,8 +124,7 @@ def no_fresh_run(newest: FlowRun, reason: str) -> str:
     :param newest: the newest run.
     :param reason: why it does not count.
     """
-    state = newest.lifecycle if newest.disposition is Disposition.NONE else newest.disposition
-    return f"no fresh run yet: the newest, {_name(newest)}, is {state}, {reason}"
+    return f"no fresh run yet: the newest, {_name(newest)}, {reason}"
 
 
 def describe_end(run: FlowRun, outcome: Outcome, state: str | None = None) -> str:

@@ -62,6 +62,9 @@ class StepError(FlowRunsError):
     :param message: which step of which run, why, and what to do.
     """
 
+    #: The operator raises an exception of its own with a code.
+    code = ""
+
     def __init__(self, problem: StepProblem, message: str) -> None:
         super().__init__(message)
         self.problem = problem

@@ -96,7 +96,7 @@ class TableFlowApi(Service):
         def read(body: Any) -> tuple[FlowRun, ...]:
             return tuple(_read_run(attempt) for attempt in split_attempts(unwrap_object_with_id(body, checked)))
 
-        return Call(self.info.name, Request("GET", f"/v2/flows/runs/{checked}"), read)
+        return Call(self.info.name, Request("GET", f"/v2/flows/runs/{checked}", names="run"), read)
 
     def list_flow_runs(
         self, *, flow_id: str | None = None, status: str | None = None, limit: int | str = DEFAULT_LIMIT

@@ -56,7 +56,7 @@ def get_extraction(extraction_id: str) -> Call[Extraction]:
     :param extraction_id: the extraction's id.
     """
     wanted = validate_extraction_id(extraction_id)
-    request = Request("GET", f"/v2/extractions/{wanted}")
+    request = Request("GET", f"/v2/extractions/{wanted}", names="extraction")
     return Call(TABLEFLOW.name, request, lambda body: _read_extraction(_unwrap_extraction(body, wanted)))
 
 
@@ -89,7 +89,7 @@ def list_table_rows(
             return Page(rows)
 
         query = (("offset", str(offset)), ("limit", str(size)), ("filter", words))
-        return Call(TABLEFLOW.name, Request("GET", path, query), read)
+        return Call(TABLEFLOW.name, Request("GET", path, query, names="extraction"), read)
 
     return Pages(first=page(0), identity=lambda row: row.index)
 
@@ -112,7 +112,7 @@ def download_original(extraction_id: str) -> Download:
     :param extraction_id: the extraction's id.
     """
     path = f"/v2/extractions/{validate_extraction_id(extraction_id)}/download-original"
-    return Download(TABLEFLOW.name, Request("GET", path, accept="*/*"))
+    return Download(TABLEFLOW.name, Request("GET", path, accept="*/*", names="extraction"))
 
 
 def describe_file(headers: Mapping[str, str], size: int) -> DownloadedFile:

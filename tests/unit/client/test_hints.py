@@ -36,6 +36,8 @@ def iterate_calls() -> Iterator[Any]:
             if name.startswith("_") or name in {"poll", "poll_batch", "check", "cancel", "error_message"}:
                 continue
             needed = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
+            if any(one.name == "run" for one in needed):
+                continue  # takes a run that was read, and makes no request
             arguments = {
                 one.name: [IDS[info.name]] if one.name == "run_ids" else OTHERS.get(one.name, IDS[info.name])
                 for one in needed

@@ -62,7 +62,7 @@ def test_a_failed_check_fails_the_task_and_its_result_is_in_xcom_all_the_same() 
     assert not report["passed"]
     assert raised.value.checks == report["checks"]
     assert str(raised.value) == (
-        "2 of 5 quality checks of flow 5 failed: allow_zero_rows: value 0, limit 1 (run 100 loaded 0 rows); "
+        "FR107: 2 of 5 quality checks of flow 5 failed: allow_zero_rows: value 0, limit 1 (run 100 loaded 0 rows); "
         "min_rows_ratio: value 0, limit 0.5 (run 100 loaded 0 rows; the median of 10 earlier successes is 100 rows)"
     )
 

@@ -142,17 +142,17 @@ def test_the_run_that_decides_is_told_with_the_reason(seen: Any, changes: dict[s
         (
             run("SUCCEEDED", created=-200, ended=-100),
             {"completed_after_at": START},
-            "is SUCCEEDED, ended 2027-01-15 07:58:20 UTC, before completed_after",
+            "ended 2027-01-15 07:58:20 UTC, before completed_after",
         ),
         (
             run("RUNNING", created=-100),
             {"started_after_at": START},
-            "is RUNNING, started 2027-01-15 07:58:20 UTC, before started_after",
+            "started 2027-01-15 07:58:20 UTC, before started_after",
         ),
         (
             run("SUCCEEDED", created=None, ended=None),
             {"completed_after_at": START},
-            "is SUCCEEDED, ended at an unknown time, before completed_after",
+            "ended at an unknown time, before completed_after",
         ),
     ],
 )
