@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.tasks.base import HookT
+from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.xcom_size import collect_for_xcom
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class ListFlowsOperator(ReadOperator[HookT]):
     def list_flows(self) -> Iterable[Flow]:
         """Return the flows."""
 
+    @explains_errors
     def execute(self, context: Context) -> list[FlowSummary]:
         """Return the flows' summaries."""
         way_out = f"use {self.hook_class.__name__}.list_flows in a task of your own, or raise the limit"

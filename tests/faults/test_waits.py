@@ -141,7 +141,7 @@ def test_a_run_that_was_there_and_is_gone_is_unobservable(
     end = run_in(mode, make)
 
     assert (end.state, end.error) == ("failed", "FlowRunUnobservable"), end
-    assert "was found before and has not been found for 1 s" in end.message
+    assert "was found before and has not been found for 1" in end.message
     assert fault.hits >= 2
     assert not sandbox.ledger.canceled
 

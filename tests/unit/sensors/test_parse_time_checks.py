@@ -93,7 +93,9 @@ def test_its_interval_may_have_the_name_that_it_has_in_operators() -> None:
 
 def test_two_intervals_that_differ_are_refused_by_name() -> None:
     for sensor in SENSORS:
-        with pytest.raises(InvalidArgumentError, match=r"^FR301: poke_interval \(60\) and poll_interval \(90\) are the same"):
+        with pytest.raises(
+            InvalidArgumentError, match=r"^FR301: poke_interval \(60\) and poll_interval \(90\) are the same"
+        ):
             made(sensor, poke_interval=60, poll_interval=90)
 
 

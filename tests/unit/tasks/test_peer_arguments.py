@@ -41,7 +41,7 @@ def make_sensor(**arguments: Any) -> PortableFlowSensor:
 
 @pytest.mark.parametrize(("cls", "arguments", "name", "ours"), CASES)
 def test_the_message_names_our_argument(cls, arguments, name, ours) -> None:
-    message = rf"^{name} is called {ours} in {cls.__name__}: pass {ours}$"
+    message = rf"^FR301: {name} is called {ours} in {cls.__name__}: pass {ours}$"
     with pytest.raises(InvalidArgumentError, match=message):
         cls(task_id="t", **arguments, **{name: 5})
     with DAG("dag", schedule=None), pytest.raises(InvalidArgumentError, match=message):
