@@ -50,7 +50,7 @@ def test_flows_shows_the_others_when_the_last_run_of_one_cannot_be_read(sandbox,
     assert result.code == 1
     assert "not readable" in next(line for line in result.out.splitlines() if line.startswith(str(bad.id)))
     assert "SUCCEEDED" in next(line for line in result.out.splitlines() if line.startswith(str(good.id)))
-    assert result.err.startswith("error: the last run of 1 of 2 flows could not be read: Portable responded with 403")
+    assert result.err.startswith("error: the last run of 1 of 2 flows could not be read: FR202: Portable responded ")
 
 
 @by_service
@@ -135,7 +135,7 @@ def test_run_shows_the_steps_of_a_tableflow_run(sandbox, run) -> None:
 def test_portable_needs_the_flow_of_a_run(command, sandbox, run) -> None:
     result = run(command, "1", "--conn-id", "portable_default")
     assert result.code == 2
-    assert result.err == "error: a wait for a run of Portable needs the run's flow_id; name it with --flow\n"
+    assert result.err == "error: FR301: a wait for a run of Portable needs the run's flow_id; name it with --flow\n"
     assert sandbox.ledger.requests == []
 
 
@@ -144,7 +144,7 @@ def test_portable_needs_the_flow_of_a_run(command, sandbox, run) -> None:
 def test_an_id_that_could_change_the_path_is_refused(command, service, sandbox, run) -> None:
     result = run(command, "../../admin", "--conn-id", f"{service}_default")
     assert result.code == 2
-    assert result.err.startswith("error: run_id must look like ")
+    assert result.err.startswith("error: FR301: run_id must look like ")
     assert sandbox.ledger.requests == []
 
 

@@ -54,7 +54,7 @@ def test_it_shows_each_change_and_how_the_run_ended(service, timed_sandbox, run)
     [
         ({"outcome": "FAILED", "errors": ["Source is down"]}, 3, "failed: Source is down"),
         ({"outcome": "CANCELED"}, 4, "was cancelled"),
-        ({"outcome": "RUNNING"}, 5, "timed out after 3600 s"),
+        ({"outcome": "RUNNING"}, 5, "timed out after 1 h (timeout)"),
     ],
     ids=["failed", "cancelled", "timeout"],
 )
@@ -89,7 +89,7 @@ def test_a_duration_that_cannot_be_is_named(argument, sandbox, run) -> None:
     flow = sandbox.portable.add_flow()
     result = run(*watch_line("portable", flow, 1), argument, "0")
     assert result.code == 2
-    assert result.err.startswith(f"error: {argument} must be a number of seconds above 0")
+    assert result.err.startswith(f"error: FR301: {argument} must be a number of seconds above 0")
 
 
 class ConfigTaken(Exception):
