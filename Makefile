@@ -43,9 +43,14 @@ demo: $(STAMP) ## Run the example DAGs in a real Airflow against the sandbox; KE
 # installations at a time, a whole file in each: they mostly wait for its scheduler. Coverage is that of the first line:
 # what only a real Airflow runs is not counted.
 .PHONY: test
-test: lint types ## Lint, types and all tests on the newest Airflow; test-matrix has the others
-	$(BIN)/pytest tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal --cov
-	$(BIN)/pytest tests/airflow -n 2 --dist loadfile
+test: lint types ## Lint, types and the tests on the newest Airflow; test-nightly has those that take longest
+	$(BIN)/pytest -m "not nightly" tests/faults tests/docs tests/parity tests/unit -n 8 --dist worksteal --cov
+	$(BIN)/pytest -m "not nightly" tests/airflow -n 2 --dist loadfile
+
+.PHONY: test-nightly
+test-nightly: $(STAMP) ## The tests that take longest, which make test leaves out
+	$(BIN)/pytest -m nightly tests/faults tests/docs tests/parity tests/unit -n 4 --dist worksteal
+	$(BIN)/pytest -m nightly tests/airflow -n 2 --dist loadfile
 
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from tools.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.nightly]
 
 STORED = "stored_in_the_database"
 

@@ -8,7 +8,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from tests.statsd_server import StatsdServer
 from tools.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.nightly]
 
 #: The tags of the connection that only this test uses.
 TAGS = {"service": "portable", "conn_id": "portable_reported"}

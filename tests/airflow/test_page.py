@@ -17,6 +17,7 @@ from tests.airflow_users import AirflowWithUsers
 
 pytestmark = [
     pytest.mark.airflow,
+    pytest.mark.nightly,
     pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow shows pages of plugins since 3.1"),
 ]
 

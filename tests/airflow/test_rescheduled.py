@@ -10,7 +10,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from tests.airflow.dags.time_limits import RESCHEDULED_COUNT
 from tools.real_airflow import RealAirflow
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.nightly]
 
 
 def test_ten_rescheduled_sensors_wait_for_two_minutes_and_none_fails(

@@ -86,6 +86,7 @@ def test_each_of_several_simultaneous_ends_starts_its_own_dag_run(
     assert sorted(received) == sorted([str(run.id)] for run in completed_runs.of_one_flow)
 
 
+@pytest.mark.nightly
 def test_all_watchers_of_a_connection_share_one_poll_loop(watched: WatchedFlows) -> None:
     watched.wait_for_polls(1)
     before = len(watched.list_polls())
@@ -96,6 +97,7 @@ def test_all_watchers_of_a_connection_share_one_poll_loop(watched: WatchedFlows)
     assert len({poll.connection for poll in polls}) <= MAX_CONNECTIONS
 
 
+@pytest.mark.nightly
 def test_only_the_selected_outcomes_start_a_dag(watched: WatchedFlows) -> None:
     filtered = watched.flows[FLOWS]
     failed = filtered.add_run(outcome="FAILED", waiting=0.1, running=0.5)

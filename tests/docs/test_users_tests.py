@@ -37,6 +37,7 @@ def test_they_pass_with_the_example_dags(tmp_path) -> None:
     assert done.stdout.count("PASSED") == len([*SHOWN.glob("test_*.py")])
 
 
+@pytest.mark.nightly
 def test_they_fail_with_dags_that_do_otherwise(tmp_path) -> None:
     shutil.copytree(CHECKOUT / "example_dags", tmp_path / "dags")
     replace(tmp_path / "dags" / "portable_failed_run.py", "contacts_loaded >> build_report()", "build_report()")

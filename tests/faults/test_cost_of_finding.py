@@ -52,6 +52,7 @@ def wait_in_one_triggerer(deferred: list[TaskDeferred]) -> list[Any]:
 
 
 @pytest.mark.parametrize("starts", [25, 50])
+@pytest.mark.nightly
 def test_many_starts_at_once_find_their_runs_for_four_requests_each(
     starts: int, sandbox: Sandbox, operator: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ async def outcome_of(waiting: Waiting) -> str:
     return str(event.payload["outcome"])
 
 
+@pytest.mark.nightly
 def test_every_wait_ends_with_the_true_outcome_of_its_run(sandbox: Sandbox) -> None:
     waits = list(waits_on(sandbox))
     assert len(waits) == 5_000

@@ -107,10 +107,12 @@ def run_pyright(source: str, folder: Path) -> list[dict[str, Any]]:
     return [one for one in found if one["severity"] == "error"]
 
 
+@pytest.mark.nightly
 def test_mypy_sees_precise_types(tmp_path) -> None:
     assert run_mypy(USERS_MODULE, tmp_path) == []
 
 
+@pytest.mark.nightly
 def test_mypy_finds_mistakes_in_calls(tmp_path) -> None:
     calls = "\n".join(call for call, _, _ in WRONG)
     said = run_mypy(f"{USERS_MODULE}\n\n{calls}\n", tmp_path)

@@ -98,6 +98,7 @@ def test_they_run_what_developers_run() -> None:
         "test-distributed",
         "test-first-steps",
         "test-matrix",
+        "test-nightly",
         "unit",
         "versions",
     }

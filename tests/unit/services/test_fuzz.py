@@ -21,7 +21,7 @@ from tests.fuzz.documented import ATTEMPT, DOCUMENT, FITTING, FLOW_NUMBER, RUN, 
 from tests.fuzz.oracle import is_behind_a_newer_run, successes
 from tests.fuzz.readers import Questions, Wrong
 
-ANSWERS = 20_000
+ANSWERS = 10_000
 
 
 def test_every_response_gives_an_allowed_result() -> None:
