@@ -99,6 +99,7 @@ def test_a_guarded_wait_in_a_worker_continues_without_the_api_server(
     assert airflow.get_xcom("guarded_poke", run_id, "wait")["run_id"] == str(run.id)
 
 
+@pytest.mark.nightly
 def test_a_triggerer_that_was_suspended_cancels_nothing(airflow: RealAirflow, live_sandbox: Sandbox) -> None:
     """Another triggerer may have taken over the wait and ended it in the meantime."""
     flow = live_sandbox.portable.add_flow()

@@ -30,6 +30,7 @@ def run_them(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.nightly
 def test_they_pass_with_the_example_dags(tmp_path) -> None:
     shutil.copytree(CHECKOUT / "example_dags", tmp_path / "dags")
     done = run_them(tmp_path)

@@ -20,7 +20,7 @@ KEY = "made-up-key 0123"
 PASSWORD = "made/up?pass#word"
 MASKED = SecretMask([TOKEN])
 
-examples = settings(deadline=None, derandomize=True, database=None, max_examples=200)
+examples = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 
 
 def made(**extra: object) -> Settings:

@@ -50,6 +50,7 @@ get_stats().incr("flowruns.test", 3, tags={"place": "trigger"})
 """
 
 
+@pytest.mark.nightly
 def test_triggers_reach_the_backend_without_setting_it_up() -> None:
     with StatsdServer() as server:
         settings = server.build_settings(has_tags=True)

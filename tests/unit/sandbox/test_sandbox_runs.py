@@ -157,6 +157,7 @@ def test_reading_a_runs_status_advances_its_flow(sandbox, call, flow, clock):
     assert second.ended_at == first.ended_at + 1
 
 
+@pytest.mark.nightly
 def test_long_queues_do_not_exhaust_the_stack(sandbox, flow, clock):
     flow.add_run(outcome="RUNNING", waiting=0)
     for _ in range(1100):

@@ -86,7 +86,7 @@ SUMMARY = {
 }
 
 #: The same examples every time, and none that fails because a machine is busy.
-examples = settings(deadline=None, derandomize=True, database=None, max_examples=200)
+examples = settings(deadline=None, derandomize=True, database=None, max_examples=50)
 
 
 def read(**fields: object) -> Extraction:
