@@ -85,8 +85,12 @@ bench-quick: ## The same with few waits, to try it out; writes nothing
 	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## Lint, types and unit tests, side by side
-	@$(MAKE) --no-print-directory -j 3 lint types unit
+test-fast: $(STAMP) ## Lint, types and the unit tests of what decides: model and polling; within half a minute
+	@$(MAKE) --no-print-directory -j 3 lint types unit-pure
+
+.PHONY: unit-pure
+unit-pure: $(STAMP) ## Unit tests of the model and of polling, which do no I/O
+	$(BIN)/pytest -m "not nightly" tests/unit/model tests/unit/polling -n 2
 
 .PHONY: unit
 unit: $(STAMP) ## Unit tests
