@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_flowruns.model.runs import Disposition
+from airflow_provider_flowruns.model.runs import Disposition, format_iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Extraction:
             "file_type": self.file_type,
             "status": self.status,
             "status_history": [
-                {"status": status, "time": time.isoformat() if time else None, "message": message}
+                {"status": status, "time": format_iso(time), "message": message}
                 for status, time, message in self.status_history
             ],
             "fields": dict(self.fields),

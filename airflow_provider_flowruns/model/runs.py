@@ -212,9 +212,9 @@ class FlowRun:
             "vendor_status": self.vendor_status,
             "attempt": self.attempt,
             "trigger": self.trigger,
-            "created_at": _iso(self.created_at),
-            "started_at": _iso(self.started_at),
-            "completed_at": _iso(self.completed_at),
+            "created_at": format_iso(self.created_at),
+            "started_at": format_iso(self.started_at),
+            "completed_at": format_iso(self.completed_at),
             "rows": self.rows(),
             "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
             "errors": _capped(self.errors),
@@ -243,7 +243,8 @@ class FlowRun:
         return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
 
 
-def _iso(moment: datetime | None) -> str | None:
+def format_iso(moment: datetime | None) -> str | None:
+    """Return a time as ISO-8601 text, None if there is none."""
     return moment.isoformat() if moment else None
 
 

@@ -12,7 +12,7 @@ from airflow_provider_flowruns.services.activepieces import validate_run_id
 from airflow_provider_flowruns.services.activepieces_steps import validate_path, validate_step, validate_steps
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_given_arguments, require_rendered
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
+from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator[Activepi
             require_rendered(getattr(self, name), argument=name)
         names = validate_steps(self.steps) if self.step is None else (validate_step(self.step),)
         path = None if self.path is None else validate_path(self.path)
-        output_path = None if self.output_path is None else validate_output_path(self.output_path)
-        if output_path is not None:
-            resolve_output_path(output_path)
+        output_path = None if self.output_path is None else prepare_output_path(self.output_path)
         with self.hook as hook:
             run = hook.get_flow_run(self.run_id)
         summary = run.summary()

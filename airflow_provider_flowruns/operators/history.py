@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.runs import format_iso
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.validation import validate_limit
 from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.tasks.base import HookT
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.json_lines import write_json_lines
-from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
+from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.xcom_size import collect_for_xcom
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
         page_size, most = self._get_page_size_and_limit()
-        path = None if self.output_path is None else validate_output_path(self.output_path)
-        if path is not None:
-            resolve_output_path(path)
+        path = None if self.output_path is None else prepare_output_path(self.output_path)
         with self.hook as hook:
             runs = hook.client.iterate_ahead(self.pages(page_size), most)
             if path is None:
@@ -146,8 +145,8 @@ class _CreationInterval:
     def to_manifest(self) -> dict[str, str | None]:
         """Return the two times as ISO-8601 text, None if no run had one."""
         return {
-            "oldest_created_at": self._oldest.isoformat() if self._oldest else None,
-            "newest_created_at": self._newest.isoformat() if self._newest else None,
+            "oldest_created_at": format_iso(self._oldest),
+            "newest_created_at": format_iso(self._newest),
         }
 
 

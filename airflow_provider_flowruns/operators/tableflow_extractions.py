@@ -32,7 +32,7 @@ from airflow_provider_flowruns.tasks.arguments import (
 )
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.extractions import find_table, require_completed
-from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
+from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.table_files import FORMATS, require_parquet, write_table
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size, collect_for_xcom
 
@@ -181,7 +181,7 @@ class TableFlowGetTableRowsOperator(TableOperator):
         """Return the rows, or the manifest of the file that was written."""
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
-        path = None if self.output_path is None else _prepare_path(self.output_path)
+        path = None if self.output_path is None else prepare_output_path(self.output_path)
         if self.format == "parquet":
             require_parquet()
         pages = list_table_rows(self.extraction_id, self.table, self.filter)
@@ -252,7 +252,7 @@ class TableFlowDownloadTableOperator(TableOperator):
     @explains_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the file that was written."""
-        path = _prepare_path(self.output_path)
+        path = prepare_output_path(self.output_path)
         request = download_table(self.extraction_id, self.table, self.filter).request
         counter = CsvRowCounter()
         with self.hook as hook:
@@ -318,7 +318,7 @@ class TableFlowDownloadOriginalOperator(OutputFileTask, ExtractionOperator):
     @explains_errors
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the file that was written."""
-        path = _prepare_path(self.output_path)
+        path = prepare_output_path(self.output_path)
         with self.hook as hook:
             extraction = hook.get_extraction(self.extraction_id)
             with self.open_output(path, context) as file:
@@ -346,12 +346,6 @@ class _ObservedFile:
         """Write a piece of the file."""
         self._observe(data)
         self._file.write(data)
-
-
-def _prepare_path(value: Any) -> str:
-    path = validate_output_path(value)
-    resolve_output_path(path)
-    return path
 
 
 def _build_error(request: Request, text: str) -> UnexpectedResponseError:

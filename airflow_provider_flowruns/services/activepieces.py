@@ -20,7 +20,7 @@ from airflow_provider_flowruns.services.activepieces_details import (
     build_details_from,
     pick_fields,
 )
-from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step, parse_step_message
+from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
 from airflow_provider_flowruns.services.activepieces_step_list import read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
@@ -364,7 +364,7 @@ class ActivepiecesApi(Service):
 
     def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
         """Return the steps of a run in the order in which they ran; those within loops are not among them."""
-        return read_steps(run.raw, parse_step_message)
+        return read_steps(run.raw)
 
     def error_message(self, body: Any) -> str | None:
         """Return the message of either error format: ``{code, params}`` or ``{statusCode, error, message}``."""

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_flowruns.model.steps import RunStep
+from airflow_provider_flowruns.services.activepieces_errors import parse_step_message
 from airflow_provider_flowruns.services.parsing import parse_name, parse_status
 
 #: Maximum number of steps that are read.
 _MAX_STEPS = 1_000
 
 
-def read_steps(record: Mapping[str, Any], parse_message: Callable[[Any], str | None]) -> tuple[RunStep, ...]:
+def read_steps(record: Mapping[str, Any]) -> tuple[RunStep, ...]:
     """Return the steps of a run in the order in which they ran; those within loops are not among them.
 
     :param record: the run as the server sends it when it is asked for by its id.
-    :param parse_message: returns the text of a step's error message.
     """
     steps = record.get("steps")
     if not isinstance(steps, Mapping):
         return ()
     titles = dict(_iterate_titles(record.get("flowVersion")))
     return tuple(
-        _read_step(parse_name(name) or "", step, titles, parse_message)
+        _read_step(parse_name(name) or "", step, titles)
         for name, step in list(steps.items())[:_MAX_STEPS]
         if isinstance(step, Mapping)
     )
 
 
-def _read_step(
-    name: str, step: Mapping[str, Any], titles: Mapping[str, str], parse_message: Callable[[Any], str | None]
-) -> RunStep:
+def _read_step(name: str, step: Mapping[str, Any], titles: Mapping[str, str]) -> RunStep:
     milliseconds = step.get("duration")
     is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool) and milliseconds >= 0
     return RunStep(
@@ -39,7 +37,7 @@ def _read_step(
         title=titles.get(name),
         status=parse_status(step.get("status")),
         seconds=float(milliseconds) / 1_000 if is_number and milliseconds is not None else None,
-        error=parse_message(step.get("errorMessage")),
+        error=parse_step_message(step.get("errorMessage")),
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from itertools import islice
 from typing import Any, TypedDict
 
 from airflow_provider_flowruns.model.clip import MIN_BYTES, clip_json, clip_text, measure_json
-from airflow_provider_flowruns.model.runs import MAX_DETAILS_BYTES, FlowRun, Lifecycle, RunDetails
+from airflow_provider_flowruns.model.runs import MAX_DETAILS_BYTES, FlowRun, Lifecycle, RunDetails, format_iso
 from airflow_provider_flowruns.services.parsing import (
     is_object,
     measure_seconds,
@@ -153,7 +152,7 @@ class _DetailsBuilder:
         newest_first = (
             StatusChange(
                 status=self._clip_text(parse_status(change.get("status")), _NAME_BYTES) or "",
-                time=_format(parse_time(change.get("time"))),
+                time=format_iso(parse_time(change.get("time"))),
                 message=self._parse_message(change.get("message")),
             )
             for change in reversed(changes[-MAX_RECORDS:])
@@ -167,8 +166,8 @@ class _DetailsBuilder:
             AttemptDetails(
                 attempt=attempt.attempt,
                 status=self._clip_text(attempt.status, _NAME_BYTES) or "",
-                started_at=_format(attempt.started_at),
-                completed_at=_format(attempt.completed_at),
+                started_at=format_iso(attempt.started_at),
+                completed_at=format_iso(attempt.completed_at),
                 duration_seconds=attempt.duration_seconds,
                 error=self._parse_message(attempt.error),
             )
@@ -208,8 +207,8 @@ class _DetailsBuilder:
             "type": self._clip_text(found_type, _ID_BYTES),
             "attempt": step.attempt,
             "status": self._clip_text(step.status, _NAME_BYTES) or "",
-            "started_at": _format(step.started_at),
-            "completed_at": _format(step.completed_at),
+            "started_at": format_iso(step.started_at),
+            "completed_at": format_iso(step.completed_at),
             "duration_seconds": step.duration_seconds,
             "error": self._parse_message(step.error),
             "extraction_ids": self._find_extraction_ids(step.output),
@@ -271,7 +270,3 @@ def _parse_duration(run: FlowRun) -> float | None:
         return None
     sent = parse_milliseconds(run.raw.get("duration"))
     return measure_seconds(run.started_at, run.completed_at) if sent is None else sent
-
-
-def _format(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

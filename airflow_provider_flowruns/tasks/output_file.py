@@ -115,6 +115,17 @@ def validate_output_path(value: Any, *, argument: str = "output_path") -> str:
     return value
 
 
+def prepare_output_path(value: Any) -> str:
+    """Return the path of a file to write; call it before any request, to find a wrong one in time.
+
+    :param value: the rendered value of ``output_path``.
+    :raises InvalidArgumentError: it is no text, names no file, or is a directory.
+    """
+    path = validate_output_path(value)
+    resolve_output_path(path)
+    return path
+
+
 def resolve_output_path(path: str, *, argument: str = "output_path") -> Any:
     """Return a path as Airflow's object storage path; call it before any request, to find a wrong one in time.
 
