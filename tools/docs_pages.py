@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_flowruns"
 BENCHMARKS = "benchmarks.md"
+SECTION = "Reference"
 
 #: The pages of the reference, each with its modules, or packages with all their modules.
 REFERENCE = {
@@ -35,10 +36,11 @@ REFERENCE = {
 
 
 def on_config(config: Any) -> Any:
-    """Add the pages to the navigation."""
-    reference = [{title: _get_path(title)} for title in REFERENCE if _list_page_modules(title)]
-    more = [{"Benchmarks": BENCHMARKS}] if Path(config.docs_dir, BENCHMARKS).exists() else []
-    config.nav = [*config.nav[:-1], {"API reference": reference}, *more, config.nav[-1]]
+    """Add the pages to the section *Reference* of the navigation."""
+    (pages,) = [section[SECTION] for section in config.nav if SECTION in section]
+    pages += [{title: _get_path(title)} for title in REFERENCE if _list_page_modules(title)]
+    if Path(config.docs_dir, BENCHMARKS).exists():
+        pages.append({"Benchmarks": BENCHMARKS})
     return config
 
 
