@@ -3,53 +3,116 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_flowruns"
 BENCHMARKS = "benchmarks.md"
-SECTION = "Reference"
 
-#: The pages of the reference, each with its modules, or packages with all their modules.
-REFERENCE = {
-    "Hooks": ["hooks"],
-    "Sensors": ["sensors"],
-    "Operators": ["operators"],
-    "Triggers": ["triggers"],
-    "Links and notifications": ["links", "notifications"],
-    "Exceptions": ["exceptions"],
-    "Runs and other records": [
-        "model.runs",
-        "model.extractions",
-        "model.targets",
-        "model.calls",
-        "model.quality",
-        "model.quality_limits",
-    ],
-    "Waiting": ["polling"],
-    "Services": ["services.info", "services.base", "services.portable", "services.activepieces", "services.tableflow"],
-    "Sandbox": ["sandbox", "pytest_plugin"],
+
+class Page(NamedTuple):
+    """A page of the reference.
+
+    :param section: where it stands in the navigation.
+    :param introduction: what it says first.
+    :param modules: what it shows.
+    :param has_members: False to show only the arguments of the classes.
+    """
+
+    section: str
+    introduction: str
+    modules: tuple[str, ...]
+    has_members: bool = True
+
+
+#: The pages. What is on none of them is internal, and may change in any release.
+PAGES = {
+    "Hooks": Page(
+        "Reference",
+        "One method for each call. A hook is a context manager that closes its HTTP connections.",
+        ("hooks.portable", "hooks.activepieces", "hooks.tableflow"),
+    ),
+    "Sensors": Page(
+        "Reference",
+        "The arguments that all sensors share are those of `FlowRunSensor` and `FlowSensor`, at the end.",
+        ("sensors.portable", "sensors.activepieces", "sensors.tableflow", "sensors.base"),
+        has_members=False,
+    ),
+    "Operators": Page(
+        "Reference",
+        "The arguments that several operators share are those of their base classes, at the end.",
+        (
+            "operators.portable",
+            "operators.activepieces",
+            "operators.activepieces_outputs",
+            "operators.tableflow",
+            "operators.tableflow_extractions",
+            "operators.quality",
+            "operators.run",
+            "operators.history",
+            "operators.flows",
+            "operators.base",
+        ),
+        has_members=False,
+    ),
+    "Triggers": Page(
+        "Reference", "For [asset watchers](../assets.md).", ("triggers.flow_run_finished",), has_members=False
+    ),
+    "Links and notifications": Page(
+        "Reference",
+        "The button on a task, and a notifier for callbacks.",
+        ("links", "notifications.flow_run"),
+        has_members=False,
+    ),
+    "Exceptions": Page(
+        "Reference", "What to do about each is on the page about [errors](../errors.md).", ("exceptions",)
+    ),
+    "Runs and other records": Page(
+        "Reference",
+        "What hooks return. Sensors and operators return the same as plain JSON, see "
+        "[what a summary holds](../summary.md).",
+        ("model.runs", "model.extractions", "model.steps", "model.quality", "model.quality_limits"),
+    ),
+    "Sandbox": Page(
+        "Reference",
+        "How to use it in tests is on the page about [testing your DAGs](../testing.md).",
+        ("sandbox", "pytest_plugin"),
+    ),
+    "Classes for services": Page(
+        "Contribute",
+        "For authors of [a package for another service](../adding-a-service.md).",
+        (
+            "hooks.base",
+            "services.info",
+            "services.base",
+            "services.parsing",
+            "services.validation",
+            "model.targets",
+            "model.calls",
+        ),
+    ),
 }
 
 
 def on_config(config: Any) -> Any:
-    """Add the pages to the section *Reference* of the navigation."""
-    (pages,) = [section[SECTION] for section in config.nav if SECTION in section]
-    pages += [{title: _get_path(title)} for title in REFERENCE if _list_page_modules(title)]
+    """Add the pages to the sections of the navigation, before the last page of a section."""
+    sections = {title: pages for section in config.nav for title, pages in section.items()}
+    for title, page in PAGES.items():
+        sections[page.section].insert(-1, {title: _get_path(title)})
     if Path(config.docs_dir, BENCHMARKS).exists():
-        pages.append({"Benchmarks": BENCHMARKS})
+        sections["Reference"].insert(-1, {"Benchmarks": BENCHMARKS})
     return config
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Write the pages of the reference."""
-    for title in REFERENCE:
-        if modules := _list_page_modules(title):
-            entries = "\n\n".join(_build_entry(module) for module in modules)
-            files.append(File.generated(config, _get_path(title), content=f"# {title}\n\n{entries}\n"))
+    for title, page in PAGES.items():
+        content = "\n\n".join([f"# {title}", page.introduction, *_build_entries(page)])
+        files.append(File.generated(config, _get_path(title), content=f"{content}\n"))
     return files
 
 
@@ -57,22 +120,28 @@ def _get_path(title: str) -> str:
     return f"reference/{title.lower().replace(' ', '-')}.md"
 
 
-def _list_page_modules(title: str) -> list[str]:
-    return [module for name in REFERENCE[title] for module in _list_modules(name)]
+def _build_entries(page: Page) -> Iterator[str]:
+    for name in page.modules:
+        if classes := _list_classes(name):
+            yield from (_build_entry(f"{name}.{one}", has_members=page.has_members) for one in classes)
+        else:
+            yield _build_entry(name)
 
 
-def _list_modules(name: str) -> list[str]:
-    """Return a module, or the modules of a package that define a class. The sandbox exports its public names itself."""
-    path = ROOT.joinpath(PACKAGE, *name.split("."))
-    if path.with_suffix(".py").exists() or name == "sandbox":
-        return [name]
-    return [f"{name}.{one.stem}" for one in sorted(path.glob("[!_]*.py")) if _defines_class(one)]
+def _list_classes(module: str) -> list[str]:
+    """Return the public classes of a module; none if it says itself what it exports, or has none."""
+    path = ROOT.joinpath(PACKAGE, *module.split(".")).with_suffix(".py")
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []
+    if any(isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in nodes):
+        return []
+    return [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
 
 
-def _defines_class(path: Path) -> bool:
-    nodes = ast.parse(path.read_text(encoding="utf-8")).body
-    return any(isinstance(node, ast.ClassDef) and not node.name.startswith("_") for node in nodes)
-
-
-def _build_entry(module: str) -> str:
-    return f"## {module}\n\n::: {PACKAGE}.{module}\n    options:\n      heading_level: 3"
+def _build_entry(name: str, *, has_members: bool | None = None) -> str:
+    options = {"heading_level": 2}
+    if has_members is not None:
+        options |= {"show_root_heading": True, "show_root_toc_entry": True}
+    if has_members is False:
+        options["members"] = False
+    lines = (f"      {option}: {str(value).lower()}" for option, value in options.items())
+    return "\n".join([f"::: {PACKAGE}.{name}", "    options:", *lines])
