@@ -51,6 +51,7 @@ test: lint types ## Lint, types and the tests on the newest Airflow; test-nightl
 test-nightly: $(STAMP) ## The tests that take longest, which make test leaves out
 	$(BIN)/pytest -m nightly tests/faults tests/docs tests/parity tests/unit -n 4 --dist worksteal
 	$(BIN)/pytest -m nightly tests/airflow -n 2 --dist loadfile
+	$(BIN)/pytest -m nightly tests/cookbook
 
 .PHONY: test-matrix
 test-matrix: $(STAMP) ## Unit, parity and one real DAG run on every Airflow; VERSIONS="2.11 3.0" for some

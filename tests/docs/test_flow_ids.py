@@ -17,7 +17,12 @@ from airflow_provider_flowruns.sandbox.scenarios import DEFAULT_SCENARIO, SCENAR
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 README = CHECKOUT / "README.md"
-SHOWN = [README, *(CHECKOUT / "docs").rglob("*.md"), *(CHECKOUT / "example_dags").glob("*.py")]
+SHOWN = [
+    README,
+    *(CHECKOUT / "docs").rglob("*.md"),
+    *(CHECKOUT / "docs" / "examples").rglob("*.py"),
+    *(CHECKOUT / "example_dags").glob("*.py"),
+]
 
 #: ``flow_id=568101``, ``"portable_workflow_id": 568201``, ``"flow_id": "InvoicesRead0001"`` and the like.
 ID = re.compile(r"""\b\w*?(flow|workflow|project)_ids?["']?\]?\s*[=:]\s*\[?["']?(\w+)\b(?![(.])""")

@@ -8,7 +8,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-RUN_BY_TESTS = ("example_dags/", "docs/examples/tests/", "examples/acme/")
+RUN_BY_TESTS = ("example_dags/", "docs/examples/tests/", "docs/examples/cookbook/", "examples/acme/")
 
 
 def blocks(language: str, text: str) -> list[str]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess  # ruff: ignore[suspicious-subprocess-import]
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.type_checkers import run_mypy, run_pyright
 
 USERS_MODULE = """
 from collections.abc import Iterator
@@ -88,46 +84,33 @@ WRONG = [
 ]
 
 
-def run_mypy(source: str, folder: Path) -> list[str]:
-    """Return what mypy says about a module with a user's own settings, not with those of this repository."""
+def write_module(source: str, folder: Path) -> Path:
+    """Write a user's module into a folder, and return the folder."""
     (folder / "users_module.py").write_text(source)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary", "users_module.py"]
-    cache = f"--cache-dir={CHECKOUT / '.cache' / 'mypy-of-users'}"
-    done = subprocess.run([*command, cache], cwd=folder, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).splitlines()
-
-
-def run_pyright(source: str, folder: Path) -> list[dict[str, Any]]:
-    """Return what pyright says about a module in its strictest mode. It runs on Node, and needs no network."""
-    (folder / "users_module.py").write_text(source)
-    (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "users_module.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    found: list[dict[str, Any]] = json.loads(done.stdout)["generalDiagnostics"]
-    return [one for one in found if one["severity"] == "error"]
+    return folder
 
 
 @pytest.mark.nightly
 def test_mypy_sees_precise_types(tmp_path) -> None:
-    assert run_mypy(USERS_MODULE, tmp_path) == []
+    assert run_mypy(write_module(USERS_MODULE, tmp_path)) == []
 
 
 @pytest.mark.nightly
 def test_mypy_finds_mistakes_in_calls(tmp_path) -> None:
     calls = "\n".join(call for call, _, _ in WRONG)
-    said = run_mypy(f"{USERS_MODULE}\n\n{calls}\n", tmp_path)
+    said = run_mypy(write_module(f"{USERS_MODULE}\n\n{calls}\n", tmp_path))
     assert [line.rpartition(" ")[2] for line in said if "error" in line] == [f"[{code}]" for _, code, _ in WRONG]
 
 
 def test_pyright_sees_precise_types(tmp_path) -> None:
     pytest.importorskip("pyright")
-    assert run_pyright(USERS_MODULE, tmp_path) == []
+    assert run_pyright(write_module(USERS_MODULE, tmp_path)) == []
 
 
 def test_pyright_finds_mistakes_in_calls(tmp_path) -> None:
     pytest.importorskip("pyright")
     calls = "\n".join(call for call, _, _ in WRONG)
     first_call = len(USERS_MODULE.splitlines()) + 2
-    found = run_pyright(f"{USERS_MODULE}\n\n{calls}\n", tmp_path)
+    found = run_pyright(write_module(f"{USERS_MODULE}\n\n{calls}\n", tmp_path))
     lines = {one["range"]["start"]["line"] - first_call: one["rule"] for one in found}
     assert lines == {number: rule for number, (_, _, rule) in enumerate(WRONG)}
