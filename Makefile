@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 # One stamp per Airflow version, so that asking for another version installs it.
 STAMP := $(VENV)/.installed-airflow-$(AIRFLOW_VERSION)
 BROWSER_STAMP := $(VENV)/.installed-browser
+DISTRIBUTED_STAMP := $(VENV)/.installed-distributed
 
 # A line at the start of a step, at its end, and every few seconds between.
 PROGRESS := $(PYTHON) tools/progress.py
@@ -62,7 +63,8 @@ versions: ## List the versions that test-matrix knows, as JSON
 	@$(PYTHON) -m tools.matrix --list
 
 .PHONY: test-distributed
-test-distributed: $(STAMP) ## Two triggerers, one dead or frozen, on sqlite and PostgreSQL (apt-get install postgresql)
+test-distributed: $(DISTRIBUTED_STAMP) ## CeleryExecutor, Redis, PostgreSQL, and two of each component; kills and restarts them
+	@$(BIN)/python -m tools.celery_airflow
 	$(BIN)/pytest tests/distributed
 
 .PHONY: test-first-steps
@@ -149,6 +151,11 @@ $(STAMP): pyproject.toml
 
 $(BROWSER_STAMP): $(STAMP)
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode --group browser
+	@touch $@
+
+$(DISTRIBUTED_STAMP): $(STAMP)
+	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode --group distributed \
+	  "apache-airflow==$(AIRFLOW_VERSION)"
 	@touch $@
 
 # The docs are built from the sources, without Airflow.

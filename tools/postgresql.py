@@ -7,7 +7,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tools.ports import find_free_port
 from tools.process_groups import ProcessTree, Watchdog
 
 #: Where Debian-based distributions install the server's programs, which are not on PATH.
@@ -55,15 +55,17 @@ class PostgresServer:
     """A PostgreSQL server on 127.0.0.1 that runs during the ``with`` block."""
 
     def __init__(self) -> None:
-        self.port = _find_free_port()
+        self.port = find_free_port()
         self.password = secrets.token_hex(16)
         self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
         self._watchdog: Watchdog | None = None
         self._process: ProcessTree | None = None
+        self._command: list[str] = []
 
     def __enter__(self) -> Self:
         try:
-            self._start()
+            self._create()
+            self.start()
         except BaseException:
             self.stop()
             raise
@@ -74,14 +76,28 @@ class PostgresServer:
     ) -> None:
         self.stop()
 
+    def start(self) -> None:
+        """Start the server again after :meth:`shut_down`, and return when it accepts connections."""
+        if self._watchdog is None:
+            raise PostgresError("The server runs only inside its with statement.")
+        self._process = process = ProcessTree(
+            "PostgreSQL", self._command, os.environ, self._folder / "server.log", self._watchdog
+        )
+        self._wait_until_ready(process)
+
+    def shut_down(self) -> None:
+        """Stop the server and keep its data."""
+        if self._process is None:
+            return
+        if self._process.is_alive:
+            os.kill(self._process.id, signal.SIGINT)  # disconnects clients instead of waiting for them
+            self._process.wait(time.monotonic() + STOP_SECONDS)
+        self._process.kill()
+        self._process = None
+
     def stop(self) -> None:
         """Stop the server and remove its data."""
-        if self._process is not None:
-            if self._process.is_alive:
-                os.kill(self._process.id, signal.SIGINT)  # disconnects clients instead of waiting for them
-                self._process.wait(time.monotonic() + STOP_SECONDS)
-            self._process.kill()
-            self._process = None
+        self.shut_down()
         if self._watchdog is not None:
             self._watchdog.close()
             self._watchdog = None
@@ -109,7 +125,7 @@ class PostgresServer:
 
     # Internals
 
-    def _start(self) -> None:
+    def _create(self) -> None:
         programs = find_server_programs()
         if programs is None:
             raise PostgresError(NOT_INSTALLED)
@@ -137,15 +153,8 @@ class PostgresServer:
             raise PostgresError(f"initdb failed:\n{result.stdout}\n{result.stderr}")
         settings = {**SETTINGS, "port": str(self.port)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self._command = [*as_user, str(programs / "postgres"), "-D", str(data), *options]
         self._watchdog = Watchdog()
-        self._process = process = ProcessTree(
-            "PostgreSQL",
-            [*as_user, str(programs / "postgres"), "-D", str(data), *options],
-            os.environ,
-            self._folder / "server.log",
-            self._watchdog,
-        )
-        self._wait_until_ready(process)
 
     def _change_owner(self) -> list[str]:
         """Make the server's user the owner of the folder, and return the command prefix that switches to this user."""
@@ -172,9 +181,3 @@ class PostgresServer:
 
     def _build_dsn(self, database: str) -> str:
         return f"host=127.0.0.1 port={self.port} user=postgres password={self.password} dbname={database}"
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
@@ -29,6 +28,7 @@ import httpx
 
 from tools import airflow_2
 from tools.airflow_api import AirflowApi, AirflowError
+from tools.ports import find_free_port
 from tools.postgresql import PostgresServer
 from tools.process_groups import ProcessTree, Watchdog, list_process_ids
 
@@ -95,9 +95,11 @@ class RealAirflow(Api):
         password: str | None = None,
         python: Path | None = None,
     ) -> None:
-        super().__init__(f"http://127.0.0.1:{_find_free_port()}")
+        super().__init__(f"http://127.0.0.1:{find_free_port()}")
         self.home = (home or Path(tempfile.mkdtemp(prefix="airflow-"))).resolve()
         self._keep_home = home is not None
+        #: The command line of each component by its name, the one that starts slowest last.
+        self.components: Mapping[str, tuple[str, ...]] = COMPONENTS
         self._postgresql = postgresql
         self._postgresql_database = postgresql.create_database() if postgresql else ""
         self._python = str(python or sys.executable)
@@ -133,7 +135,7 @@ class RealAirflow(Api):
             self._prepare_home()
             self._watchdog = Watchdog()
             # The component that starts slowest first.
-            for name in reversed(COMPONENTS):
+            for name in reversed(list(self.components)):
                 self.start(name)
         except BaseException:
             self.stop()
@@ -148,7 +150,7 @@ class RealAirflow(Api):
     def start(self, component: str, name: str | None = None) -> None:
         """Start one component. Entering the ``with`` block starts all of them.
 
-        :param component: a key of ``COMPONENTS``.
+        :param component: a key of :attr:`components`.
         :param name: its name in the other methods, for several instances of a component; defaults to the component.
         """
         name = name or component
@@ -158,8 +160,8 @@ class RealAirflow(Api):
             raise AirflowError("Airflow runs only inside its with statement.")
         self._processes[name] = ProcessTree(
             name,
-            [self._python, "-m", "airflow", *COMPONENTS[component]],
-            self._env,
+            [self._python, "-m", "airflow", *self.components[component]],
+            self._build_component_environment(name),
             self.home / "components" / f"{name}.log",
             self._watchdog,
         )
@@ -234,6 +236,10 @@ class RealAirflow(Api):
                 raise AirflowError(f"The {process.name} ended unexpectedly:\n{process.read_log_tail()}")
 
     # Internals
+
+    def _build_component_environment(self, name: str) -> Mapping[str, str]:
+        """Return the environment of one component. Subclasses may give each its own."""
+        return self._env
 
     def _prepare_home(self) -> None:
         (self.home / "components").mkdir(parents=True, exist_ok=True)
@@ -337,9 +343,3 @@ def _identify_installation() -> str:
     )
     digest = hashlib.sha256("\n".join(providers).encode()).hexdigest()
     return f"{version('apache-airflow')}-{digest[:12]}"
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -59,9 +59,13 @@ class StatusNames:
         begun = ((0.0, self.waiting), (waiting, self.running)) if waiting > 0 else ((0.0, self.running),)
         if outcome == "RUNNING":
             return begun
-        return (*begun, (max(waiting, 0.0) + running, self._get_final_status(outcome)))
+        return (*begun, (max(waiting, 0.0) + running, self.get_final_status(outcome)))
 
-    def _get_final_status(self, outcome: Outcome) -> str:
+    def get_final_status(self, outcome: Outcome) -> str:
+        """Return the status of a run with this outcome.
+
+        :raises ValueError: the service has no such status.
+        """
         statuses: dict[str, str | None] = {
             "SUCCEEDED": self.succeeded,
             "FAILED": self.failed,
@@ -270,6 +274,17 @@ class SandboxRun:
         with self.owner.state.lock:
             self.restart(self.owner.state.clock(), plan)
 
+    def end(self, outcome: Outcome = "SUCCEEDED") -> None:
+        """End the run now instead of as planned, for example one with the outcome ``RUNNING``.
+
+        :param outcome: how it ends.
+        :raises ValueError: the service has no status for this outcome.
+        """
+        with self.owner.state.lock:
+            now = self.owner.state.clock()
+            self.owner.advance(now)
+            self._end(now, self.status_names.get_final_status(outcome))
+
     def _get_current_status_change(self) -> StatusChange:
         with self.owner.state.lock:
             now = self.owner.state.clock()
@@ -356,10 +371,13 @@ class SandboxRun:
         """
         if self.status_names.canceled is None:
             raise ValueError("This service has no status for a cancelled run.")
-        canceled_at = floor_to_milliseconds(max(now, self.created))
-        self._status_changes = [*self.list_status_changes(now), StatusChange(canceled_at, self.status_names.canceled)]
-        self._queued_after = None
+        self._end(now, self.status_names.canceled)
         self.canceled = True
+
+    def _end(self, now: float, status: str) -> None:
+        ended_at = floor_to_milliseconds(max(now, self.created))
+        self._status_changes = [*self.list_status_changes(now), StatusChange(ended_at, status)]
+        self._queued_after = None
 
     def restart(self, now: float, plan: RunPlan) -> None:
         """Run again with the same id and a new plan. Earlier statuses stay in the history."""

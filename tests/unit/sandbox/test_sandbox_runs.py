@@ -190,3 +190,29 @@ def test_reprs(sandbox, flow):
     assert repr(run) == f"<PortableRun {run.id} PENDING>"
     assert repr(flow) == f"<PortableFlow {flow.id} 'Orders'>"
     assert repr(sandbox) == f"<Sandbox {sandbox.url}>"
+
+
+@pytest.mark.parametrize(
+    ("service", "outcome", "status"),
+    [
+        ("portable", "SUCCEEDED", "SUCCEEDED"),
+        ("portable", "FAILED", "FAILED"),
+        ("activepieces", "PAUSED", "PAUSED"),
+        ("tableflow", "SUCCEEDED", "completed"),
+    ],
+)
+def test_a_run_can_be_ended_at_any_time(sandbox, clock, service, outcome, status):
+    run = getattr(sandbox, service).add_flow().add_run(outcome="RUNNING")
+    clock.advance(100)
+    assert run.ended_at is None
+    run.end(outcome)
+    clock.advance(100)
+    assert run.status == status
+    assert run.ended_at == (None if outcome == "PAUSED" else run.created + 100)
+
+
+def test_a_run_cannot_be_ended_with_an_outcome_that_the_service_lacks(sandbox):
+    run = sandbox.portable.add_flow().add_run(outcome="RUNNING")
+    with pytest.raises(ValueError, match="no status for the outcome 'PAUSED'"):
+        run.end("PAUSED")
+    assert run.ended_at is None
