@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 README = (CHECKOUT / "README.md").read_text()
 [README_DAG] = (block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "with DAG(" in block)
 [SANDBOX_COMMAND] = re.findall(r"^(python -m airflow_provider_flowruns\.sandbox)$", README, re.MULTILINE)
+#: A link or an image, in Markdown or HTML.
+LINK = re.compile(r"""(?:\]\(|(?:href|src)=")([^)"\s]+)""")
+FILE_OF_RELEASE = re.compile(
+    r"https://(?:github\.com/[\w-]+/[\w-]+/blob|raw\.githubusercontent\.com/[\w-]+/[\w-]+)/v[^/]+/([^#]+)(?:#.*)?"
+)
 UV = str(Path(sys.executable).parent / "uv")
 
 
@@ -39,10 +45,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python(folder: Path) -> Path:
-    """Return the interpreter of a new environment with the wheel and Airflow."""
+def wheel(folder: Path) -> Path:
+    """Build the wheel."""
     call(UV, "build", "--wheel", "--quiet", "--out-dir", str(folder / "dist"), str(CHECKOUT), cwd=folder)
     [wheel] = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, folder: Path) -> Path:
+    """Return the interpreter of a new environment with the wheel and Airflow."""
     environment = str(folder / "venv")
     call(UV, "venv", "--quiet", "--python", sys.executable, environment, cwd=folder)
     airflow = f"apache-airflow=={version('apache-airflow')}"
@@ -77,6 +89,17 @@ def airflow(python: Path, folder: Path, connections: dict[str, str]) -> Iterator
     with RealAirflow(dags, env=env, home=folder / "home", python=python) as airflow:
         airflow.wait_until_ready(["orders", *examples], timeout=300)
         yield airflow
+
+
+def test_the_links_of_the_readme_work_on_the_package_index(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")]
+    links = LINK.findall(metadata)
+    assert len(links) == len(LINK.findall(README)) > 10
+    assert [link for link in links if not link.startswith("https://")] == []
+    files = {match[1] for link in links if (match := FILE_OF_RELEASE.fullmatch(link))}
+    assert {"docs/which.md", "SECURITY.md"} <= files
+    assert [name for name in sorted(files) if not (CHECKOUT / name).is_file()] == []
 
 
 def test_the_wheel_is_what_is_used(python: Path, folder: Path) -> None:
