@@ -67,6 +67,18 @@ class FlowRunNotifier(BaseNotifier):
         check_when_known(flow_id, api.validate_flow_id)
         parse_payload(get_known_part(payload))
         self._payload_given = payload is not None
+        self._templates = {name: getattr(self, name) for name in self.template_fields}
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the templates for one callback.
+
+        :param context: Airflow's context of the task.
+        :param jinja_env: environment to render in; by default the DAG's.
+        """
+        # Tasks share a notifier of default_args, and one process may call it for several of them: rendering replaces
+        # the templates, so the second call would send what the first one rendered.
+        vars(self).update(self._templates)
+        super().render_template_fields(context, jinja_env)
 
     def notify(self, context: Context) -> None:
         """Start the flow.

@@ -90,6 +90,15 @@ def test_a_payload_that_rendered_to_nothing_starts_nothing(sandbox) -> None:
     assert sandbox.ledger.count() == 0
 
 
+def test_a_notifier_that_tasks_share_renders_anew_for_each_of_them(sandbox) -> None:
+    flow = sandbox.activepieces.add_flow()
+    shared = FlowRunNotifier(service="activepieces", flow_id=flow.id, payload={"task": "{{ name }}"})
+    for name in ("first", "second"):
+        context: Any = {"dag": None, "name": name}
+        shared(context)
+    assert [json.loads(request.body) for request in sandbox.ledger.requests] == [{"task": "first"}, {"task": "second"}]
+
+
 @both_ways
 def test_the_connection_is_a_template_too(run, sandbox) -> None:
     flow = sandbox.portable.add_flow()
