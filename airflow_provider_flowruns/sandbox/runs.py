@@ -62,8 +62,9 @@ class StatusNames:
         return (*begun, (max(waiting, 0.0) + running, self.get_final_status(outcome)))
 
     def get_final_status(self, outcome: Outcome) -> str:
-        """Return the status of a run with this outcome.
+        """Return the status of a run that has ended.
 
+        :param outcome: how it ended.
         :raises ValueError: the service has no such status.
         """
         statuses: dict[str, str | None] = {
