@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools import postgresql, redis_server
@@ -20,6 +20,8 @@ PROCESS_HEADER = "X-Airflow-Process"
 
 # Room for every task of a test at once: a task that a killed worker had reserved waits until it counts as stuck.
 WORKER_CONCURRENCY = 10
+
+START_SECONDS = 180.0
 
 
 def list_missing_packages() -> list[str]:
@@ -68,6 +70,7 @@ class CeleryAirflow(RealAirflow):
             "api-server": COMPONENTS["api-server"],
         }
         self._connections = dict(connections)
+        self._database_server = database_server
         database_url = self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         self._env |= {
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -77,15 +80,27 @@ class CeleryAirflow(RealAirflow):
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(WORKER_CONCURRENCY),
         }
 
-    def list_ended(self) -> list[str]:
-        """Return the names of the components that have ended unexpectedly."""
-        return [name for name, process in self._processes.items() if not process.is_alive]
+    def execute_statement(self, statement: str, parameters: Sequence[object]) -> None:
+        """Change Airflow's database, for a state that its own processes do not bring about."""
+        self._database_server.fetch_rows(statement, parameters, database=self._postgresql_database)
 
-    def restart_ended(self) -> None:
-        """Start the components that have ended again, as a service manager does."""
-        for name in self.list_ended():
-            self.kill(name)
+    def restore(self) -> None:
+        """Start every component that is not running, resume those that are suspended, and wait until all are ready."""
+        for name, process in list(self._processes.items()):
+            if process.is_alive:
+                process.resume()
+            else:
+                self.kill(name)
+        missing = [name for name in self.components if name not in self._processes]
+        newest = self._list_jobs()
+        for name in missing:
             self.start(name)
+        self.wait_for("the health of all components", self._is_healthy, START_SECONDS)
+        jobs = sum(name.startswith(("scheduler", "triggerer")) for name in missing)
+        self.wait_for(f"{jobs} new jobs", lambda: len(self._list_jobs() - newest) >= jobs, START_SECONDS)
+
+    def _list_jobs(self) -> set[int]:
+        return {job for (job,) in self.fetch_rows("select id from job")}
 
     def _build_worker_command(self, name: str) -> tuple[str, ...]:
         pid_file = str(self._get_pid_file(name))

@@ -10,6 +10,7 @@ import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -109,14 +110,14 @@ class PostgresServer:
         self.fetch_rows(f"create database {name}", database="postgres")
         return name
 
-    def fetch_rows(self, query: str, *, database: str) -> list[tuple[Any, ...]]:
+    def fetch_rows(self, query: str, parameters: Sequence[object] = (), *, database: str) -> list[tuple[Any, ...]]:
         """Run a statement in its own transaction and return its rows; a command returns none."""
         import psycopg2  # optional: not needed to test on sqlite
 
         with closing(psycopg2.connect(self._build_dsn(database))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(query)
+                cursor.execute(query, parameters or None)
                 return cursor.fetchall() if cursor.description else []
 
     def build_url(self, database: str) -> str:

@@ -21,8 +21,8 @@ def linger(context: Any, result: Any) -> None:
         time.sleep(600)
 
 
-def build_dag(dag_id: str, *, deferrable: bool) -> DAG:
-    """Return a DAG with a start on each service."""
+def build_dag(dag_id: str, *, deferrable: bool, **arguments: Any) -> DAG:
+    """Return a DAG with a start on each service. The arguments replace those that all of them have."""
     common: dict[str, Any] = {
         "deferrable": deferrable,
         "poll_interval": 1,
@@ -30,6 +30,7 @@ def build_dag(dag_id: str, *, deferrable: bool) -> DAG:
         "retries": 2,
         "retry_delay": timedelta(seconds=1),
         "post_execute": linger,
+        **arguments,
     }
     params = {"portable": "", "activepieces": "", "tableflow": "", "document": "", "linger": False}
     with DAG(dag_id, schedule=None, params=params) as dag:

@@ -42,7 +42,7 @@ def test_it_listens_on_the_loopback_only(server: RedisServer) -> None:
 def test_its_data_survives_a_restart(server: RedisServer) -> None:
     assert send(server, f"AUTH {server.password}", "SET key 15") == ["+OK", "+OK"]
     server.shut_down()
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         send(server, "PING")
     server.start()
     assert send(server, f"AUTH {server.password}", "INCR key") == ["+OK", ":16"]
