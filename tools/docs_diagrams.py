@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import mermaidx
+from pymdownx.superfences import SuperFencesException
 
-# The pages have a light and a dark scheme, but a diagram has only one.
-STYLE = "background: #fff; border-radius: .2rem; margin: 1em 0; overflow-x: auto; padding: .8rem; text-align: center"
+#: Every diagram has styles for all looks, also for one that draws with a gradient, which is not in the SVG.
+UNUSED_REFERENCE = re.compile(r"(?:fill|stroke):url\(#my-svg-gradient\);")
 
 
 def on_config(config: Any) -> Any:
@@ -21,5 +23,10 @@ def on_config(config: Any) -> Any:
 def render_diagram(source: str, *args: Any, **kwargs: Any) -> str:
     """Return a diagram as SVG. Its ids are unique, because a page may contain several diagrams."""
     name = f"diagram-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-    svg = mermaidx.render(source, theme="neutral").svg()
-    return f'<div style="{STYLE}">{svg.replace("my-svg", name)}</div>'
+    try:
+        svg = mermaidx.render(source, theme="neutral").svg()
+    except Exception as error:
+        # Any other exception would leave the diagram's source on the page.
+        raise SuperFencesException(f"{error}\n{source}") from error
+    svg = UNUSED_REFERENCE.sub("", svg).replace("my-svg", name)
+    return f'<div class="diagram">{svg}</div>'
