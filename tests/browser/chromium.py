@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import FloatRect, Locator, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATH_VARIABLE = "CHROMIUM"
@@ -59,5 +59,5 @@ def take_screenshot(page: Page, name: str, elements: Collection[Locator], secret
     left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
     right, bottom = max(box["x"] + box["width"] for box in boxes), max(box["y"] + box["height"] for box in boxes)
     left, top = max(left - MARGIN, 0), max(top - MARGIN, 0)
-    clip = {"x": left, "y": top, "width": right + MARGIN - left, "height": bottom + MARGIN - top}
+    clip: FloatRect = {"x": left, "y": top, "width": right + MARGIN - left, "height": bottom + MARGIN - top}
     page.screenshot(path=IMAGES / f"{name}.png", clip=clip, animations="disabled")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.activepieces import ActivepiecesFlow
@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "example_dags"
 WRONG_TOKEN = "a-wrong-sandbox-token"
 
-WINDOW = {"width": 1100, "height": 1250}
+WINDOW: ViewportSize = {"width": 1100, "height": 1250}
 # Timeout of one browser step: the machine runs all of Airflow at the same time.
 TIMEOUT_MILLISECONDS = 30_000
 

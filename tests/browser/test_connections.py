@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from airflow_provider_flowruns.get_provider_info import get_provider_info
 from airflow_provider_flowruns.sandbox import Sandbox
@@ -20,7 +20,7 @@ TYPES: Any = get_provider_info()["connection-types"]
 GREEN, RED = "rgb(0, 128, 0)", "rgb(255, 0, 0)"
 PORT = "443"
 #: In a small window, the row and the notification are close to each other.
-SMALL_WINDOW = {"width": 1100, "height": 640}
+SMALL_WINDOW: ViewportSize = {"width": 1100, "height": 640}
 
 #: The values entered, and how the form stores them. Airflow masks proxies, because they may contain passwords.
 ENTERED_EXTRA = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.browser.chromium import take_screenshot
@@ -15,7 +15,7 @@ from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
 
-WINDOW = {"width": 1400, "height": 1300}
+WINDOW: ViewportSize = {"width": 1400, "height": 1300}
 #: Takes the connections that other tests have made off the page.
 KEEP_DEFAULTS = """() => document.querySelectorAll("section").forEach(
   (section) => section.querySelector("h2").innerText.includes("_default") || section.remove())"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, FloatRect, Page, ViewportSize
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.browser.chromium import IMAGES
@@ -14,7 +14,7 @@ from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
 
-WINDOW = {"width": 1400, "height": 900}
+WINDOW: ViewportSize = {"width": 1400, "height": 900}
 VENDOR_ERROR = "orders: the source refused the login of user etl_reader, which was locked after five attempts"
 #: By task: texts that have to be in the window.
 IMPORTANT = {
@@ -66,5 +66,10 @@ def test_what_matters_in_a_log_is_in_the_window(
         stack = wide_page.get_by_text("Task failed with exception")
         box = stack.bounding_box() if stack.count() else None
         # Without the stack, which has the paths of this machine.
-        clip = {"x": 0, "y": 0, "width": WINDOW["width"], "height": box["y"] if box else WINDOW["height"] * 0.6}
+        clip: FloatRect = {
+            "x": 0,
+            "y": 0,
+            "width": WINDOW["width"],
+            "height": box["y"] if box else WINDOW["height"] * 0.6,
+        }
         wide_page.screenshot(path=IMAGES / f"{name}.png", clip=clip, animations="disabled")
