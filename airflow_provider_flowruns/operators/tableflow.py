@@ -72,11 +72,8 @@ __all__ = [
 _ATTEMPTS_ADVICE = "read them with TableFlowHook.get_run_attempts in a task of your own, or raise the limit"
 
 
-class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
-    """Return the summary of a flow run in its current state.
-
-    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an invalid id, and an ``ApiError``
-    if there is no usable response.
+class ReadFlowRunOperator(ReadRunOperator[TableFlowHook]):
+    """Base of the operators that read one flow run by its id.
 
     :param run_id: the run's id, templated.
     :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
@@ -90,6 +87,14 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
         self.run_id = run_id
         self.tableflow_conn_id = tableflow_conn_id
         check_when_known(run_id, validate_run_id)
+
+
+class TableFlowGetFlowRunOperator(ReadFlowRunOperator):
+    """Return the summary of a flow run in its current state.
+
+    Reads ``GET /v2/flows/runs/{id}``. Raises ``InvalidArgumentError`` for an invalid id, and an ``ApiError``
+    if there is no usable response.
+    """
 
     @explains_errors
     def execute(self, context: Context) -> RunSummary:
@@ -98,7 +103,7 @@ class TableFlowGetFlowRunOperator(ReadRunOperator[TableFlowHook]):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class TableFlowGetRunAttemptsOperator(ReadRunOperator[TableFlowHook]):
+class TableFlowGetRunAttemptsOperator(ReadFlowRunOperator):
     """Return the attempts of one flow run as a list of run summaries, newest first, reruns included.
 
     Each has its own number, status, times and error, and its own steps in ``details``; what the run has only once, such
@@ -106,19 +111,7 @@ class TableFlowGetRunAttemptsOperator(ReadRunOperator[TableFlowHook]):
     for an invalid id, an ``ApiError`` if there is no usable response, and ``ResultTooLarge`` if the summaries take more
     bytes of JSON than ``[flowruns] max_xcom_bytes`` (default 1 MiB). The asset events of its ``outlets`` are about the
     newest attempt.
-
-    :param run_id: the run's id, templated.
-    :param tableflow_conn_id: Airflow connection of type ``tableflow``, templated.
     """
-
-    template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
-    hook_class = TableFlowHook
-
-    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.run_id = run_id
-        self.tableflow_conn_id = tableflow_conn_id
-        check_when_known(run_id, validate_run_id)
 
     @explains_errors
     def execute(self, context: Context) -> list[RunSummary]:
