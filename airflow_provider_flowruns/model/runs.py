@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict
 
 from airflow_provider_flowruns.model.clip import clip_json
+from airflow_provider_flowruns.model.steps import RunStep
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.
 MAX_ERRORS = 20
@@ -149,6 +150,8 @@ class FlowRun:
     :param may_recover: the service itself may still repair the failure (Activepieces ``INTERNAL_ERROR``).
     :param build_details: returns what else the service says about the run; called for a summary only, because most runs
         are polled without one.
+    :param find_current_step: returns the step that an active run has reached, from its record; called for a log line
+        only.
     :param raw: the record as sent; it never goes to XCom.
     """
 
@@ -169,6 +172,7 @@ class FlowRun:
     url: str | None = None
     may_recover: bool = False
     build_details: Callable[[FlowRun], RunDetails] | None = field(default=None, repr=False, compare=False)
+    find_current_step: Callable[[FlowRun], RunStep | None] | None = field(default=None, repr=False, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -183,6 +187,10 @@ class FlowRun:
         ``resources`` and ``details`` are capped, and ``truncated`` says whether anything was cut.
         """
         return self._summarize(*self._clip_details())
+
+    def current_step(self) -> RunStep | None:
+        """Return the step that an active run has reached, None where the response does not show it."""
+        return self.find_current_step(self) if self.find_current_step and self.is_active else None
 
     def brief_summary(self) -> RunSummary:
         """Return the summary with empty ``details``, for what is kept or sent many times: asset events and cursors."""

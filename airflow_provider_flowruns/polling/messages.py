@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, Target
 from airflow_provider_flowruns.polling.durations import DurationRange
@@ -95,8 +96,10 @@ def compare(seconds: float, usual: DurationRange, *, is_over: bool) -> str:
 
 
 def _describe_progress(run: FlowRun) -> list[str]:
+    if step := run.current_step():
+        return [f"at step {(step.title or step.name)!r}"]
     rows = run.rows()
-    return [f"{rows['extracted']:,} rows extracted", f"{rows['loaded']:,} loaded"] if rows else []
+    return [f"{format_count(rows['extracted'], 'row')} extracted", f"{rows['loaded']:,} loaded"] if rows else []
 
 
 def explain_choice(run: FlowRun, config: WaitConfig) -> str:
@@ -144,7 +147,7 @@ def describe_end(run: FlowRun, outcome: Outcome, state: str | None = None) -> st
 def _shorten(errors: Sequence[str]) -> str:
     shown = [text if len(text) <= _MAX_ERROR_CHARS else f"{text[:_MAX_ERROR_CHARS]}..." for text in errors]
     more = len(shown) - _MAX_ERRORS
-    return "; ".join([*shown[:_MAX_ERRORS], *([f"and {more} more errors"] if more > 0 else [])])
+    return "; ".join([*shown[:_MAX_ERRORS], *([f"and {format_count(more, 'more error')}"] if more > 0 else [])])
 
 
 def describe_joint_end(runs: Sequence[FlowRun], results: Iterable[WaitResult]) -> str:

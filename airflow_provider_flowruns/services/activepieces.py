@@ -22,7 +22,7 @@ from airflow_provider_flowruns.services.activepieces_details import (
 )
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
-from airflow_provider_flowruns.services.activepieces_step_list import read_steps
+from airflow_provider_flowruns.services.activepieces_step_list import find_current_step, read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -414,6 +414,7 @@ class ActivepiecesApi(Service):
             build_details=(
                 build_activepieces_details if keep_raw else partial(build_details_from, pick_fields(record))
             ),
+            find_current_step=find_current_step if keep_raw else None,
             raw=record if keep_raw else {},
         )
 

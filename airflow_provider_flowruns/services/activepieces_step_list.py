@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.steps import RunStep
+from airflow_provider_flowruns.services.activepieces_definition import read_definition
 from airflow_provider_flowruns.services.activepieces_errors import parse_step_message
-from airflow_provider_flowruns.services.parsing import parse_name, parse_status
+from airflow_provider_flowruns.services.parsing import is_object, parse_milliseconds, parse_name, parse_status
 
 #: Maximum number of steps that are read.
 _MAX_STEPS = 1_000
@@ -18,40 +20,33 @@ def read_steps(record: Mapping[str, Any]) -> tuple[RunStep, ...]:
 
     :param record: the run as the server sends it when it is asked for by its id.
     """
+    return _read(record, _get_steps(record)[:_MAX_STEPS])
+
+
+def find_current_step(run: FlowRun) -> RunStep | None:
+    """Return the step that an active run has reached, the outermost loop for one within loops; None if not shown.
+
+    :param run: the run with its record, which shows steps only if the run was read by its id.
+    """
+    return next(iter(_read(run.raw, _get_steps(run.raw)[-1:])), None)
+
+
+def _get_steps(record: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     steps = record.get("steps")
-    if not isinstance(steps, Mapping):
-        return ()
-    titles = dict(_iterate_titles(record.get("flowVersion")))
+    return list(steps.items()) if is_object(steps) else []
+
+
+def _read(record: Mapping[str, Any], steps: Iterable[tuple[Any, Any]]) -> tuple[RunStep, ...]:
+    definition = read_definition(record.get("flowVersion"))
+    titles = {name: step.title for name, step in definition.items()}
     return tuple(
-        _read_step(parse_name(name) or "", step, titles)
-        for name, step in list(steps.items())[:_MAX_STEPS]
-        if isinstance(step, Mapping)
+        RunStep(
+            name=parse_name(name) or "",
+            title=titles.get(name),
+            status=parse_status(step.get("status")),
+            seconds=parse_milliseconds(step.get("duration")),
+            error=parse_step_message(step.get("errorMessage")),
+        )
+        for name, step in steps
+        if is_object(step)
     )
-
-
-def _read_step(name: str, step: Mapping[str, Any], titles: Mapping[str, str]) -> RunStep:
-    milliseconds = step.get("duration")
-    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool) and milliseconds >= 0
-    return RunStep(
-        name=name,
-        title=titles.get(name),
-        status=parse_status(step.get("status")),
-        seconds=float(milliseconds) / 1_000 if is_number and milliseconds is not None else None,
-        error=parse_step_message(step.get("errorMessage")),
-    )
-
-
-def _iterate_titles(flow_version: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and title of each step in a flow's definition, in which steps hold the steps that follow them."""
-    pending, seen = [flow_version], 0
-    while pending and seen < _MAX_STEPS:
-        value = pending.pop()
-        if isinstance(value, list):
-            pending += value
-        elif isinstance(value, Mapping):
-            seen += 1
-            name, title = parse_name(value.get("name")), parse_name(value.get("displayName"))
-            if name and title:
-                yield name, title
-            following = ("trigger", "nextAction", "firstLoopAction", "onSuccessAction", "onFailureAction", "children")
-            pending += [value[key] for key in following if key in value]

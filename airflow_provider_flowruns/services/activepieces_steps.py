@@ -11,13 +11,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import FlowRunsError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import FlowRun, Lifecycle
+from airflow_provider_flowruns.services.activepieces_definition import read_definition
 from airflow_provider_flowruns.services.parsing import (
     describe_value,
     is_object,
     parse_count,
-    parse_name,
     parse_text,
     parse_word,
     shorten_text,
@@ -40,8 +41,6 @@ _SUCCEEDED_STEP = {"SUCCEEDED", "STOPPED"}
 _REFERENCE, _OUTPUT_TYPE, _SLICE = "$apRef", "outputType", "SLICE"
 #: What some versions put in place of data that is too large.
 _TRUNCATED = re.compile(r"\(truncated(, original size [^()]*)?\)")
-#: Keys of a step's definition under which other steps follow it; those of the last two are from old versions.
-_FOLLOWING_STEPS = ("nextAction", "onFailureAction", "onSuccessAction")
 
 
 class StepProblem(StrEnum):
@@ -249,13 +248,13 @@ class _StepReader:
 
     def _find_loops_in_definition(self, name: str) -> tuple[str, ...]:
         """Return the loops around a step that was not executed, if all of them were; raises StepError otherwise."""
-        known = _read_definition(self.run.raw.get("flowVersion"))
+        known = read_definition(self.run.raw.get("flowVersion"))
         if name not in known:
             names = [*dict.fromkeys((*_iterate_names(self.steps), *known))]
             raise StepError(
                 StepProblem.NOT_FOUND, f"{_describe_run(self.run)} has no step {name!r}; it has {_list_names(names)}"
             )
-        loops = known[name]
+        loops = known[name].loops
         if loops and _collect(self.steps, loops, name) is not None:
             return loops
         if self._is_active():
@@ -319,9 +318,9 @@ class _StepReader:
             raise self._error(
                 StepProblem.MISSING,
                 name,
-                f"has an output that the response only refers to ({size} bytes): the server keeps outputs above "
-                "AP_FLOW_RUN_LOG_SLICE_THRESHOLD_KB (32) in files of their own. Let the flow return less, or "
-                "configure a larger threshold",
+                f"has an output that the response only refers to ({format_count(size, 'byte')}): the server keeps "
+                "outputs above AP_FLOW_RUN_LOG_SLICE_THRESHOLD_KB (32) in files of their own. Let the flow return "
+                "less, or configure a larger threshold",
             )
         if isinstance(output, str) and _TRUNCATED.fullmatch(output):
             raise self._error(StepProblem.MISSING, name, f"has an output that was too large for the server: {output}")
@@ -395,24 +394,6 @@ def _iterate_names(steps: Mapping[str, Any]) -> Iterator[str]:
         for iteration in _get_iterations(record) or ():
             if is_object(iteration):
                 yield from _iterate_names(iteration)
-
-
-def _read_definition(version: Any) -> dict[str, tuple[str, ...]]:
-    """Return the names of a flow's steps with the loops around each; empty where the response does not define them."""
-    found: dict[str, tuple[str, ...]] = {}
-    rest: list[tuple[Any, tuple[str, ...]]] = [(version.get("trigger") if is_object(version) else None, ())]
-    while rest:
-        step, loops = rest.pop()
-        if not is_object(step):
-            continue
-        rest += [(step.get(key), loops) for key in _FOLLOWING_STEPS]
-        branches = step.get("children")
-        rest += [(branch, loops) for branch in (reversed(branches) if isinstance(branches, list) else ())]
-        name = parse_name(step.get("name"))
-        if name is not None:
-            found.setdefault(name, loops)
-            rest.append((step.get("firstLoopAction"), (*loops, name)))
-    return found
 
 
 def _is_loop(record: Mapping[str, Any]) -> bool:
@@ -495,7 +476,7 @@ def _describe_shape(value: Any) -> str:
     if not isinstance(value, list):
         return "null" if value is None else f"a {type(value).__name__}"
     first = f", the first of which is {_describe_shape(value[0])}" if value and is_object(value[0]) else ""
-    return f"a list of {len(value)} items{first}"
+    return f"a list of {format_count(len(value), 'item')}{first}"
 
 
 def _list_names(names: Iterable[Any]) -> str:

@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any, ClassVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import (
     InvalidArgumentError,
     InvalidRequestError,
@@ -290,7 +291,7 @@ class PortableApi(Service):
     def check(self) -> CallSequence[str]:
         """Return the calls that test a connection: listing the flows is the cheapest documented read."""
         flows: tuple[Flow, ...] = yield self.list_flows()
-        return f"Connected to Portable; this token sees {len(flows)} flow{'' if len(flows) == 1 else 's'}"
+        return f"Connected to Portable; this token sees {format_count(len(flows), 'flow')}"
 
     def error_message(self, body: Any) -> str | None:
         """Return ``message`` of ``{"message": ...}``."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
@@ -41,6 +42,7 @@ from airflow_provider_flowruns.services.parsing import (
 )
 from airflow_provider_flowruns.services.tableflow_attempts import split_attempts
 from airflow_provider_flowruns.services.tableflow_details import build_tableflow_details
+from airflow_provider_flowruns.services.tableflow_step_list import find_current_step, list_steps
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit
 
 #: The vendor's own bounds for one page of flow runs.
@@ -222,16 +224,11 @@ class TableFlowApi(Service):
         flows: tuple[Flow, ...] = yield self.list_flows()
         workspaces = sorted({name for flow in flows if (name := parse_name(flow.raw.get("workspace_id")))})
         where = f" of workspace {', '.join(workspaces[:5])}" if workspaces else ""
-        return f"Connected to TableFlow; this key sees {len(flows)} active flow{'' if len(flows) == 1 else 's'}{where}"
+        return f"Connected to TableFlow; this key sees {format_count(len(flows), 'active flow')}{where}"
 
     def list_steps(self, run: FlowRun) -> tuple[RunStep, ...]:
-        """Return the steps of a run, in the order of the response; its examples leave them out."""
-        steps = run.raw.get("steps")
-        return tuple(
-            RunStep(parse_id(step.get("step_id")) or "", None, parse_status(step.get("status")))
-            for step in (steps if isinstance(steps, list) else ())
-            if isinstance(step, Mapping)
-        )
+        """Return the steps of a run's newest attempt, in the order of the response; its examples leave them out."""
+        return list_steps(run.raw)
 
     def error_message(self, body: Any) -> str | None:
         """Return the message of ``{"error": ..., "message": ...}``."""
@@ -348,6 +345,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         errors=_parse_errors(record) if disposition is Disposition.FAILED else (),
         url=APP_URL,
         build_details=build_tableflow_details,
+        find_current_step=find_current_step,
         raw=record,
     )
 

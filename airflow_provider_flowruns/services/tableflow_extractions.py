@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from airflow_provider_flowruns.model.calls import Call, Download, Page, Pages, Request
 from airflow_provider_flowruns.model.clean import clean_text
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.extractions import (
     Column,
@@ -290,7 +291,7 @@ def _check_end(body: Any, reached: int) -> None:
     pagination = _get_object(body, "pagination") if is_object(body) else {}
     total = _parse_known_count(pagination.get("total"))
     if total is not None and reached < total:
-        raise ValueError(f"expected {total} rows, got a list that ends after {reached}")
+        raise ValueError(f"expected {format_count(total, 'row')}, got a list that ends after {reached:,}")
 
 
 def _read_row(row: Any) -> TableRow:

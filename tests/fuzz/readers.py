@@ -25,6 +25,7 @@ from airflow_provider_flowruns.model.targets import (
     Target,
     WorkflowStatusTarget,
 )
+from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.base import cancel_run
 from tests.fuzz.answers import TOKEN, TOKEN_FORMS, answer, texts_in
 from tests.fuzz.documented import (
@@ -286,7 +287,7 @@ class _Question:
     def _check_run(self, run: FlowRun) -> None:
         self._keep(f"run {run.disposition}")
         _check_summary(run.summary())
-        _check_texts(texts_in(run.raw))
+        _check_texts([describe(run), *texts_in(run.raw)])
         if run.disposition is Disposition.SUCCEEDED:
             self._check_success(run)
 
