@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from airflow_provider_flowruns.sandbox.scenario import (
     ACTIVEPIECES_FLOW_ID,
@@ -542,11 +543,11 @@ def find_flow(flows: Iterable[SandboxFlow[Any]], flow_id: int | str) -> SandboxF
 def summarize(value: Any) -> str:
     """Summarize an XCom value: a run, a list of runs, or any other JSON."""
     if is_run(value):
-        rows = f", {value['rows']['loaded']} rows loaded" if value.get("rows") else ""
+        rows = f", {format_count(value['rows']['loaded'], 'row')} loaded" if value.get("rows") else ""
         return f"{value['kind']} {value['run_id'] or value['flow_id']}: {value['disposition']}{rows}"
     if isinstance(value, list) and value and all(is_run(item) for item in value):
         states = Counter(run["lifecycle" if run["disposition"] == "NONE" else "disposition"] for run in value)
-        return f"{len(value)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
+        return f"{format_count(len(value), 'run')}: " + ", ".join(f"{count} {state}" for state, count in states.items())
     return json.dumps(value)[:80]
 
 

@@ -20,6 +20,7 @@ from airflow_provider_flowruns.cli.output import (
     print_table,
 )
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import ApiError
 from airflow_provider_flowruns.model.runs import Flow, FlowRun
 from airflow_provider_flowruns.model.targets import NewestRunsTarget
@@ -51,7 +52,9 @@ def show_flows(args: Namespace) -> int:
         print_records([_build_record(row) for row in rows], args.output)
     failures = [row for row in rows if row.error]
     for row in failures[:1]:
-        print_error(f"the last run of {len(failures)} of {len(rows)} flows could not be read: {row.error}")
+        print_error(
+            f"the last run of {len(failures)} of {format_count(len(rows), 'flow')} could not be read: {row.error}"
+        )
     return ExitCode.ERROR if failures else ExitCode.OK
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, TypedDict
 
+from airflow_provider_flowruns.model.counts import choose_form, format_count
 from airflow_provider_flowruns.model.past_runs import History, PastRun
 from airflow_provider_flowruns.model.quality_limits import QualityLimits
 from airflow_provider_flowruns.model.runs import Disposition
@@ -132,7 +133,7 @@ class _JudgedHistory:
     def check_runs(self) -> QualityCheck:
         """Check that there are runs to judge, of one flow."""
         history, count = self.history, self.history.total - self.history.not_ended
-        summaries = f"{history.total:,} {'summary' if history.total == 1 else 'summaries'}"
+        summaries = format_count(history.total, "summary", "summaries")
         if len(history.services) > 1 or len(history.flow_ids) > 1:
             flows = ", ".join(sorted(history.flow_ids)) or ", ".join(sorted(history.services))
             message = f"the runs are of several flows ({flows}): pass the runs of one flow, mapping the task if need be"
@@ -156,11 +157,13 @@ class _JudgedHistory:
         judged = self.completed[: self.limits.last]
         if len(judged) < self.min_history:
             return _skip(
-                name, limit, f"{_count(len(judged), 'run')} succeeded or failed, {self.min_history} are needed"
+                name, limit, f"{format_count(len(judged), 'run')} succeeded or failed, {self.min_history} are needed"
             )
         succeeded = sum(run.disposition is Disposition.SUCCEEDED for run in judged)
         rate = succeeded / len(judged)
-        return _build(name, rate >= limit, rate, limit, f"{succeeded} of the last {len(judged)} runs succeeded")
+        return _build(
+            name, rate >= limit, rate, limit, f"{succeeded} of the last {format_count(len(judged), 'run')} succeeded"
+        )
 
     def check_zero_rows(self, name: str, limit: int) -> QualityCheck:
         """Check that the newest success loaded rows, if there are row counts at all."""
@@ -176,7 +179,9 @@ class _JudgedHistory:
         newest = self.successes[0]
         rows = self._get_rows(newest)
         if rows is not None:
-            return _build(name, rows >= limit, rows, limit, f"{self._newest_success} loaded {_count(rows, 'row')}")
+            return _build(
+                name, rows >= limit, rows, limit, f"{self._newest_success} loaded {format_count(rows, 'row')}"
+            )
         message = f"{newest.label} has no row counts"
         if needs_counts:
             return _build(name, False, None, limit, f"{message}; leave {name} out for a service that counts no rows")
@@ -194,8 +199,8 @@ class _JudgedHistory:
             return _skip(name, limit, self._describe_few(len(earlier)))
         median = _get_median([self._get_rows(run) or 0 for run in earlier])
         message = (
-            f"{self._newest_success} loaded {_count(rows, 'row')}; the median of {len(earlier)} earlier successes is "
-            f"{median:,.10g} rows"
+            f"{self._newest_success} loaded {format_count(rows, 'row')}; the median of "
+            f"{_count_successes(len(earlier))} is {format_count(median, 'row')}"
         )
         if not median:
             return _skip(name, limit, message)
@@ -215,8 +220,8 @@ class _JudgedHistory:
             return _skip(name, limit, self._describe_few(len(known), " of known duration"))
         median = _get_median(known)
         message = (
-            f"{newest.label} took {_format_seconds(newest.duration_seconds)}; the median of {len(known)} earlier "
-            f"successes is {_format_seconds(median)}"
+            f"{newest.label} took {_format_seconds(newest.duration_seconds)}; the median of "
+            f"{_count_successes(len(known))} is {_format_seconds(median)}"
         )
         if median < _MIN_MEDIAN_SECONDS:
             return _skip(name, limit, message)
@@ -226,7 +231,9 @@ class _JudgedHistory:
     def check_age(self, name: str, limit: float) -> QualityCheck:
         """Check how long ago the newest success ended; without one, or without its time, the check fails."""
         if not self.successes:
-            return _build(name, False, None, limit, f"of {_count(len(self.runs), 'run')} that ended none succeeded")
+            return _build(
+                name, False, None, limit, f"of {format_count(len(self.runs), 'run')} that ended none succeeded"
+            )
         newest = self.successes[0]
         if newest.ended_at is None:
             return _build(name, False, None, limit, f"{newest.label} has no time, so its age is not known")
@@ -239,8 +246,8 @@ class _JudgedHistory:
         return 0 if run.rows is None and self.history.has_row_counts else run.rows
 
     def _describe_few(self, number: int, kind: str = "") -> str:
-        found = f"{number} earlier success{'' if number == 1 else 'es'}{kind}"
-        return f"there {'is' if number == 1 else 'are'} {found}, {self.min_history} are needed"
+        found = _count_successes(number)
+        return f"there {choose_form(number, 'is', 'are')} {found}{kind}, {self.min_history} are needed"
 
     @property
     def _newest_success(self) -> str:
@@ -270,8 +277,8 @@ def _get_median(numbers: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _count_successes(number: int) -> str:
+    return format_count(number, "earlier success", "earlier successes")
 
 
 def _format_seconds(seconds: float) -> str:

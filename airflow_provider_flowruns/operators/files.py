@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 from airflow_provider_flowruns.model.calls import Part
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow
 from airflow_provider_flowruns.services.parsing import describe_value
@@ -113,7 +114,9 @@ def _build_file_part(key: str, name: str, path: str, field: Mapping[str, Any]) -
         raise InvalidArgumentError(f"files[{key!r}]: file {path!r} does not exist")
     size, max_size = file.stat().st_size, field.get("max_file_size")
     if isinstance(max_size, int) and size > max_size:
-        raise InvalidArgumentError(f"files[{key!r}]: {path!r} has {size} bytes, the flow accepts at most {max_size}")
+        raise InvalidArgumentError(
+            f"files[{key!r}]: {path!r} has {format_count(size, 'byte')}, the flow accepts at most {max_size:,}"
+        )
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return Part(
         name,

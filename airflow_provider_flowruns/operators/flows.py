@@ -36,4 +36,4 @@ class ListFlowsOperator(ReadOperator[HookT]):
         """Return the flows' summaries."""
         way_out = f"use {self.hook_class.__name__}.list_flows in a task of your own, or raise the limit"
         with self.hook:
-            return collect_for_xcom((flow.summary() for flow in self.list_flows()), "flows", way_out)
+            return collect_for_xcom((flow.summary() for flow in self.list_flows()), "flow", way_out)

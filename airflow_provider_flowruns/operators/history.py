@@ -101,7 +101,7 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
         with self.hook as hook:
             runs = hook.client.iterate_ahead(self.pages(page_size), most)
             if path is None:
-                return collect_for_xcom((run.summary() for run in runs), "runs")
+                return collect_for_xcom((run.summary() for run in runs), "run")
             return self._write(runs, path, context)
 
     def _get_page_size_and_limit(self) -> tuple[int, int | None]:

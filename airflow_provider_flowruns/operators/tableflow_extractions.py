@@ -11,6 +11,7 @@ from airflow_provider_flowruns.exceptions import EmptyTable
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.calls import Pages, Request
 from airflow_provider_flowruns.model.choices import OnEmpty, RowFormat
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.model.extractions import ExtractedTable, Extraction, TableRow
 from airflow_provider_flowruns.operators.base import ReadOperator
@@ -201,7 +202,7 @@ class TableFlowGetTableRowsOperator(TableOperator):
     def _collect(self, table: ExtractedTable, pages: Pages[TableRow]) -> list[dict[str, Any]]:
         rows = self.hook.client.iterate_ahead(pages)
         found = collect_for_xcom(
-            (row.to_record() if self.include_validations else dict(row.values) for row in rows), "rows"
+            (row.to_record() if self.include_validations else dict(row.values) for row in rows), "row"
         )
         self.check_count(table, len(found))
         return found
@@ -278,8 +279,8 @@ class TableFlowDownloadTableOperator(TableOperator):
     def _check_size(self, table: ExtractedTable) -> None:
         if validate_filter(self.filter) == "all" and (table.rows.total or 0) > MAX_CSV_ROWS:
             raise InvalidArgumentError(
-                f"table {self.table!r} has {table.rows.total} rows, and TableFlow's CSV takes at most {MAX_CSV_ROWS}: "
-                "read it with TableFlowGetTableRowsOperator"
+                f"table {self.table!r} has {format_count(table.rows.total or 0, 'row')}, and TableFlow's CSV takes at "
+                f"most {MAX_CSV_ROWS:,}: read it with TableFlowGetTableRowsOperator"
             )
 
     def _find_problem(self, table: ExtractedTable, counter: CsvRowCounter, content_type: str | None) -> str | None:
@@ -287,12 +288,14 @@ class TableFlowDownloadTableOperator(TableOperator):
         if content_type in _OTHER_TYPES:
             return f"got {content_type} instead of CSV"
         if counter.is_cut:
-            return f"the CSV ends within a value, after {counter.rows} rows"
+            return f"the CSV ends within a value, after {format_count(counter.rows, 'row')}"
         total = table.rows.total
         if total is not None and validate_filter(self.filter) == "all" and counter.rows != total:
-            return f"the CSV has {counter.rows} rows, and the table {total}"
+            return f"the CSV has {format_count(counter.rows, 'row')}, and the table {total:,}"
         if counter.rows >= MAX_CSV_ROWS and (total is None or total > MAX_CSV_ROWS):
-            return f"the CSV has {counter.rows} rows, TableFlow's maximum, so that others may be missing"
+            return (
+                f"the CSV has {format_count(counter.rows, 'row')}, TableFlow's maximum, so that others may be missing"
+            )
         return None
 
 
@@ -325,7 +328,7 @@ class TableFlowDownloadOriginalOperator(OutputFileTask, ExtractionOperator):
                 written = hook.download_original(self.extraction_id, file)
                 if extraction.file_size is not None and written.size != extraction.file_size:
                     request = download_original(self.extraction_id).request
-                    raise _build_error(request, f"got {written.size} bytes of {extraction.file_size}")
+                    raise _build_error(request, f"got {format_count(written.size, 'byte')} of {extraction.file_size:,}")
         self.record_output(path, size=written.size)
         return {
             "path": path,

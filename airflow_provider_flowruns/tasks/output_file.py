@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.parsing import describe_value
 
@@ -75,7 +76,12 @@ class OutputFileTask:
         :param rows: number of its rows, None for a file without rows.
         """
         self._written = (*self._written, OutputFile(path, size, rows))
-        self.log.info("Wrote %s (%s%s bytes)", path, "" if rows is None else f"{rows} rows, ", size)
+        self.log.info(
+            "Wrote %s (%s%s)",
+            path,
+            "" if rows is None else f"{format_count(rows, 'row')}, ",
+            format_count(size, "byte"),
+        )
 
     def on_kill(self) -> None:
         """Stop writing, so that the unfinished file is removed."""

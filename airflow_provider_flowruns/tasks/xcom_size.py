@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_flowruns.exceptions import ResultTooLarge
 from airflow_provider_flowruns.get_provider_info import DEFAULT_MAX_XCOM_BYTES
+from airflow_provider_flowruns.model.counts import choose_form, format_count
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ def collect_for_xcom(items: Iterable[T], noun: str, way_out: str | None = None) 
     """Return the items as a list, if their JSON fits into XCom.
 
     :param items: plain JSON values.
-    :param noun: what they are, in the plural, for the message.
+    :param noun: what each of them is, for the message.
     :param way_out: what to do about too many of them, if they cannot be written to a file instead.
     :raises ResultTooLarge: they are larger than ``[flowruns] max_xcom_bytes``; no further item is read.
     """
@@ -30,10 +31,10 @@ def collect_for_xcom(items: Iterable[T], noun: str, way_out: str | None = None) 
         size += len(json.dumps(item)) + 2
         if size - 2 > max_bytes:
             raise _build_error(
-                f"the first {len(found)} {noun} take",
+                f"the first {format_count(len(found), noun)} {choose_form(len(found), 'takes', 'take')}",
                 size - 2,
                 max_bytes,
-                way_out or f"set output_path to write them to a file, or read fewer {noun}",
+                way_out or "set output_path to write them to a file, or read fewer of them",
             )
     return found
 
@@ -58,5 +59,6 @@ def _get_max_bytes() -> int:
 
 def _build_error(what: str, size: int, max_bytes: int, way_out: str) -> ResultTooLarge:
     return ResultTooLarge(
-        f"{what} {size} bytes of JSON, and XCom takes at most {max_bytes} ([flowruns] max_xcom_bytes): {way_out}"
+        f"{what} {format_count(size, 'byte')} of JSON, and XCom takes at most {max_bytes} ([flowruns] max_xcom_bytes): "
+        f"{way_out}"
     )

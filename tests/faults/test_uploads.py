@@ -78,7 +78,7 @@ def test_files_metadata_guidance_and_name_arrive(flow: Any, folder: Path) -> Non
         ({}, "files must contain invoice"),
         ({"invoice": "nowhere.pdf"}, "does not exist"),
         ({"invoice": "."}, "does not exist"),
-        ({"invoice": "big.pdf"}, "has 1001 bytes, the flow accepts at most 1000"),
+        ({"invoice": "big.pdf"}, "has 1,001 bytes, the flow accepts at most 1,000"),
         ({"invoice": "a.pdf", "orders": ["a.pdf", "nowhere.pdf"]}, "does not exist"),
     ],
 )

@@ -264,7 +264,7 @@ def test_flows_are_returned_as_plain_json(wire, operator, url, response, flows) 
 def test_too_many_flows_for_xcom_are_refused(wire, monkeypatch, operator, url, response, flows) -> None:
     wire.get(url, json=response)
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", "50")
-    way_out = f"the first 1 flows take .* use {operator.hook_class.__name__}.list_flows in a task of your own"
+    way_out = f"the first 1 flow takes .* use {operator.hook_class.__name__}.list_flows in a task of your own"
     with pytest.raises(ResultTooLarge, match=way_out):
         make(operator).execute({})
 

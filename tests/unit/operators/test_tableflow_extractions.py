@@ -351,8 +351,8 @@ def test_a_table_is_downloaded_as_csv(sandbox, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ('a,b\n1,"x\n', "ends within a value, after 1 rows"),
-        ("a,b\n1,2\n", "has 1 rows, and the table 2"),
+        ('a,b\n1,"x\n', "ends within a value, after 1 row"),
+        ("a,b\n1,2\n", "has 1 row, and the table 2"),
         ("a,b\n1,2\n3,4\n5,6", "has 3 rows, and the table 2"),
         ("", "has 0 rows, and the table 2"),
     ],

@@ -558,7 +558,7 @@ def test_only_changes_and_heartbeats_are_logged() -> None:
         [messages.text for messages in step(waiter, run("RUNNING", resources=(row,)), seconds).messages]
         for row, seconds in zip(rows, (0, 10, HEARTBEAT_INTERVAL_SECONDS), strict=True)
     ]
-    assert logged[0] == ["run r1 is RUNNING (in progress for 0 s, 1 rows extracted, 0 loaded)"]
+    assert logged[0] == ["run r1 is RUNNING (in progress for 0 s, 1 row extracted, 0 loaded)"]
     assert logged[1] == []
     assert logged[2] == ["run r1 is RUNNING (in progress for 10 min, 3 rows extracted, 0 loaded)"]
 

@@ -218,7 +218,7 @@ class TestPaths:
         ("output", "described"),
         [
             ([], "a list of 0 items"),
-            ([{"id": MARKER}], "a list of 1 items, the first of which is an object with the keys id"),
+            ([{"id": MARKER}], "a list of 1 item, the first of which is an object with the keys id"),
             (MARKER, "a str"),
             (None, "null"),
             ({}, "an empty object"),
@@ -364,7 +364,7 @@ class TestOutputsThatAreElsewhere:
     def test_a_reference_is_no_output(self, record: Any) -> None:
         problem, message = get_error(make_run({"step_1": record}))
         assert problem is StepProblem.MISSING
-        assert "only refers to (40960 bytes)" in message
+        assert "only refers to (40,960 bytes)" in message
         assert get_error(make_run({"step_2": loop({"step_1": record})}))[0] is StepProblem.MISSING
 
     def test_an_odd_reference_is_none_either(self) -> None:

@@ -19,7 +19,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_items_that_fit_are_collected() -> None:
     items = [{"n": number} for number in range(10)]
     assert len(json.dumps(items)) == 100
-    assert collect_for_xcom(iter(items), "rows") == items
+    assert collect_for_xcom(iter(items), "row") == items
 
 
 def test_no_item_beyond_the_first_too_many_is_read() -> None:
@@ -31,7 +31,7 @@ def test_no_item_beyond_the_first_too_many_is_read() -> None:
             yield {"n": number}
 
     with pytest.raises(ResultTooLarge, match=r"the first 11 rows take 111 bytes.*at most 100 .*output_path"):
-        collect_for_xcom(items(), "rows")
+        collect_for_xcom(items(), "row")
     assert len(read) == 11
 
 
