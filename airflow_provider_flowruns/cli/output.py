@@ -103,10 +103,11 @@ def print_error(text: str) -> None:
 def print_note(text: str) -> None:
     """Print a line to standard error, beside the output.
 
-    :param text: the line.
+    :param text: the line, which may be indented.
     """
     encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(f"{clean_line(text).encode(encoding, 'replace').decode(encoding)}\n")
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    sys.stderr.write(f"{indent}{clean_line(text).encode(encoding, 'replace').decode(encoding)}\n")
 
 
 def clean_line(text: str) -> str:

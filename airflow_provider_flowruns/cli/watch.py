@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.cli.connections import open_hook
 from airflow_provider_flowruns.cli.exit_codes import ExitCode
@@ -20,6 +21,8 @@ from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitConfig, WaitResult
 from airflow_provider_flowruns.tasks.arguments import parse_seconds
 from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.tasks.explained_errors import get_explanation
+from airflow_provider_flowruns.tasks.outcomes import build_error
 
 _EXIT_CODES = {
     Outcome.SUCCEEDED: ExitCode.OK,
@@ -47,8 +50,10 @@ def watch_run(args: Namespace) -> int:
             interval_seconds=interval,
             not_found_grace_seconds=hook.info.not_found_grace,
         )
+        waiter = RunWaiter(config, watch.clock.now())
+        watch.log_beginning(waiter, "mode='poke'")
         try:
-            result = watch.wait_for_end(RunWaiter(config, watch.clock.now()))
+            result = watch.wait_for_end(waiter)
         except KeyboardInterrupt:
             print_note(f"stopped watching run {target.run_id}, which is left as it is")
             return ExitCode.INTERRUPTED
@@ -66,7 +71,7 @@ class RunWatch(WaitingTask[Any]):
     """
 
     def __init__(self, hook: FlowRunsHook[Any]) -> None:
-        self.hook = hook
+        self.hook, self.hook_class = hook, type(hook)
         self.log = _create_logger()
         self.metrics = None  # they count what tasks do
 
@@ -100,10 +105,12 @@ def _create_logger() -> logging.Logger:
 
 def _report(result: WaitResult) -> ExitCode:
     code = _EXIT_CODES[result.outcome]
-    if code is ExitCode.OK:
-        print_line(result.reason)
-    else:
-        print_error(result.reason)
-    if result.run and result.run["url"]:
-        print_line(f"see {clean_line(result.run['url'])}")
+    if code is not ExitCode.OK:
+        # Its advice is for those who can clear a task and change its arguments.
+        headline, *further = get_explanation(build_error(replace(result, advice="")))
+        print_error(headline)
+        for line in further:
+            print_note(line)
+    elif result.run and result.run["url"]:
+        print_line(f"Run: {clean_line(result.run['url'])}")
     return code

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
+from tests.parity.modes import run_task, task_context
 from tests.worker_time import WorkerTime
 
 SENSORS: dict[str, Any] = {
@@ -42,18 +45,18 @@ def test_it_shows_each_change_and_how_the_run_ended(service, timed_sandbox, run)
     result = run(*watch_line(service, flow, made.id))
     assert result.code == 0, result.err
     lines = result.out.splitlines()
-    states = [line.partition("UTC  ")[2] for line in lines[:-2]]
+    states = [line.partition("UTC  ")[2] for line in lines[:-1]]
     assert f"run {made.id} is RUNNING" in " ".join(states)
     assert "SUCCEEDED" in states[-1]
-    assert lines[-2:] == [f"run {made.id} succeeded", f"see {lines[-1].removeprefix('see ')}"]
+    assert lines[-1].startswith("Run: http")
     assert timed_sandbox.ledger.count(method="GET") < 30
 
 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ({"outcome": "FAILED", "errors": ["Source is down"]}, 3, "failed: Source is down"),
-        ({"outcome": "CANCELED"}, 4, "was cancelled"),
+        ({"outcome": "FAILED", "errors": ["Source is down"]}, 3, "failed\n- Source is down\nRun: https://"),
+        ({"outcome": "CANCELED"}, 4, "was cancelled\nRun: https://"),
         ({"outcome": "RUNNING"}, 5, "timed out after 1 h (timeout)"),
     ],
     ids=["failed", "cancelled", "timeout"],
@@ -64,7 +67,8 @@ def test_the_exit_code_says_how_the_run_ended(options, code, said, timed_sandbox
     result = run(*watch_line("portable", flow, made.id), "--timeout", "3600")
     assert result.code == code
     assert said in result.err
-    assert result.err.startswith("error: ")
+    assert result.err.startswith("error: FR10")
+    assert "clear this task" not in result.err
 
 
 def test_a_run_that_cannot_be_observed_is_not_called_failed(timed_sandbox, run) -> None:
@@ -118,6 +122,29 @@ def test_it_waits_as_the_sensor_with_its_defaults_does(service, timed_sandbox, r
     assert taken[0] == taken[1]
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"outcome": "FAILED", "errors": ["Source is down"]}], ids=["succeeds", "fails"]
+)
+@pytest.mark.parametrize("service", SENSORS)
+def test_it_prints_what_the_sensor_logs(service, options, timed_sandbox, run, caplog, monkeypatch) -> None:
+    flow = getattr(timed_sandbox, service).add_flow()
+    made = flow.add_run(waiting=0.0, running=60.0, ago=300.0, **options)
+    printed = run(*watch_line(service, flow, made.id))
+    monkeypatch.setattr(SENSORS[service], "log", logging.getLogger("sensor"))
+    caplog.set_level(logging.INFO, "sensor")
+    flow_id = {"flow_id": str(flow.id)} if service == "portable" else {}
+    make = partial(SENSORS[service], task_id="wait", run_id=str(made.id), mode="poke", **flow_id)
+    end = run_task(make, task_context())
+    assert end.error == ("FlowRunFailed" if options else None)
+    logged = [record.getMessage() for record in caplog.records if record.name == "sensor"]
+    lines = [line.partition("UTC  ")[2] for line in printed.out.splitlines() if "UTC  " in line]
+    errors = printed.err.removeprefix("error: ").splitlines()
+    # Airflow's own line, and what to do with the task.
+    expected = [line for line in logged if not line.startswith(("Success criteria met", "Do: "))]
+    assert [*lines, *errors] == expected
+    assert len(expected) >= (7 if options else 4)
+
+
 def test_ctrl_c_leaves_the_run_as_it_is(sandbox) -> None:
     flow = sandbox.portable.add_flow()
     made = flow.add_run(outcome="RUNNING", waiting=0.0)
@@ -129,7 +156,7 @@ def test_ctrl_c_leaves_the_run_as_it_is(sandbox) -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout
-    assert f"run {made.id} is RUNNING" in process.stdout.readline()
+    assert any(f"run {made.id} is RUNNING" in line for line in iter(process.stdout.readline, ""))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
