@@ -72,7 +72,7 @@ test-first-steps: $(STAMP) ## The wheel and the README's DAG in a new environmen
 	$(BIN)/pytest tests/first_steps
 
 .PHONY: test-browser
-test-browser: $(BROWSER_STAMP) ## Use Airflow's UI as a person does; needs Chromium or Chrome, CHROMIUM says where
+test-browser: $(BROWSER_STAMP) $(DOCS_STAMP) ## Use Airflow's UI and the docs as a person does; needs Chromium or Chrome, CHROMIUM says where
 	$(BIN)/pytest tests/browser
 
 .PHONY: fuzz
@@ -123,6 +123,13 @@ docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link 
 	$(DOCS_BIN)/lychee --offline --include-fragments --no-progress '*.md'
 	@! grep -rnE $(LOADED_FROM_ELSEWHERE) $(DOCS_SITE) --include='*.html' || { \
 	  echo 'These lines load something from another host; the site must work offline.' >&2; exit 1; }
+
+# Aliases are pages that redirect: not every host serves symbolic links.
+.PHONY: docs-version
+docs-version: $(DOCS_STAMP) ## Commit the docs of this version to the branch gh-pages, beside those of older ones; pushes nothing
+	version=$$($(PYTHON) -c 'import airflow_provider_flowruns as package; print(package.__version__)') && \
+	export PATH="$(abspath $(DOCS_BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 && \
+	mike deploy --update-aliases --alias-type redirect "$$version" latest && mike set-default latest
 
 .PHONY: venv
 venv: $(STAMP) ## Install Airflow, the package and its tools into .venv
