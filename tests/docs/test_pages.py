@@ -8,7 +8,11 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-RUN_BY_TESTS = ("example_dags/", "docs/examples/tests/", "docs/examples/cookbook/", "examples/acme/")
+RUN_BY_TESTS = (
+    "example_dags/",
+    *(f"docs/examples/{folder}/" for folder in ("tests", "cookbook", "coming_from", "hooks")),
+    "examples/acme/",
+)
 
 
 def blocks(language: str, text: str) -> list[str]:
