@@ -37,3 +37,9 @@ def test_pages_show_every_test_for_users() -> None:
     assert sorted(shown) == sorted(
         f"docs/examples/tests/{path.name}" for path in (DOCS / "examples/tests").glob("*.py")
     )
+
+
+@pytest.mark.parametrize("image", sorted(path.name for path in (DOCS / "images").iterdir()))
+def test_every_image_is_used(image) -> None:
+    texts = [(CHECKOUT / "mkdocs.yml").read_text(), *((DOCS / page).read_text() for page in PAGES)]
+    assert any(f"images/{image}" in text for text in texts)
