@@ -18,6 +18,7 @@ from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.scheduler import PollScheduler
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
 
+ROOT = Path(__file__).resolve().parents[1]
 START = 1_800_000_000.0
 TIMEOUT_SECONDS = 3_600.0
 #: When the run begins and ends, in seconds after the start of the task.
@@ -135,9 +136,8 @@ def _read_first_delay() -> float:
 
 def _read_value(module: str, name: str) -> str:
     """Return the source of a constant: these modules import Airflow, which the docs are built without."""
-    search = [Path(__file__).resolve().parents[1]]
-    package = griffe.load("airflow_provider_flowruns", search_paths=search, submodules=True)
-    return str(package[f"{module}.{name}"].value)
+    path = ROOT.joinpath("airflow_provider_flowruns", *module.split(".")).with_suffix(".py")
+    return str(griffe.visit(module, path, path.read_text(encoding="utf-8"))[name].value)
 
 
 def _draw(polls: Sequence[SeenPoll]) -> Iterator[str]:
