@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,27 +121,29 @@ def _get_path(title: str) -> str:
 
 
 def _build_entries(page: Page) -> Iterator[str]:
-    for name in page.modules:
-        if classes := _list_classes(name):
-            yield from (_build_entry(f"{name}.{one}", has_members=page.has_members) for one in classes)
-        else:
-            yield _build_entry(name)
+    for module in page.modules:
+        yield f"## {module}\n\nImport path: `{PACKAGE}.{module}`"
+        classes, exported = _list_classes(module)
+        if not classes or (exported and page.has_members):  # functions, or classes that are defined elsewhere
+            yield _build_entry(module, {})
+            continue
+        options = {"show_root_heading": True, "show_root_toc_entry": True, "show_root_full_path": False}
+        if not page.has_members:
+            options["members"] = False
+        yield from (_build_entry(f"{module}.{name}", options) for name in classes if not exported or name in exported)
 
 
-def _list_classes(module: str) -> list[str]:
-    """Return the public classes of a module; none if it says itself what it exports, or has none."""
-    path = ROOT.joinpath(PACKAGE, *module.split(".")).with_suffix(".py")
-    nodes = ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []
-    if any(isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in nodes):
-        return []
-    return [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+def _list_classes(module: str) -> tuple[list[str], list[str]]:
+    """Return the public classes that a module defines, and the names in its ``__all__``."""
+    path = ROOT.joinpath(PACKAGE, *module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    lists = [node.value for node in nodes if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    return classes, [name for value in lists for name in ast.literal_eval(value)]
 
 
-def _build_entry(name: str, *, has_members: bool | None = None) -> str:
-    options = {"heading_level": 2}
-    if has_members is not None:
-        options |= {"show_root_heading": True, "show_root_toc_entry": True}
-    if has_members is False:
-        options["members"] = False
+def _build_entry(name: str, options: Mapping[str, bool]) -> str:
+    """Return the entry of a module or a class."""
     lines = (f"      {option}: {str(value).lower()}" for option, value in options.items())
-    return "\n".join([f"::: {PACKAGE}.{name}", "    options:", *lines])
+    return "\n".join([f"::: {PACKAGE}.{name}", "    options:", "      heading_level: 3", *lines])
