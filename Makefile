@@ -87,6 +87,10 @@ bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benc
 bench-quick: ## The same with few waits, to try it out; writes nothing
 	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
 
+.PHONY: bench-triggerer
+bench-triggerer: $(BENCH_STAMP) ## Measure up to 10,000 waits in a real triggerer (apt-get install postgresql); takes hours
+	$(BENCH)/bin/python -m benchmarks.real_triggerer $(BENCH_ARGS)
+
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and the unit tests of what decides: model and polling; within half a minute
 	@$(MAKE) --no-print-directory -j 3 lint types unit-pure

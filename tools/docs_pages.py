@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_flowruns"
-BENCHMARKS = "benchmarks.md"
+BENCHMARKS = {"Benchmarks": "benchmarks.md", "Benchmarks in a triggerer": "benchmarks-triggerer.md"}
 
 
 class Page(NamedTuple):
@@ -103,8 +103,9 @@ def on_config(config: Any) -> Any:
     sections = {title: pages for section in config.nav for title, pages in section.items()}
     for title, page in PAGES.items():
         sections[page.section].insert(-1, {title: _get_path(title)})
-    if Path(config.docs_dir, BENCHMARKS).exists():
-        sections["Reference"].insert(-1, {"Benchmarks": BENCHMARKS})
+    for title, name in BENCHMARKS.items():
+        if Path(config.docs_dir, name).exists():
+            sections["Reference"].insert(-1, {title: name})
     return config
 
 
