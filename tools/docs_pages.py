@@ -12,6 +12,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "airflow_provider_flowruns"
 BENCHMARKS = {"Benchmarks": "benchmarks.md", "Benchmarks in a triggerer": "benchmarks-triggerer.md"}
+#: Weight of a page in a search, by how its path begins: many pages name an argument, and few explain it.
+RANKS = {"waiting": 3.0, "changelog": 0.3, "cookbook/": 0.3, "reference/": 0.3}
 
 
 class Page(NamedTuple):
@@ -115,6 +117,13 @@ def on_files(files: Files, config: Any) -> Files:
         content = "\n\n".join([f"# {title}", page.introduction, *_build_entries(page)])
         files.append(File.generated(config, _get_path(title), content=f"{content}\n"))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> None:
+    """Set the weight of a page in a search."""
+    for beginning, rank in RANKS.items():
+        if page.file.src_uri.startswith(beginning):
+            page.meta["search"] = {"boost": rank}
 
 
 def _get_path(title: str) -> str:
