@@ -14,14 +14,15 @@ with DAG(
     doc_md="""
 ### A run that fails
 
-The flow's run fails, and so does the sensor, with the error text from Portable. The report is not built, because its
-data did not arrive. **This DAG is expected to fail.**
+The flow's next run fails, and so does the sensor, with the error text from Portable. The report is not built, because
+its data did not arrive. **This DAG is expected to fail.**
 """,
 ):
     # --8<-- [start:wait]
     contacts_loaded = PortableFlowSensor(
         task_id="contacts_loaded",
         flow_id="{{ params.flow_id }}",
+        completed_after="auto",
         deferrable=True,
         poke_interval=15,
         timeout=3600,

@@ -17,14 +17,15 @@ with DAG(
     doc_md="""
 ### Wait for a Portable flow, then read its history
 
-Waits for the flow's run in the triggerer, reads its newest run attempts, and computes from XCom the number of rows that
-the run loaded and the attempts' success rate.
+Waits in the triggerer for a run of the flow that ends after this DAG run was due, reads the flow's newest run attempts,
+and computes from XCom the number of rows that the run loaded and the attempts' success rate.
 """,
 ):
     # --8<-- [start:wait]
     loaded = PortableFlowSensor(
         task_id="loaded",
         flow_id="{{ params.flow_id }}",
+        completed_after="auto",
         deferrable=True,
         poke_interval=15,
         timeout=3600,

@@ -10,7 +10,9 @@ from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowSenso
 from airflow_provider_flowruns.sensors.portable import PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowSensor
 
-WAITING = {"deferrable": True, "poke_interval": 15, "timeout": 3600}
+# --8<-- [start:arguments]
+WAITING = {"completed_after": "auto", "deferrable": True, "poke_interval": 15, "timeout": 3600}
+# --8<-- [end:arguments]
 
 with DAG(
     "three_services",
@@ -24,8 +26,8 @@ with DAG(
     doc_md="""
 ### Three services, one DAG
 
-Waits in parallel for a Portable workflow, for the last run of an Activepieces flow and for the last run of a TableFlow
-flow, and continues when all three have succeeded.
+Waits in parallel for a run of a Portable workflow, of an Activepieces flow and of a TableFlow flow, and continues when
+all three have succeeded. Runs that ended before this DAG run was due do not count.
 """,
 ):
     # --8<-- [start:wait]

@@ -83,6 +83,13 @@ class AirflowApi:
         """Return the response of an endpoint that has no method here."""
         return self._call("GET", path, params=params)
 
+    def get_page(self, path: str) -> str:
+        """Return an HTML page as the logged-in user sees it."""
+        response = self._http.get(path)
+        if response.is_error:
+            raise AirflowError(f"GET {path} returned {response.status_code}: {response.text[:2000]}")
+        return response.text
+
     # DAG runs
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: str | None = None) -> str:

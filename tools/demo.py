@@ -157,6 +157,9 @@ ENDPOINTS = {
 # Seconds on the sandbox's clock. Runs are scheduled every 20 and 30 s; the whole demo takes place between two of them.
 BEHIND_SECONDS = 30.0
 HISTORY_SECONDS = 10.0
+# No flow runs for an hour before the demo. The clock stands still while tasks wait, so it falls behind that of Airflow,
+# and the tasks, which take that into account, accept runs that are older by as much.
+PAUSE_SECONDS = 3_600.0
 WAITING_SECONDS, RUNNING_SECONDS = 2.0, 6.0
 SECONDS_TO_RUNNING, SECONDS_TO_END = 3.0, 6.0
 
@@ -237,7 +240,7 @@ def end_on_signals() -> None:
 
 def run(checks: Checks, *, keep: bool) -> None:
     """Run the DAGs, show and check the results, and keep everything up afterwards if that is wanted."""
-    clock = SteppedClock(BEHIND_SECONDS)
+    clock = SteppedClock(PAUSE_SECONDS + BEHIND_SECONDS)
     password = secrets.token_urlsafe(9)
     with Sandbox(clock=clock) as sandbox:
         prepare_history(sandbox, clock)
@@ -296,10 +299,15 @@ def keep_up(demo: Demo) -> None:
 
 
 def prepare_history(sandbox: Sandbox, clock: SteppedClock) -> None:
-    """Add flows and their history to the sandbox: all runs succeeded except one."""
+    """Add flows and their history to the sandbox: all runs succeeded except one, and none is recent."""
     seed(sandbox)
     find_flow(sandbox.portable.flows, PORTABLE_FLOW_ID).add_run(outcome="FAILED", ago=90)
-    clock.advance(HISTORY_SECONDS)
+    for service in (sandbox.portable, sandbox.activepieces, sandbox.tableflow):
+        for flow in service.flows:
+            flow.pause_schedule(PAUSE_SECONDS)
+    for workflow in sandbox.portable.workflows:
+        workflow.pause_schedule(PAUSE_SECONDS)
+    clock.advance(PAUSE_SECONDS + HISTORY_SECONDS)
 
 
 def start_runs(demo: Demo) -> None:

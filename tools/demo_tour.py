@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from airflow_provider_flowruns.page.plugin import URL_PREFIX
+
 
 class Stop(NamedTuple):
     """One stop of the tour.
@@ -49,6 +51,11 @@ STOPS = (
         "/dags/portable_finished_asset/runs/{run_id}/asset_events",
         "portable_finished_asset",
         "A DAG that no schedule started, but the end of a run, with the asset event. It starts every 20 s from now on.",
+    ),
+    Stop(
+        f"{URL_PREFIX}/",
+        "",
+        "Browse > Flow runs: the flows of each connection, how their last runs ended, and which tasks wait for them.",
     ),
     Stop(
         "/dags/portable_run_flow",

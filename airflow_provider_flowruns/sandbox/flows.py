@@ -121,6 +121,16 @@ class SandboxFlow(ABC, Generic[RunT]):
         with self.state.lock:
             self._schedule = _Schedule(every, self.state.clock() - plan.ago + every, plan)
 
+    def pause_schedule(self, seconds: float) -> None:
+        """Delay the next scheduled run, as if the schedule had been paused for some time; nothing without a schedule.
+
+        :param seconds: for how long.
+        """
+        with self.state.lock:
+            self.advance(self.state.clock())
+            if self._schedule is not None:
+                self._schedule.next_at += seconds
+
     def delete(self) -> None:
         """Delete the flow with all its runs, as a user may do in the service."""
         with self.state.lock:

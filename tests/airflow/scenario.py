@@ -63,8 +63,9 @@ class Scenario:
         nightly = sandbox.portable.add_workflow("Nightly")
         leads, invoices = sandbox.activepieces.add_flow("Leads"), sandbox.tableflow.add_flow("Invoices")
 
-        orders.add_run(ago=300)
-        orders.add_run(ago=200, outcome="FAILED")
+        # The sandbox's clock stands still while tasks wait, so that it falls behind by minutes, and guards with it.
+        orders.add_run(ago=7_200)
+        orders.add_run(ago=3_600, outcome="FAILED")
         live: dict[str, SandboxFlow[Any]] = {"orders": orders, "nightly": nightly, "leads": leads}
         for name, flow in live.items():
             self.live[name] = flow.add_run(waiting=WAITING_SECONDS, running=RUNNING_SECONDS)

@@ -84,6 +84,9 @@ def test_a_demo_that_is_kept_can_be_looked_at_until_ctrl_c(start: Callable[..., 
     for dag_id, run_id, task_id in stops:
         assert api.get_run_state(dag_id, run_id) in {"success", "failed"}
         assert not task_id or api.get_task_instance(dag_id, run_id, task_id).state
+    assert f"  {api.url}/flowruns/" in demo.text
+    page = api.get_page("/flowruns/")
+    assert all(f"{service}_default" in page for service in ("portable", "activepieces", "tableflow"))
     # The sandbox's time passes, so that what somebody starts ends.
     run_id = api.trigger("activepieces_run_flow")
     assert api.wait_for_run("activepieces_run_flow", run_id, timeout=240) == "success"

@@ -128,6 +128,24 @@ def test_a_second_schedule_replaces_the_first(flow, clock):
         flow.schedule(every=0)
 
 
+def test_a_paused_schedule_resumes_in_its_rhythm(flow, clock):
+    flow.schedule(every=10, ago=35, waiting=0, running=1)
+    flow.pause_schedule(100)
+    assert len(flow.runs) == 3
+    clock.advance(104)
+    assert len(flow.runs) == 3
+    clock.advance(1)
+    assert len(flow.runs) == 4
+    clock.advance(10)
+    assert len(flow.runs) == 5
+
+
+def test_a_flow_without_a_schedule_has_nothing_to_pause(flow, clock):
+    flow.pause_schedule(100)
+    clock.advance(1_000)
+    assert flow.runs == []
+
+
 def test_a_schedule_creates_a_limited_number_of_overdue_runs(flow, clock):
     flow.schedule(every=1, waiting=0, running=0.1)
     clock.advance(1_000_000)

@@ -9,9 +9,15 @@ import pytest
 from tools.demo import EXPECTED
 from tools.demo_tour import STOPS, Stop, build_tour
 
+DAG_STOPS = [stop for stop in STOPS if stop.path.startswith("/dags/")]
 
-@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.path)
-def test_every_stop_is_in_the_demo(stop: Stop) -> None:
+
+def test_the_only_other_stop_is_the_page() -> None:
+    assert [stop.path for stop in STOPS if stop not in DAG_STOPS] == ["/flowruns/"]
+
+
+@pytest.mark.parametrize("stop", DAG_STOPS, ids=lambda stop: stop.path)
+def test_every_dag_is_in_the_demo(stop: Stop) -> None:
     found = re.match(r"/dags/(\w+)(?:/runs/{run_id})?(?:/tasks/(\w+))?", stop.path)
     assert found
     dag_id, task_id = found.groups()
@@ -27,7 +33,9 @@ def test_it_says_how_to_log_in_and_leads_to_the_runs_of_the_demo() -> None:
     assert "Airflow is at http://127.0.0.1:1 until Ctrl-C. User: admin, password: a-password" in text
     assert "The sandbox is at http://127.0.0.1:2" in text
     assert "http://127.0.0.1:1/dags/portable_failed_run/runs/run_of_portable_failed_run/tasks/contacts_loaded" in text
-    assert text.count("http://127.0.0.1:1/dags/") == len(STOPS)
+    assert text.count("http://127.0.0.1:1/dags/") == len(DAG_STOPS)
+    assert "  7. Browse > Flow runs: " in text
+    assert "     http://127.0.0.1:1/flowruns/\n" in text
 
 
 def test_it_leaves_out_a_dag_that_did_not_run() -> None:
