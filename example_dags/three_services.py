@@ -10,9 +10,7 @@ from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowSenso
 from airflow_provider_flowruns.sensors.portable import PortableWorkflowSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowSensor
 
-# --8<-- [start:arguments]
-WAITING = {"completed_after": "auto", "deferrable": True, "poke_interval": 15, "timeout": 3600}
-# --8<-- [end:arguments]
+WAITING = {"deferrable": True, "poke_interval": 15, "timeout": 3600}
 
 with DAG(
     "three_services",
@@ -32,12 +30,23 @@ all three have succeeded. Runs that ended before this DAG run was due do not cou
 ):
     # --8<-- [start:wait]
     nightly_load = PortableWorkflowSensor(
-        task_id="nightly_load", workflow_id="{{ params.portable_workflow_id }}", **WAITING
+        task_id="nightly_load",
+        workflow_id="{{ params.portable_workflow_id }}",
+        completed_after="auto",
+        **WAITING,
     )
     orders_synced = ActivepiecesFlowSensor(
-        task_id="orders_synced", flow_id="{{ params.activepieces_flow_id }}", **WAITING
+        task_id="orders_synced",
+        flow_id="{{ params.activepieces_flow_id }}",
+        completed_after="auto",
+        **WAITING,
     )
-    invoices_read = TableFlowFlowSensor(task_id="invoices_read", flow_id="{{ params.tableflow_flow_id }}", **WAITING)
+    invoices_read = TableFlowFlowSensor(
+        task_id="invoices_read",
+        flow_id="{{ params.tableflow_flow_id }}",
+        completed_after="auto",
+        **WAITING,
+    )
     # --8<-- [end:wait]
 
     @task(multiple_outputs=False)

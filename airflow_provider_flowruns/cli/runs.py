@@ -52,6 +52,8 @@ def show_runs(args: Namespace) -> int:
         print_table(columns, [_build_row(run) for run in runs])
     else:
         print_records([run.summary() for run in runs], args.output)
+    if not runs and is_complete:
+        print_note("note: no run of the flow matches" if args.since or args.status else "note: the flow has no run yet")
     if not is_complete:
         print_note(f"note: only the newest {MAX_SEARCHED_RUNS:,} runs of the flow were searched")
     return ExitCode.OK

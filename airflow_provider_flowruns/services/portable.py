@@ -198,7 +198,7 @@ class PortableApi(Service):
                 return (yield from self._find_started(target))
             case RunTarget() if target.flow_id is not None:
                 return (yield from self._find_attempt(target.flow_id, target.run_id))
-        raise InvalidArgumentError("a wait for a run of Portable needs the run's flow_id")
+        raise InvalidArgumentError("Portable finds a run only by its flow, and flow_id is missing")
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:

@@ -54,13 +54,14 @@ def validate_limit(value: Any, *, argument: str = "limit", maximum: int) -> int:
     raise InvalidArgumentError(f"{argument} must be a whole number from 1 to {maximum}, got {describe_value(value)}")
 
 
-def validate_time(value: Any, *, argument: str) -> datetime | None:
+def validate_time(value: Any, *, argument: str, also: str = "") -> datetime | None:
     """Return a datetime or ISO-8601 text as aware UTC; None and empty text mean "not given".
 
     A value without a time zone is assumed to be UTC.
 
     :param value: the argument's value.
     :param argument: its name, for the message.
+    :param also: what else its caller accepts, for the message.
     :raises InvalidArgumentError: it is not a point in time.
     """
     if value is None or value == "":
@@ -68,7 +69,7 @@ def validate_time(value: Any, *, argument: str) -> datetime | None:
     moment = _parse_moment(value)
     if moment is None:
         raise InvalidArgumentError(
-            f"{argument} must be a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, "
+            f"{argument} must be {also}a datetime or ISO-8601 text such as 2026-01-31T00:00:00+00:00, "
             f"got {describe_value(value)}{_describe_time_mistake(value)}"
         )
     return moment
@@ -90,7 +91,7 @@ def validate_guard(value: Any, *, argument: str, now: datetime | None = None) ->
     """
     if isinstance(value, str) and not value.strip():
         value = None
-    moment = validate_time(value, argument=argument)
+    moment = validate_time(value, argument=argument, also="'auto', ")
     if moment is None:
         raise InvalidArgumentError(
             f"{argument} rendered to nothing (an empty text or None), and without a guard a run of any age would "

@@ -103,6 +103,24 @@ def test_runs_searches_further_back_and_says_where_it_stops(sandbox, run, monkey
     assert cut.err == "note: only the newest 4 runs of the flow were searched\n"
 
 
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        ((), "note: the flow has no run yet\n"),
+        (("--status", "failed"), "note: no run of the flow matches\n"),
+        (("--since", "1h"), "note: no run of the flow matches\n"),
+    ],
+    ids=["all", "by status", "by time"],
+)
+def test_runs_says_why_its_list_is_empty(options, note, sandbox, run) -> None:
+    flow = sandbox.portable.add_flow("Orders")
+    if options:
+        flow.add_run(ago=7_200, waiting=0.0, running=5.0)
+    result = run("runs", str(flow.id), "--conn-id", "portable_default", *options)
+    assert (result.code, result.err) == (0, note)
+    assert len(result.rows) == 1
+
+
 def test_run_shows_errors_rows_and_link(sandbox, run) -> None:
     flow = sandbox.portable.add_flow("Orders")
     made = flow.add_run(ago=60, outcome="FAILED", errors=["Source is down", "Destination is down"])
@@ -135,7 +153,10 @@ def test_run_shows_the_steps_of_a_tableflow_run(sandbox, run) -> None:
 def test_portable_needs_the_flow_of_a_run(command, sandbox, run) -> None:
     result = run(command, "1", "--conn-id", "portable_default")
     assert result.code == 2
-    assert result.err == "error: FR301: a wait for a run of Portable needs the run's flow_id; name it with --flow\n"
+    assert (
+        result.err
+        == "error: FR301: Portable finds a run only by its flow, and flow_id is missing; name it with --flow\n"
+    )
     assert sandbox.ledger.requests == []
 
 

@@ -138,7 +138,7 @@ def test_what_is_no_choice_is_refused_with_the_choices(name, value) -> None:
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_a_guard_that_is_no_point_in_time_is_refused_by_name(sensor, name) -> None:
     for value in ("soon", "None", "2026-13-01", 1682366228, True):
-        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be a datetime or ISO-8601 text"):
+        with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must be 'auto', a datetime or ISO-8601 text"):
             made(sensor, **{name: value})
 
 

@@ -42,7 +42,7 @@ MILLISECONDS = ["1764331200000", " 1764331200000", "2000000000000", 176433120000
 def test_a_unix_time_is_refused_and_not_read_as_the_year_1768(value: Any) -> None:
     for check in (validate_guard, validate_time):
         with pytest.raises(
-            InvalidArgumentError, match=r"^FR301: started_after must be a datetime or ISO-8601 .*Unix time"
+            InvalidArgumentError, match=r"^FR301: started_after must be ('auto', )?a datetime or ISO-8601 .*Unix time"
         ):
             check(value, argument="started_after")
 

@@ -264,7 +264,7 @@ def test_a_saved_target_without_its_id_is_refused(target: Callable[[str, str], T
 
 
 def test_a_run_of_portable_is_not_looked_for_without_its_flow() -> None:
-    with pytest.raises(InvalidArgumentError, match="needs the run's flow_id"):
+    with pytest.raises(InvalidArgumentError, match="flow_id is missing"):
         next(portable.poll(RunTarget("portable", "5")))
 
 
