@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, ObjectStoragePath, task
 
+from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 
@@ -22,7 +23,8 @@ with DAG(
 
 Finds the flow's newest run attempt, waits until it has ended, and then reads all attempts of the last day, so that the
 history includes the result of the newest one. It also writes the complete history to a file: `archive` may be a folder
-on any storage that Airflow's object storage supports, such as `s3://aws_default@bucket/portable`.
+on any storage that Airflow's object storage supports, such as `s3://aws_default@bucket/portable`. Finally, it reads the
+flow's status with the hook.
 """,
 ):
     newest = PortableGetRunAttemptsOperator(task_id="newest", flow_id="{{ params.flow_id }}", limit=1)
@@ -68,6 +70,12 @@ on any storage that Airflow's object storage supports, such as `s3://aws_default
             runs = map(json.loads, lines)
             return sum(run["rows"]["loaded"] for run in runs if run["rows"])
 
-    newest >> ended >> [attempts, archive]
+    @task
+    def last_disposition(flow_id: str) -> str:
+        """Return how the flow's last run ended, as the status of the flow says; the hook has a method for each call."""
+        with PortableHook() as hook:
+            return str(hook.get_flow_status(flow_id).disposition)
+
+    newest >> ended >> [attempts, archive, last_disposition("{{ params.flow_id }}")]
     rows_loaded(archive.output)
     count_by_disposition(attempts.output)

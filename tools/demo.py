@@ -64,6 +64,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "count_by_disposition": SUCCESS,
         "archive": SUCCESS,
         "rows_loaded": SUCCESS,
+        "last_disposition": SUCCESS,
     },
     "portable_failed_run": {"contacts_loaded": "failed", "build_report": "upstream_failed"},
     "activepieces_wait": {"newest": SUCCESS, "ended": SUCCESS, "run": SUCCESS},
@@ -118,6 +119,7 @@ STARTING_DAGS: dict[str, tuple[str, int | str]] = {
 # What tasks compute from what a run made.
 RESULTS: dict[tuple[str, str], Any] = {
     ("portable_wait_and_history", "judge"): {"rows_loaded": ROWS_LOADED, "success_rate": SUCCESS_RATE},
+    ("portable_history", "last_disposition"): "SUCCEEDED",
     ("activepieces_step_branch", "order_ids"): [order["id"] for order in ORDERS],
     ("activepieces_step_branch", "process_orders"): len(ORDERS),
     ("tableflow_invoice_rows", "load_rows"): {"rows": EXTRACTED_ROWS, "total": EXTRACTED_TOTAL},

@@ -91,8 +91,10 @@ def compare(seconds: float, usual: DurationRange, *, is_over: bool) -> str:
     """
     text = format_range(usual.shortest, usual.longest)
     if seconds > usual.longest:
-        return f"longer than the usual {text}"
-    return f"shorter than the usual {text}" if is_over and seconds < usual.shortest else f"usually {text}"
+        return f"longer than the usual {text.removeprefix('about ')}"
+    if is_over and seconds < usual.shortest:
+        return f"shorter than the usual {text.removeprefix('about ')}"
+    return f"usually {text}"
 
 
 def _describe_progress(run: FlowRun) -> list[str]:

@@ -18,8 +18,9 @@ from airflow_provider_flowruns.model.targets import (
     Target,
     WorkflowStatusTarget,
 )
-from airflow_provider_flowruns.polling.durations import RunDurations
+from airflow_provider_flowruns.polling.durations import DurationRange, RunDurations
 from airflow_provider_flowruns.polling.end_lines import MAX_ERRORS, explain_end, explain_error
+from airflow_provider_flowruns.polling.messages import compare
 from airflow_provider_flowruns.polling.opening_lines import describe_takeover, describe_wait
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
@@ -110,6 +111,14 @@ def test_a_change_is_compared_with_the_usual_duration() -> None:
     assert told(waiter, run("SUCCEEDED", ended=600), 610) == [
         "run r1 is SUCCEEDED (took 10 min, longer than the usual 6 to 9 min, ended 2027-01-15 08:10:00 UTC)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("took", "text"),
+    [(70, "longer than the usual 60 s"), (20, "shorter than the usual 60 s"), (60, "usually about 60 s")],
+)
+def test_a_duration_that_is_nearly_always_the_same_is_one_number(took: float, text: str) -> None:
+    assert compare(took, DurationRange(60, 60.2), is_over=True) == text
 
 
 def test_a_runs_own_duration_is_not_what_it_is_compared_with() -> None:
