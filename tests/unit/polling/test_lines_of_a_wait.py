@@ -85,7 +85,7 @@ def test_the_last_lines_say_how_long_and_how_it_polls() -> None:
     assert "(execution_timeout)" in opening(target, limited_by="execution_timeout")[-2]
     assert describe_wait(config(), "Portable", "mode='reschedule'")[-1].startswith("Polls every 10 s or later; ")
     assert describe_takeover(config(), "Portable", 7.04) == (
-        "The triggerer waits for Portable run r1 until 2027-01-15 08:16:40 UTC; next poll in 7 s"
+        "The triggerer waits for Portable run r1; next poll in 7 s"
     )
 
 
