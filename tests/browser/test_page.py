@@ -66,6 +66,7 @@ def test_a_person_finds_flows_runs_and_waits_on_it(page: Page, airflow: RealAirf
     assert messages == []
     assert shown.locator("section").first.evaluate("section => getComputedStyle(section).borderRadius") == "6px"
 
+    shown.evaluate(KEEP_DEFAULTS)
     row = shown.get_by_role("row").filter(has_text="Orders to warehouse")
     bars = row.get_by_role("img")
     assert bars.count() == 28
@@ -74,7 +75,6 @@ def test_a_person_finds_flows_runs_and_waits_on_it(page: Page, airflow: RealAirf
     assert "92 % (25 of 27)" in row.inner_text()
     assert shown.get_by_text("Customers & <b>contacts</b>").is_visible()
 
-    shown.evaluate(KEEP_DEFAULTS)
     tokens = [service.token for service in sandbox.services]
     take_screenshot(shown, "page", [shown.locator("header"), shown.locator("footer")], tokens)
 
