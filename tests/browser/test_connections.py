@@ -76,7 +76,7 @@ def test_a_connection_created_in_the_form_passes_the_test_and_works_in_tasks(
     page.set_viewport_size(SMALL_WINDOW)
     result = connections.test(conn_id)
     assert result.colour == GREEN
-    assert result.notification.startswith(f"Test Connection Successful\n{entry['hook-name']} answers; this ")
+    assert result.notification.startswith(f"Test Connection Successful\nConnected to {entry['hook-name']}; this ")
     if kind == "activepieces":
         take("connection-test-ok", connections.get_row(conn_id), connections.notification)
 
