@@ -1,12 +1,9 @@
-"""A real Airflow as in production: CeleryExecutor with Redis, PostgreSQL, and two of each component that may be two.
-
-Run as a script, it says which of the system's packages are missing, and fails if one is.
-"""
+"""A real Airflow as in production: CeleryExecutor with Redis, PostgreSQL, and two of each component that may be two."""
 
 from __future__ import annotations
 
 import json
-import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -85,19 +82,29 @@ class CeleryAirflow(RealAirflow):
         self._database_server.fetch_rows(statement, parameters, database=self._postgresql_database)
 
     def restore(self) -> None:
-        """Start every component that is not running, resume those that are suspended, and wait until all are ready."""
+        """Resume every component that is suspended, start those that are not running, and wait until all are ready."""
+        for process in self._processes.values():
+            process.resume()
+        before = self._list_jobs()
+        started = self._start_missing()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_healthy():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Timed out waiting for the health of all components: {self.get_health()}")
+            time.sleep(1)
+            started += self._start_missing()
+        jobs = sum(name.startswith(("scheduler", "triggerer")) for name in started)
+        self.wait_for(f"{jobs} new jobs", lambda: len(self._list_jobs() - before) >= jobs, START_SECONDS)
+
+    def _start_missing(self) -> list[str]:
+        """Start the components that are not running, as a service manager does, and return their names."""
         for name, process in list(self._processes.items()):
-            if process.is_alive:
-                process.resume()
-            else:
+            if not process.is_alive:
                 self.kill(name)
         missing = [name for name in self.components if name not in self._processes]
-        newest = self._list_jobs()
         for name in missing:
             self.start(name)
-        self.wait_for("the health of all components", self._is_healthy, START_SECONDS)
-        jobs = sum(name.startswith(("scheduler", "triggerer")) for name in missing)
-        self.wait_for(f"{jobs} new jobs", lambda: len(self._list_jobs() - newest) >= jobs, START_SECONDS)
+        return missing
 
     def _list_jobs(self) -> set[int]:
         return {job for (job,) in self.fetch_rows("select id from job")}
@@ -124,7 +131,3 @@ def _add_header(connection: str, process: str) -> str:
     extra = dict(value.get("extra") or {})
     extra["headers"] = {**extra.get("headers", {}), PROCESS_HEADER: process}
     return json.dumps({**value, "extra": extra})
-
-
-if __name__ == "__main__":
-    sys.exit(" ".join(f"{sentence}." for sentence in list_missing_packages()) or None)
