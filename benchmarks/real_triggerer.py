@@ -7,15 +7,10 @@ and writes nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
-import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,22 +21,21 @@ import psutil
 
 from benchmarks.candidates import CANDIDATES, CONN_ID
 from benchmarks.polling_server import LATENCY_SECONDS, PollingServer, run_polling_server
-from benchmarks.saved_waits import DATETIME, ENDING_SECONDS, INTERVAL_SECONDS, choose_end, write_dag
+from benchmarks.saved_waits import DATETIME, ENDING_SECONDS, INTERVAL_SECONDS, choose_end
 from benchmarks.sections import Bound, Section, build_table
+from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
 from tools.postgresql import PostgresServer
-from tools.real_airflow import COMPONENTS, RealAirflow
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-triggerer.md"
 #: The kinds of waits, Airflow's own first.
 KINDS = (DATETIME, "portable", "portable_shared", "activepieces")
 TITLES = {DATETIME: "Airflow's `DateTimeTrigger`"}
-ROOT = Path(__file__).resolve().parents[1]
 #: Seconds after the start of the last wait before measuring: every wait has polled once or twice by then.
 SETTLING_SECONDS = 75.0
 LOADING_TIMEOUT_SECONDS = 900.0
+SPARE_CAPACITY = 500
 #: Seconds within which every ended wait must have reached the database.
 DELIVERY_SECONDS = 180.0
-BLOCKED = "async thread was blocked for"
 
 _TEXT = """\
 Each line has a triggerer of its own, on PostgreSQL, with a polling interval of {interval:g} s, against a TLS server \
@@ -93,41 +87,6 @@ class Figures:
     longest_delay: float
 
 
-class TriggererAirflow(RealAirflow):
-    """An Airflow of which only the triggerer runs, with its database."""
-
-    def __init__(self, dags_folder: Path, server: PostgresServer, capacity: int) -> None:
-        super().__init__(dags_folder, postgresql=server, env={"AIRFLOW__TRIGGERER__CAPACITY": str(capacity)})
-        self.components = {"triggerer": COMPONENTS["triggerer"]}
-
-    def save_waits(self, kind: str, count: int, end_at: float) -> None:
-        """Replace all deferred tasks in the database."""
-        command = [sys.executable, "-m", "benchmarks.saved_waits", kind, str(count), str(end_at)]
-        subprocess.run(command, env=self._env, cwd=ROOT, check=True)
-
-    def set_connection(self, connection: dict[str, object]) -> None:
-        """Set the connection of the waits that are saved next."""
-        self._env[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(connection)
-
-    def count_loaded(self) -> int:
-        """Return the number of waits that the newest triggerer has."""
-        query = "select count(*) from trigger where triggerer_id = (select max(id) from job)"
-        return int(self.fetch_rows(query)[0][0])
-
-    def count_stalls(self) -> int:
-        """Return how often the triggerers have logged so far that their event loop was blocked."""
-        return (self.home / "components" / "triggerer.log").read_text(errors="replace").count(BLOCKED)
-
-    def count_resumed(self) -> int:
-        """Return the number of tasks that may resume."""
-        return int(self.fetch_rows("select count(*) from task_instance where state = 'scheduled'")[0][0])
-
-    def fetch_resumed(self) -> dict[int, float]:
-        """Return when Airflow was told to resume each task, as Unix time by the number of the wait."""
-        query = "select map_index, extract(epoch from updated_at) from task_instance where state = 'scheduled'"
-        return {number: float(at) for number, at in self.fetch_rows(query)}
-
-
 def main() -> None:
     """Run the measurements, write the page unless ``--quick`` is set, and fail if a bound is exceeded."""
     parser = argparse.ArgumentParser(prog="make bench-triggerer", description=__doc__)
@@ -148,13 +107,9 @@ def main() -> None:
 def measure_all(counts: list[int], seconds: float) -> dict[tuple[str, int], Figures]:
     """Measure each kind with each number of waits."""
     results = {}
-    with (
-        tempfile.TemporaryDirectory(prefix="flowruns-bench-") as folder,
-        run_polling_server() as server,
-        PostgresServer() as database,
-    ):
-        write_dag(Path(folder))
-        with _run_airflow(Path(folder), server, database, max(counts) + 500) as airflow:
+    with run_polling_server() as server, PostgresServer() as database:
+        trusted = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), server.ca_file)
+        with run_triggerer_airflow(database, max(counts) + SPARE_CAPACITY, trusted) as airflow:
             for count in counts:
                 for kind in KINDS:
                     print(f"measuring {count:,} waits: {kind} ...", flush=True)
@@ -163,30 +118,17 @@ def measure_all(counts: list[int], seconds: float) -> dict[tuple[str, int], Figu
     return results
 
 
-@contextmanager
-def _run_airflow(
-    dags_folder: Path, server: PollingServer, database: PostgresServer, capacity: int
-) -> Generator[TriggererAirflow]:
-    os.environ |= {"SSL_CERT_FILE": server.ca_file, "REQUESTS_CA_BUNDLE": server.ca_file}
-    with TriggererAirflow(dags_folder, database, capacity) as airflow:
-        airflow.kill("triggerer")
-        done = airflow.run_cli("dags", "reserialize")
-        if done.returncode:
-            raise RuntimeError(f"the DAG could not be saved:\n{done.stdout}\n{done.stderr}")
-        yield airflow
-
-
 def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count: int, seconds: float) -> Figures:
     keys = [str(number) for number in range(count)]
     if kind != DATETIME:
         keys = CANDIDATES[kind].list_keys(count)
-        airflow.set_connection(CANDIDATES[kind].connection(f"127.0.0.1:{server.port}"))
+        airflow.set_connection(CONN_ID, CANDIDATES[kind].connection(f"127.0.0.1:{server.port}"))
     server.reset(list(dict.fromkeys(keys)))
     # Airflow's own waits are saved with their end: time enough to load them all, to settle and to measure.
     end_at = time.time() + 60.0 + count / 25 + SETTLING_SECONDS + seconds
     airflow.save_waits(kind, count, end_at)
     before = airflow.count_stalls()
-    airflow.start("triggerer")
+    airflow.start(TRIGGERER)
     try:
         loading = _load_waits(airflow, count)
         loaded = airflow.count_stalls()
@@ -205,7 +147,7 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
             longest_delay=max(delays),
         )
     finally:
-        airflow.kill("triggerer")
+        airflow.kill(TRIGGERER)
 
 
 def _load_waits(airflow: TriggererAirflow, count: int) -> float:
@@ -219,7 +161,7 @@ def _load_waits(airflow: TriggererAirflow, count: int) -> float:
 
 def _measure_steady_state(airflow: TriggererAirflow, server: PollingServer, seconds: float) -> tuple[float, int, float]:
     """Return CPU seconds a minute, unique set size in bytes, and requests a minute."""
-    processes = [psutil.Process(pid) for pid in airflow.list_process_ids("triggerer")]
+    processes = [psutil.Process(pid) for pid in airflow.list_process_ids(TRIGGERER)]
     counts, cpu, started_at = server.get_counts(), _sum_cpu(processes), time.monotonic()
     time.sleep(seconds)
     minutes = (time.monotonic() - started_at) / 60

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,49 +52,60 @@ def choose_end(number: int, count: int) -> float:
 
 
 def save_waits(name: str, count: int, end_at: float) -> None:
-    """Save a number of deferred waits of a candidate."""
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.trigger import Trigger
+    """Save a number of deferred waits of a candidate in place of those saved before."""
     from airflow.utils.session import create_session
-    from sqlalchemy import delete, text, update
 
     build = _build_time_triggers(count, end_at) if name == DATETIME else _build_triggers(name, count)
     with create_session() as session:
-        session.execute(update(TaskInstance).values(trigger_id=None))
-        for model in (Trigger, TaskInstance, DagRun):
-            session.execute(delete(model))
-        session.commit()
-        if not count:
-            return
-        task_instance_id = _create_task_instance(session)
-        triggers = [Trigger.from_object(build(number)) for number in range(count)]
-        session.add_all(triggers)
-        session.flush()
-        timeout_at = datetime.now(UTC) + timedelta(hours=3)
-        columns = session.execute(text("select * from task_instance limit 0")).keys()
-        values = ", ".join(_DEFERRED_COLUMNS.get(column, f'"{column}"') for column in columns)
-        names = ", ".join(f'"{column}"' for column in columns)
-        # ruff: ignore[hardcoded-sql-expression] -- the names are those of Airflow's columns
-        copy = f"insert into task_instance ({names}) select {values} from task_instance where id = :source"
-        session.execute(
-            text(copy),
-            [
-                {
-                    "id": str(uuid.uuid4()),
-                    "map_index": number,
-                    "trigger_id": trigger.id,
-                    "timeout_at": timeout_at,
-                    "source": task_instance_id,
-                }
-                for number, trigger in enumerate(triggers)
-            ],
-        )
-        session.execute(text("delete from task_instance where id = :id"), {"id": task_instance_id})
+        source_id = replace_waits(session)
+        add_waits(session, source_id, {number: build(number) for number in range(count)})
+
+
+def replace_waits(session: Any) -> str:
+    """Remove all waits, create a DAG run with its only task instance, and return the id of the latter."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.trigger import Trigger
+    from sqlalchemy import delete, update
+
+    session.execute(update(TaskInstance).values(trigger_id=None))
+    for model in (Trigger, TaskInstance, DagRun):
+        session.execute(delete(model))
+    session.commit()
+    return _create_task_instance(session)
+
+
+def add_waits(session: Any, source_id: str, triggers: Mapping[int, Any]) -> None:
+    """Add deferred tasks with these triggers, by their map index. They are copies of a task instance, by its id."""
+    from airflow.models.trigger import Trigger
+    from sqlalchemy import text
+
+    rows = {number: Trigger.from_object(trigger) for number, trigger in triggers.items()}
+    session.add_all(rows.values())
+    session.flush()
+    timeout_at = datetime.now(UTC) + timedelta(hours=3)
+    columns = session.execute(text("select * from task_instance limit 0")).keys()
+    values = ", ".join(_DEFERRED_COLUMNS.get(column, f'"{column}"') for column in columns)
+    names = ", ".join(f'"{column}"' for column in columns)
+    # ruff: ignore[hardcoded-sql-expression] -- the names are those of Airflow's columns
+    copy = f"insert into task_instance ({names}) select {values} from task_instance where id = :source"
+    session.execute(
+        text(copy),
+        [
+            {
+                "id": str(uuid.uuid4()),
+                "map_index": number,
+                "trigger_id": row.id,
+                "timeout_at": timeout_at,
+                "source": source_id,
+            }
+            for number, row in rows.items()
+        ],
+    )
+    session.commit()
 
 
 def _create_task_instance(session: Any) -> str:
-    """Create a DAG run with its only task instance, and return the id of the latter."""
     from airflow.models.dagbag import DBDagBag
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType

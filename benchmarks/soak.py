@@ -1,0 +1,264 @@
+"""Run thousands of waits that come and go in a real triggerer for hours, against services that fail in many ways.
+
+Run by ``make soak``; CI runs it for 10 minutes. It fails if a wait is lost, ends twice or ends otherwise than its run,
+or if memory or open sockets grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import psutil
+
+from airflow_provider_flowruns.sandbox import Sandbox
+from benchmarks.saved_waits import add_waits, replace_waits
+from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
+from tools.postgresql import PostgresServer
+
+SERVICES = ("portable", "activepieces", "tableflow")
+INTERVAL_SECONDS = 60.0
+#: Shortest and longest time in seconds that a run still takes when its wait begins.
+RUN_SECONDS = (30.0, 300.0)
+FAILED_SHARE = 0.2
+#: Shares of the requests that fail with HTTP 503, or whose connection is reset.
+STATUS_SHARE, RESET_SHARE = 0.05, 0.01
+BURST_SECONDS, BURST_INTERVAL_SECONDS = 10.0, 120.0
+#: Time in seconds for which Airflow still has the token that the service has revoked.
+ROTATION_SECONDS = 15.0
+TICK_SECONDS = 5.0
+#: At the end, every wait has this time to end in seconds: a run's longest duration and some polls.
+DRAIN_SECONDS = RUN_SECONDS[1] + 8 * INTERVAL_SECONDS
+QUARTERS = 4
+#: A quarter's figures are medians over its second half: a triggerer that was started for it has loaded all waits then.
+GROWTH_LIMIT = 1.1
+
+CONN_IDS = {service: f"{service}_soak" for service in SERVICES}
+_FIRED = re.compile(r"Trigger fired event.*?name=\S*/(-?\d+)/\d+ ")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How a wait has to end: its run, and the outcome of the wait."""
+
+    run_id: str
+    outcome: str
+
+
+@dataclass
+class Samples:
+    """Samples of the triggerer, for each quarter of the soak: unique set size in bytes, and number of open sockets."""
+
+    memory: list[list[int]] = field(default_factory=lambda: [[] for _ in range(QUARTERS)])
+    sockets: list[list[int]] = field(default_factory=lambda: [[] for _ in range(QUARTERS)])
+
+    def take(self, airflow: TriggererAirflow, quarter: int) -> None:
+        """Sample all processes of the triggerer."""
+        processes = [psutil.Process(pid) for pid in airflow.list_process_ids(TRIGGERER)]
+        self.memory[quarter].append(sum(process.memory_full_info().uss for process in processes))
+        self.sockets[quarter].append(sum(len(process.net_connections("inet")) for process in processes))
+
+
+class Services:
+    """The sandbox, its faults, and the tokens that Airflow has for it."""
+
+    def __init__(self, sandbox: Sandbox, connections_file: Path) -> None:
+        self._sandbox = sandbox
+        self._file = connections_file
+        self._flows = {name: getattr(sandbox, name).add_flow() for name in ("activepieces", "tableflow")}
+        self._next_burst_at = 0.0
+        self.write_connections()
+
+    def write_connections(self) -> None:
+        """Write the connections, with the tokens of now, to the secrets backend's file."""
+        connections = {CONN_IDS[service]: json.loads(self._sandbox.connection_json(service)) for service in SERVICES}
+        unfinished = self._file.with_suffix(".new")
+        unfinished.write_text(json.dumps(connections))
+        unfinished.rename(self._file.with_suffix(".json"))
+
+    def add_run(self, number: int) -> tuple[str, str, str, Expected]:
+        """Add a run in progress, and return its service, flow and id, and how a wait for it has to end."""
+        service = SERVICES[number % len(SERVICES)]
+        flow = self._sandbox.portable.add_flow() if service == "portable" else self._flows[service]
+        outcome: Literal["FAILED", "SUCCEEDED"] = "FAILED" if random.random() < FAILED_SHARE else "SUCCEEDED"
+        run = flow.add_run(outcome=outcome, waiting=0.0, running=random.uniform(*RUN_SECONDS))
+        return service, str(flow.id), str(run.id), Expected(str(run.id), outcome.lower())
+
+    def fail_always_a_little(self) -> None:
+        """Let a share of all requests fail from now on."""
+        self._sandbox.faults.add("status", status=503, times=None, share=STATUS_SHARE)
+        self._sandbox.faults.add("reset", times=None, share=RESET_SHARE)
+
+    def burst(self, now: float) -> None:
+        """From time to time, reject all requests of a service for some seconds with HTTP 429."""
+        if now < self._next_burst_at:
+            return
+        self._next_burst_at = now + BURST_INTERVAL_SECONDS
+        service = random.choice(SERVICES)
+        headers = {"Retry-After": str(int(BURST_SECONDS))}
+        self._sandbox.faults.clear()
+        self._sandbox.faults.add("status", service=service, status=429, times=20, headers=headers)
+        self.fail_always_a_little()
+
+    def revoke_tokens(self) -> None:
+        """Change all tokens. Airflow does not know the new ones until :meth:`write_connections`."""
+        for service in SERVICES:
+            api = getattr(self._sandbox, service)
+            api.token = f"rotated-{service}-{random.randrange(10**6)}"
+
+
+class Soak:
+    """Waits that come and go.
+
+    :param airflow: the Airflow with its triggerer.
+    :param services: the services whose runs are waited for.
+    :param population: number of open waits to keep.
+    """
+
+    def __init__(self, airflow: TriggererAirflow, services: Services, population: int) -> None:
+        self._airflow = airflow
+        self._services = services
+        self._population = population
+        self._open: dict[int, Expected] = {}
+        self._next_number = 0
+        self._source_id = ""
+        self.ended = 0
+        self.wrong: list[str] = []
+        self.samples = Samples()
+
+    def run(self, seconds: float) -> None:
+        """Keep the population for a time, then wait until all waits have ended."""
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            self._source_id = replace_waits(session)
+            session.commit()
+        started_at = time.monotonic()
+        rotate_at = started_at + seconds / 3
+        self._airflow.start(TRIGGERER)
+        for quarter in range(QUARTERS):
+            if quarter:
+                self._airflow.kill(TRIGGERER)
+                self._airflow.start(TRIGGERER)
+            quarter_ends_at = started_at + seconds * (quarter + 1) / QUARTERS
+            while (now := time.monotonic()) < quarter_ends_at:
+                self._services.burst(now)
+                if rotate_at <= now:
+                    rotate_at = now + seconds
+                    self._rotate_tokens()
+                self._settle(self._population)
+                if quarter_ends_at - now < seconds / QUARTERS / 2:
+                    self.samples.take(self._airflow, quarter)
+                self._airflow.check_alive()
+                time.sleep(TICK_SECONDS)
+            print(f"quarter {quarter + 1}: {self.ended:,} waits ended, {len(self._open):,} open", flush=True)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._open and time.monotonic() < deadline:
+            self._settle(0)
+            time.sleep(TICK_SECONDS)
+        self.wrong += [f"wait {number} did not end: {expected}" for number, expected in self._open.items()]
+        self.wrong += self._find_double_events()
+
+    def _rotate_tokens(self) -> None:
+        self._services.revoke_tokens()
+        time.sleep(ROTATION_SECONDS)
+        self._services.write_connections()
+
+    def _settle(self, population: int) -> None:
+        """Check the waits that have ended, and add new ones in their place."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            query = select(TaskInstance).where(TaskInstance.state != "deferred", TaskInstance.map_index >= 0)
+            for task in session.scalars(query):
+                self._check(task.map_index, str(task.state), str(task.next_kwargs))
+                session.delete(task)
+            session.commit()
+            numbers = range(self._next_number, self._next_number + population - len(self._open))
+            self._next_number += len(numbers)
+            if numbers:
+                add_waits(session, self._source_id, {number: self._build_trigger(number) for number in numbers})
+
+    def _check(self, number: int, state: str, result: str) -> None:
+        expected = self._open.pop(number, None)
+        if expected is None:
+            self.wrong.append(f"wait {number} ended twice: {state}, {result[:500]}")
+        elif state == "scheduled" and expected.outcome in result and expected.run_id in result:
+            self.ended += 1
+        else:
+            self.wrong.append(f"wait {number} should end with {expected}: {state}, {result[:500]}")
+
+    def _build_trigger(self, number: int) -> Any:
+        from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget
+        from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+        from airflow_provider_flowruns.polling.wait_state import WaitConfig
+        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+
+        service, flow_id, run_id, self._open[number] = self._services.add_run(number)
+        target = FlowStatusTarget(service, flow_id) if service == "portable" else RunTarget(service, run_id)
+        now = time.time()
+        config = WaitConfig(target=target, interval_seconds=INTERVAL_SECONDS, deadline_at=now + 86_400.0)
+        return FlowRunTrigger(CONN_IDS[service], RunWaiter(config, now).to_json())
+
+    def _find_double_events(self) -> list[str]:
+        fired = Counter(_FIRED.findall(self._airflow.read_log()))
+        return [f"wait {number} fired {count} events" for number, count in fired.items() if count > 1]
+
+
+def main() -> None:
+    """Run the soak, print its figures, and fail if something was lost, doubled, wrong or grew."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120.0, help="duration, without the end of the last waits")
+    parser.add_argument("--waits", type=int, default=2_000, help="number of waits at a time")
+    arguments = parser.parse_args()
+    with _run_airflow(arguments.waits) as (airflow, services):
+        soak = Soak(airflow, services, arguments.waits)
+        soak.run(arguments.minutes * 60)
+    growth = {
+        "memory": [median(sample) for sample in soak.samples.memory],
+        "sockets": [median(sample) for sample in soak.samples.sockets],
+    }
+    print(f"{soak.ended:,} waits ended as they had to; {len(soak.wrong)} did not")
+    print("\n".join(soak.wrong[:50]))
+    print(f"memory by quarter, MiB: {[round(value / 2**20) for value in growth['memory']]}")
+    print(f"open sockets by quarter: {growth['sockets']}")
+    grown = [name for name, values in growth.items() if values[-1] > values[0] * GROWTH_LIMIT]
+    print(f"FAILS: {', '.join(grown)} grew" if grown else "holds")
+    sys.exit(1 if grown or soak.wrong else 0)
+
+
+@contextmanager
+def _run_airflow(waits: int) -> Generator[tuple[TriggererAirflow, Services]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="flowruns-soak-") as folder,
+        Sandbox() as sandbox,
+        PostgresServer() as server,
+    ):
+        connections_file = Path(folder, "connections.json")
+        services = Services(sandbox, connections_file)
+        env = {
+            "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+            "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(connections_file)}),
+        }
+        with run_triggerer_airflow(server, waits * 2, env) as airflow:
+            os.environ |= airflow.environment  # this process writes to the same database
+            yield airflow, services
+
+
+if __name__ == "__main__":
+    main()
