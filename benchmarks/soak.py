@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import random
-import re
 import sys
 import tempfile
 import time
@@ -47,7 +46,8 @@ QUARTERS = 4
 GROWTH_LIMIT = 1.1
 
 CONN_IDS = {service: f"{service}_soak" for service in SERVICES}
-_FIRED = re.compile(r"Trigger fired event.*?name=\S*/(-?\d+)/\d+ ")
+#: What Airflow logs for each event of a trigger.
+FIRED = "Trigger fired event"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ class Services:
 
     def write_connections(self) -> None:
         """Write the connections, with the tokens of now, to the secrets backend's file."""
-        connections = {CONN_IDS[service]: json.loads(self._sandbox.connection_json(service)) for service in SERVICES}
+        connections = {}
+        for service in SERVICES:
+            connection = json.loads(self._sandbox.connection_json(service))
+            connections[CONN_IDS[service]] = connection | {"extra": json.dumps(connection["extra"])}
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(json.dumps(connections))
         unfinished.rename(self._file.with_suffix(".json"))
@@ -213,11 +216,20 @@ class Soak:
         target = FlowStatusTarget(service, flow_id) if service == "portable" else RunTarget(service, run_id)
         now = time.time()
         config = WaitConfig(target=target, interval_seconds=INTERVAL_SECONDS, deadline_at=now + 86_400.0)
-        return FlowRunTrigger(CONN_IDS[service], RunWaiter(config, now).to_json())
+        saved = json.loads(RunWaiter(config, now).to_json())
+        saved["state"]["has_been_answered"] = True  # a worker defers after its first response only
+        return FlowRunTrigger(CONN_IDS[service], json.dumps(saved))
 
     def _find_double_events(self) -> list[str]:
-        fired = Counter(_FIRED.findall(self._airflow.read_log()))
-        return [f"wait {number} fired {count} events" for number, count in fired.items() if count > 1]
+        """Search the logs of all tasks, which Airflow keeps for each triggerer apart."""
+        fired = Counter(
+            log.parent.name
+            for log in (self._airflow.home / "logs").rglob("*.log")
+            for _ in range(log.read_text(errors="replace").count(FIRED))
+        )
+        if not fired:
+            raise RuntimeError("the tasks' logs have no events, so nothing is known about double ones")
+        return [f"{task} fired {count} events" for task, count in fired.items() if count > 1]
 
 
 def main() -> None:

@@ -110,3 +110,15 @@ def test_a_wrong_token_is_reported(
     assert "(this connection: put a" in result.notification
     if kind == "activepieces":
         take("connection-test-wrong-token", connections.get_row(conn_id), connections.notification)
+
+
+def test_airflow_refuses_to_test_a_connection_without_a_port_as_the_docs_say(
+    page: Page, airflow: RealAirflow, sandbox: Sandbox
+) -> None:
+    connections = ConnectionsPage(page, airflow.url)
+    form = connections.add("Portable")
+    form.dialog.get_by_label("Connection ID").fill("portable_without_port")
+    form.fill("Standard Fields", {"host": sandbox.portable.url, "password": sandbox.portable.token})
+    form.save()
+    result = connections.test("portable_without_port")
+    assert (result.colour, result.notification) == (RED, "Test Connection Failed\nBad Request")
