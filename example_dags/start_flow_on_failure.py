@@ -30,7 +30,7 @@ in the payload. The start is sent once; nothing waits for that run.
             flow_id="{{ params.alarm_flow_id }}",
             payload={
                 "task": "{{ ti.dag_id }}.{{ ti.task_id }}",
-                "error": "{{ exception }}",
+                "error": "{{ exception | default('the worker was lost') }}",
                 "run": "{{ ti.xcom_pull(key='run_url') }}",
             },
         ),
