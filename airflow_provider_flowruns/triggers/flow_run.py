@@ -112,6 +112,8 @@ class FlowRunTrigger(BaseTrigger):
         """Cancel the run if the task started it and is finished, and log what was done."""
         if self.cancel_on_kill:
             await _await_despite_cancellation(self._cancel_run())
+        else:
+            self.log.info("The run is left as it is: this task did not start it, or has cancel_on_kill=False")
 
     async def _cancel_run(self) -> None:
         state = await get_task_state(self.task_instance)

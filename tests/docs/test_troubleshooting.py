@@ -27,7 +27,6 @@ OF_OTHERS = [
     "Invalid arguments were passed to",
     "No module named",
     "TaskDeferralError: Trigger failure",
-    "Trigger cancelled by user action, invoking on_kill",
     "Trigger failed:",
     "certificate has expired",
     "unable to get local issuer certificate",

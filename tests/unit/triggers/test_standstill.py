@@ -103,14 +103,14 @@ def test_the_last_user_stops_the_ticks() -> None:
     assert asyncio.run(work()) == []
 
 
-def trigger_on(run: Any, seconds: float = 600.0) -> FlowRunTrigger:
+def trigger_on(run: Any, seconds: float = 600.0, *, cancel_on_kill: bool = True) -> FlowRunTrigger:
     now = Clock().now()
     config = WaitConfig(
         target=RunTarget("portable", str(run.id), str(run.flow_id)),
         interval_seconds=30.0,
         deadline_at=now + seconds,
     )
-    return FlowRunTrigger("portable_default", RunWaiter(config, now).to_json(), cancel_on_kill=True)
+    return FlowRunTrigger("portable_default", RunWaiter(config, now).to_json(), cancel_on_kill)
 
 
 def killed(trigger: FlowRunTrigger, frozen: float = 0.0) -> None:
@@ -168,3 +168,12 @@ def test_past_its_deadline_the_run_is_not_cancelled(
         asyncio.run(trigger.on_kill())
     assert not sandbox.ledger.canceled
     assert f"its run {run.id} is not cancelled: the deadline of the wait has passed" in caplog.text
+
+
+def test_a_run_that_the_task_may_not_cancel_is_left_alone_and_the_log_says_why(
+    run: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        killed(trigger_on(run, cancel_on_kill=False))
+    assert not sandbox.ledger.canceled
+    assert "The run is left as it is: this task did not start it, or has cancel_on_kill=False" in caplog.text
