@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import runpy
-import shutil
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.tasks.peer_arguments import _OUR_NAMES
-from tests.type_checkers import run_mypy, run_pyright
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 EXAMPLES = DOCS / "examples" / "coming_from"
@@ -54,18 +52,6 @@ def test_every_example_is_tested_and_has_one_before() -> None:
     before = {"dbt_cloud" if name == "other_providers" else name for name in AFTER}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*AFTER}
     assert {path.stem for path in (EXAMPLES / "before").glob("*.py")} == before
-
-
-def test_pyright_accepts_them(tmp_path) -> None:
-    pytest.importorskip("pyright")
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    assert run_pyright(tmp_path) == []
-
-
-@pytest.mark.nightly
-def test_mypy_accepts_them(tmp_path) -> None:
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    assert run_mypy(tmp_path) == []
 
 
 @pytest.mark.nightly

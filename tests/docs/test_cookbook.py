@@ -1,14 +1,11 @@
-"""Every recipe of the cookbook is shown on a page, run by a test in a real Airflow, and has no type errors."""
+"""Every recipe of the cookbook is shown on a page, and run by a test in a real Airflow."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-
-from tests.type_checkers import run_mypy, run_pyright
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((CHECKOUT / "docs" / "examples" / "cookbook").glob("*.py"))
@@ -28,28 +25,3 @@ def test_a_recipe_is_shown_whole_and_run(recipe: Path) -> None:
 def test_the_index_lists_every_page_and_no_other() -> None:
     listed = re.findall(r"^\| \[[^]]+\]\(([\w-]+\.md)\)", INDEX, flags=re.MULTILINE)
     assert sorted(listed) == sorted(path.name for path in PAGES.glob("*.md") if path.name != "index.md")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a user's folder with all recipes."""
-    folder = tmp_path_factory.mktemp("recipes")
-    for recipe in RECIPES:
-        shutil.copy(recipe, folder)
-    return folder
-
-
-@pytest.mark.nightly
-def test_mypy_finds_no_error(folder: Path) -> None:
-    assert run_mypy(folder) == []
-
-
-def test_pyright_finds_no_error(folder: Path) -> None:
-    pytest.importorskip("pyright")
-    assert run_pyright(folder) == []
-
-
-def test_the_type_checks_find_a_mistake(tmp_path: Path) -> None:
-    pytest.importorskip("pyright")
-    (tmp_path / "recipe.py").write_text(f"{RECIPES[0].read_text()}\nseconds: int = str(DAG)\n")
-    assert [one["rule"] for one in run_pyright(tmp_path)] == ["reportAssignmentType"]

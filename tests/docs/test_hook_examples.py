@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.type_checkers import run_mypy, run_pyright
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples" / "hooks"
 
@@ -59,15 +57,3 @@ def test_paused_runs_are_cancelled_and_no_others(flowruns_sandbox: Sandbox) -> N
     assert cancel_paused("ApprovalPausing000001") == [paused.id]
     assert [event.run_id for event in flowruns_sandbox.ledger.canceled] == [paused.id]
     assert cancel_paused("ApprovalPausing000001") == []
-
-
-def test_pyright_accepts_them(tmp_path) -> None:
-    pytest.importorskip("pyright")
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    assert run_pyright(tmp_path) == []
-
-
-@pytest.mark.nightly
-def test_mypy_accepts_them(tmp_path) -> None:
-    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
-    assert run_mypy(tmp_path) == []
