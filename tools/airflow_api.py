@@ -143,6 +143,10 @@ class AirflowApi:
                 return task
         raise AirflowError(f"{dag_id} has no task {task_id} with map index {map_index}.")
 
+    def get_task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a DAG run by its id, for DAGs without mapped tasks."""
+        return {task.task_id: task.state for task in self.list_task_instances(dag_id, run_id)}
+
     def wait_for_task(
         self, dag_id: str, run_id: str, task_id: str, states: Iterable[str], timeout: float = 120
     ) -> TaskInstance:

@@ -38,7 +38,7 @@ class Scenario:
 
     def get_states(self, name: str) -> dict[str, str | None]:
         """Return the state of each task of a DAG run."""
-        return {task.task_id: task.state for task in self.airflow.list_task_instances(*self.dag_runs[name])}
+        return self.airflow.get_task_states(*self.dag_runs[name])
 
     def get_result(self, name: str, task_id: str) -> Any:
         """Return a task's result."""

@@ -50,7 +50,7 @@ class NestedResults:
 
     def wait_for_states(self, dag_id: str) -> dict[str, str | None]:
         self.airflow.wait_for_run(dag_id, self.runs[dag_id], timeout=240)
-        return {task.task_id: task.state for task in self.airflow.list_task_instances(dag_id, self.runs[dag_id])}
+        return self.airflow.get_task_states(dag_id, self.runs[dag_id])
 
     def list_payloads(self, dag_id: str) -> dict[str, list[Any]]:
         """Return the payloads that each task of a DAG run sent to the webhook, without the correlation value."""

@@ -28,18 +28,12 @@ def flows(sandbox: Sandbox) -> ExampleFlows:
 
 
 @pytest.fixture(scope="session")
-def settings(sandbox: Sandbox, flows: ExampleFlows) -> dict[str, str]:
-    """Return the environment variables of all components: the connections, and what a recipe asks to be set."""
-    return sandbox.connections()
-
-
-@pytest.fixture(scope="session")
-def airflow(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+def airflow(sandbox: Sandbox, flows: ExampleFlows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     """Return a real Airflow with all recipes."""
     folder, home = tmp_path_factory.mktemp("dags"), tmp_path_factory.mktemp("home")
     paths = sorted(RECIPES.glob("*.py"))
     for path in paths:
         shutil.copy(path, folder)
-    with RealAirflow(folder, env=settings, home=home, poke_interval=1) as airflow:
+    with RealAirflow(folder, env=sandbox.connections(), home=home, poke_interval=1) as airflow:
         airflow.wait_until_ready(path.stem for path in paths)
         yield airflow

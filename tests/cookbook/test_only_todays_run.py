@@ -39,6 +39,6 @@ def test_it_waits_for_todays_run_and_uses_its_summary(airflow, flow, dag_run) ->
 def test_it_fails_with_the_services_error_if_todays_run_fails(airflow, flow, dag_run) -> None:
     flow.add_run(outcome="FAILED", errors=["The source is down"])
     assert airflow.wait_for_run(DAG_ID, dag_run) == "failed"
-    states = {task.task_id: task.state for task in airflow.list_task_instances(DAG_ID, dag_run)}
+    states = airflow.get_task_states(DAG_ID, dag_run)
     assert states == {"orders_loaded": "failed", "count_rows": "upstream_failed"}
     assert "The source is down" in airflow.get_log(DAG_ID, dag_run, "orders_loaded")

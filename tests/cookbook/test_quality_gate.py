@@ -45,7 +45,7 @@ def test_a_usual_load_passes(airflow, flow, dag_run) -> None:
 def test_a_load_of_a_tenth_of_the_rows_stops_there(airflow, flow, dag_run) -> None:
     run_id = add_run(flow, loaded=100)
     assert airflow.wait_for_run(DAG_ID, dag_run) == "failed"
-    states = {task.task_id: task.state for task in airflow.list_task_instances(DAG_ID, dag_run)}
+    states = airflow.get_task_states(DAG_ID, dag_run)
     assert states == {"loaded": "success", "attempts": "success", "plausible": "failed", "publish": "upstream_failed"}
     report = airflow.get_xcom(DAG_ID, dag_run, "plausible")
     assert (report["passed"], report["run_id"]) == (False, run_id)

@@ -68,7 +68,7 @@ def wait_for_slot(airflow: RealAirflow, dag_run_ids: set[str]) -> str:
     """Wait until one of the tasks is deferred, and return its DAG run."""
 
     def list_deferred() -> list[str]:
-        return [run_id for run_id in dag_run_ids if get_state(airflow, run_id) == "deferred"]
+        return [run_id for run_id in dag_run_ids if airflow.get_task_states(DAG_ID, run_id).get("load") == "deferred"]
 
     airflow.wait_for("a deferred task", list_deferred, 120)
     (has_slot,) = list_deferred()
@@ -85,11 +85,6 @@ def wait_for_own_run(airflow: RealAirflow, flow: PortableFlow, dag_run_ids: set[
     airflow.wait_for("a task that follows the newest run", list_following, 180)
     (has_slot,) = list_following()
     return has_slot, flow.runs[-1]
-
-
-def get_state(airflow: RealAirflow, dag_run_id: str) -> str | None:
-    states = {task.task_id: task.state for task in airflow.list_task_instances(DAG_ID, dag_run_id)}
-    return states.get("load")
 
 
 def get_followed_run(airflow: RealAirflow, dag_run_id: str) -> str | None:
