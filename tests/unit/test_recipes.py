@@ -16,7 +16,8 @@ RECIPES = sorted((DOCS / "examples" / "cookbook").glob("*.py"))
 def test_a_recipe_is_parsed_and_says_if_it_requires_airflow_3(path: Path) -> None:
     page = DOCS / "cookbook" / f"{path.stem.replace('_', '-')}.md"
     requires_airflow_3 = "Requires Airflow 3" in page.read_text()
-    assert requires_airflow_3 == ("from airflow.sdk import" in path.read_text("utf-8"))
+    source = path.read_text("utf-8")
+    assert requires_airflow_3 == any(name in source for name in ("from airflow.sdk import", "dag_run.run_after"))
     if requires_airflow_3 and not AIRFLOW_V_3_0_PLUS:
         pytest.skip("this recipe requires Airflow 3")
     try:

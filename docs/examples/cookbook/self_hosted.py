@@ -20,7 +20,7 @@ with DAG(
         task_id="count_orders",
         activepieces_conn_id="activepieces_intranet",
         flow_id="CountOrders0000000001",
-        payload={"day": "{{ dag_run.run_after.date() }}"},
+        payload={"dag_run": "{{ run_id }}"},
         deferrable=True,
         timeout=timedelta(hours=1),
         retries=2,
