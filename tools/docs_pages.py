@@ -46,7 +46,7 @@ PAGES = {
     ),
     "Operators": Page(
         "Reference",
-        "The arguments that several operators share are those of their base classes, at the end.",
+        "The arguments that several operators share are those of their base classes, most of them at the end.",
         (
             "operators.portable",
             "operators.activepieces",
@@ -133,24 +133,23 @@ def _get_path(title: str) -> str:
 def _build_entries(page: Page) -> Iterator[str]:
     for module in page.modules:
         yield f"## {module}\n\nImport path: `{PACKAGE}.{module}`"
-        classes, exported = _list_classes(module)
-        if not classes or (exported and page.has_members):  # functions, or classes that are defined elsewhere
+        classes, has_exports = _list_classes(module)
+        if not classes or (has_exports and page.has_members):  # functions, or classes that are defined elsewhere
             yield _build_entry(module, {})
             continue
         options = {"show_root_heading": True, "show_root_toc_entry": True, "show_root_full_path": False}
         if not page.has_members:
             options["members"] = False
-        yield from (_build_entry(f"{module}.{name}", options) for name in classes if not exported or name in exported)
+        yield from (_build_entry(f"{module}.{name}", options) for name in classes)
 
 
-def _list_classes(module: str) -> tuple[list[str], list[str]]:
-    """Return the public classes that a module defines, and the names in its ``__all__``."""
+def _list_classes(module: str) -> tuple[list[str], bool]:
+    """Return the public classes that a module defines, and whether it has an ``__all__``."""
     path = ROOT.joinpath(PACKAGE, *module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
     classes = [node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-    lists = [node.value for node in nodes if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
-    return classes, [name for value in lists for name in ast.literal_eval(value)]
+    return classes, any(isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in nodes)
 
 
 def _build_entry(name: str, options: Mapping[str, bool]) -> str:
