@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = CHECKOUT / ".venv-docs"
 #: What the site is built from.
 SOURCES = ("airflow_provider_flowruns", "docs", "example_dags", "examples", "tools")
-FILES = ("CHANGELOG.md", "Makefile", "mkdocs.yml", "pyproject.toml")
+FILES = ("CHANGELOG.md", "Makefile", "README.md", "mkdocs.yml", "pyproject.toml")
 
 
 def call(*command: str, cwd: Path) -> bytes:
