@@ -91,6 +91,10 @@ bench-quick: ## The same with few waits, to try it out; writes nothing
 bench-triggerer: $(BENCH_STAMP) ## Measure up to 10,000 waits in a real triggerer (apt-get install postgresql); takes hours
 	$(BENCH)/bin/python -m benchmarks.real_triggerer $(BENCH_ARGS)
 
+.PHONY: soak
+soak: $(BENCH_STAMP) ## Let waits come and go in a real triggerer for two hours, while services fail (apt-get install postgresql)
+	$(BENCH)/bin/python -m benchmarks.soak $(SOAK_ARGS)
+
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and the unit tests of what decides: model and polling; within half a minute
 	@$(MAKE) --no-print-directory -j 3 lint types unit-pure

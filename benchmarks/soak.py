@@ -1,7 +1,7 @@
 """Run thousands of waits that come and go in a real triggerer for hours, against services that fail in many ways.
 
-Run by ``make soak``; CI runs it for 10 minutes. It fails if a wait is lost, ends twice or ends otherwise than its run,
-or if memory or open sockets grow.
+Run by ``make soak``. It fails if a wait is lost, ends twice or ends with another outcome than its run, or if memory or
+the number of open sockets grows.
 """
 
 from __future__ import annotations
