@@ -57,7 +57,7 @@ def run_operator(url: str, ca_file: str, path: str) -> dict[str, float]:
 
     from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
     from benchmarks.history_server import FLOW_ID
-    from tests.parity.modes import task_context
+    from tools.task_modes import task_context
 
     ExecutorSafeguard.test_mode = True
     os.environ["AIRFLOW_CONN_PORTABLE_DEFAULT"] = json.dumps(

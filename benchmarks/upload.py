@@ -24,7 +24,7 @@ def main() -> None:
 
     from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
     from benchmarks.server import run_sandbox_process
-    from tests.parity.modes import task_context
+    from tools.task_modes import task_context
 
     ExecutorSafeguard.test_mode = True
     with tempfile.TemporaryDirectory() as folder, run_sandbox_process("tableflow", 1, 1.0, latency=0.0) as sandbox:

@@ -24,7 +24,7 @@ from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tests.parity.modes import run_in
+from tools.task_modes import run_in
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "wait.svg"
 

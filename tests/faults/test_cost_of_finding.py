@@ -17,7 +17,7 @@ from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks import polling as polling_module
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.faults.starts import Make, add_flow, started
-from tests.parity.modes import first_event, run_task, task_context
+from tools.task_modes import first_event, run_task, task_context
 
 
 def requests(sandbox: Sandbox, service: str) -> Counter[str]:

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.portable import PortableApi
 from tests.faults.starts import Make, add_flow, both_modes, started
-from tests.parity.modes import StateStore, run_task, task_context
+from tools.task_modes import StateStore, run_task, task_context
 
 At = Callable[..., Any]
 
@@ -225,7 +225,7 @@ WORKER = """
 import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 import tests.conftest
-from tests.parity.modes import run_task, task_context
+from tools.task_modes import run_task, task_context
 from airflow_provider_flowruns.operators import portable
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
-from tests.parity.modes import StateStore, run_task, task_context
+from tools.task_modes import StateStore, run_task, task_context
 
 DAY = 86_400.0
 

@@ -17,7 +17,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks import start_lock as lock_module
 from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
 from tests.faults.starts import Make, add_flow, started
-from tests.parity.modes import run_task, task_context
+from tools.task_modes import run_task, task_context
 
 
 def use_folder(monkeypatch: pytest.MonkeyPatch, folder: str | None) -> None:

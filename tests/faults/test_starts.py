@@ -16,7 +16,7 @@ from airflow_provider_flowruns.operators.activepieces import ActivepiecesRetryFl
 from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
-from tests.parity.modes import End, StateStore, run_task, task_context
+from tools.task_modes import End, StateStore, run_task, task_context
 
 # -- the plain way
 

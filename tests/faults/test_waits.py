@@ -21,7 +21,7 @@ from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.tasks.base import WaitingTask
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.parity.cases import KINDS, Kind
-from tests.parity.modes import MODES, run_in
+from tools.task_modes import MODES, run_in
 
 INTERVAL = 0.2
 

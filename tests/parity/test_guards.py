@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator, timezone
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from tests.parity.cases import KINDS, Kind
-from tests.parity.modes import MODES, run_in, task_context
+from tools.task_modes import MODES, run_in, task_context
 
 GUARDED = [
     pytest.param(kind, name, id=f"{kind.name}-{name}")

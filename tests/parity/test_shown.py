@@ -15,7 +15,7 @@ from airflow_provider_flowruns.tasks.lineage import RUN_FACET
 from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
 from tests.asset_events import OutletEventAccessors, alias_events
 from tests.parity.cases import KINDS, Kind
-from tests.parity.modes import MODES, End, run_in, run_task, task_context
+from tools.task_modes import MODES, End, run_in, run_task, task_context
 
 TABLE, FLOWS = Asset("a_table"), AssetAlias("some_flows")
 COMMON: dict[str, Any] = {"task_id": "wait", "timeout": 20.0, "outlets": [TABLE, FLOWS, "no asset at all"]}

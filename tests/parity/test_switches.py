@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from tests.parity.cases import CASES, KINDS, Case, Kind
-from tests.parity.modes import MODES, End, run_in_all, task_context
+from tools.task_modes import MODES, End, run_in_all, task_context
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [

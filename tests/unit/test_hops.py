@@ -26,7 +26,7 @@ from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.services.validation import validate_id
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
-from tests.parity.modes import task_context
+from tools.task_modes import task_context
 
 PACKAGE = str(Path(airflow_provider_flowruns.__file__).parent)
 #: Modules whose objects are searched for the id.

@@ -16,7 +16,7 @@ from airflow_provider_flowruns.compat.state_stores import (
     get_generation,
     set_asset_state,
 )
-from tests.parity.modes import StateStore, task_context
+from tools.task_modes import StateStore, task_context
 
 LOG = logging.getLogger("compat")
 

@@ -19,8 +19,8 @@ from airflow_provider_flowruns.exceptions import (
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.faults.starts import OPERATORS, SERVICES, START, add_flow, finish, started
-from tests.parity.modes import StateStore, task_context
 from tests.worker_time import TaskKilled, WorkerTime
+from tools.task_modes import StateStore, task_context
 
 MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)

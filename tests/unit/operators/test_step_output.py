@@ -22,7 +22,7 @@ from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from tests.asset_events import OutletEventAccessors
-from tests.parity.modes import task_context
+from tools.task_modes import task_context
 
 RUN_ID = "cPi5kjLQnJv89Z7KBGg7G"
 MARKER = "made-up-secret-in-an-input"

@@ -13,7 +13,7 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tests.parity.modes import MODES, End, StateStore, TaskInstance, run_in
+from tools.task_modes import MODES, End, StateStore, TaskInstance, run_in
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
-from tests.parity.modes import task_context
 from tests.worker_time import WorkerTime
+from tools.task_modes import task_context
 
 
 def test_the_poke_that_passes_the_deadline_polls_once_more(

@@ -18,8 +18,8 @@ from airflow_provider_flowruns.tasks.polling import (
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
 from tests.faults.starts import SERVICES, add_flow, started
-from tests.parity.modes import task_context
 from tests.worker_time import WorkerTime
+from tools.task_modes import task_context
 
 #: Starts a flow and returns the wait for its run, and what is known of the run.
 Begin = Callable[..., tuple[WorkerWait, StartedRun]]

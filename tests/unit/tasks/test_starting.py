@@ -14,8 +14,8 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.started_run import STATE_KEY, StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter, explain_absence
 from tests.faults.starts import SERVICES, START, add_flow, started
-from tests.parity.modes import StateStore, task_context
 from tests.worker_time import WorkerTime
+from tools.task_modes import StateStore, task_context
 
 MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)

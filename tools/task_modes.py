@@ -1,4 +1,4 @@
-"""Runs a sensor to its end in each mode, outside a scheduler but with real sensors, triggers and requests."""
+"""Run a sensor or an operator to its end in each mode, outside a scheduler but with real triggers and requests."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 
-# These tests are the task runner: Airflow's guard against calling execute() elsewhere would only add noise.
+# This module is the task runner: Airflow's guard against calling execute() elsewhere would only add noise.
 _GUARD = importlib.import_module(BaseOperator.__module__).ExecutorSafeguard
 _GUARD.test_mode = True
 _GUARD._sentinel = SimpleNamespace(callers={})  # Airflow 2 has one for its first thread only
 
 # Airflow 2 loads its models when a task first asks for one; two threads that do so at once can wait for each other.
-import_all_models()
+import_all_models()  # type: ignore[no-untyped-call]
 
 MODES = ("poke", "reschedule", "deferrable")
 
@@ -40,7 +40,7 @@ MODES = ("poke", "reschedule", "deferrable")
 ENDS = (Exception, AirflowTaskTimeout)
 
 #: Makes a fresh sensor, as every new process of a task does.
-MakeSensor = Callable[..., FlowRunSensor]
+MakeSensor = Callable[..., FlowRunSensor[Any]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class End:
     message: str = ""
 
     def comparable(self) -> tuple[Any, ...]:
-        """What must be the same in every mode; row counts and times of one run may be read a moment apart."""
+        """Return what must be the same in every mode."""
         return self.state, self.error, self.xcom
 
 
@@ -68,12 +68,15 @@ class StateStore:
         self.values: dict[str, str] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
+        """Return a value as it was before it was stored."""
         return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any) -> None:
+        """Store a value as JSON."""
         self.values[key] = json.dumps(value)
 
     def delete(self, key: str) -> None:
+        """Remove a value, if there is one."""
         self.values.pop(key, None)
 
 
@@ -89,9 +92,11 @@ class TaskInstance:
         self.xcoms: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
+        """Keep what the task stores."""
         self.xcoms[key] = value
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        """Return when the task of this thread was first rescheduled."""
         return FIRST_RESCHEDULE.get()
 
 
@@ -170,6 +175,5 @@ async def first_event(path: str, kwargs: dict[str, Any]) -> Any:
     """Load a trigger as the triggerer does and return the payload of its only event."""
     module, _, name = path.rpartition(".")
     trigger = getattr(importlib.import_module(module), name)(**kwargs)
-    events = [event async for event in trigger.run()]
-    assert len(events) == 1, events
-    return events[0].payload
+    (event,) = [event async for event in trigger.run()]
+    return event.payload
