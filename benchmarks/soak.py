@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -79,7 +80,7 @@ class Services:
         self._sandbox = sandbox
         self._file = connections_file
         self._flows = {name: getattr(sandbox, name).add_flow() for name in ("activepieces", "tableflow")}
-        self._next_burst_at = 0.0
+        self._next_burst_at = self._burst_ends_at = 0.0
         self.write_connections()
 
     def write_connections(self) -> None:
@@ -100,21 +101,22 @@ class Services:
         run = flow.add_run(outcome=outcome, waiting=0.0, running=random.uniform(*RUN_SECONDS))
         return service, str(flow.id), str(run.id), Expected(str(run.id), outcome.lower())
 
-    def fail_always_a_little(self) -> None:
-        """Let a share of all requests fail from now on."""
-        self._sandbox.faults.add("status", status=503, times=None, share=STATUS_SHARE)
-        self._sandbox.faults.add("reset", times=None, share=RESET_SHARE)
+    def fail(self, now: float) -> None:
+        """Let some of all requests fail, and from time to time all requests of one service for some seconds."""
+        if now >= self._next_burst_at:
+            self._next_burst_at, self._burst_ends_at = now + BURST_INTERVAL_SECONDS, now + BURST_SECONDS
+            self._set_faults(limited=random.choice(SERVICES))
+        elif now >= self._burst_ends_at:
+            self._burst_ends_at = math.inf
+            self._set_faults()
 
-    def burst(self, now: float) -> None:
-        """From time to time, reject all requests of a service for some seconds with HTTP 429."""
-        if now < self._next_burst_at:
-            return
-        self._next_burst_at = now + BURST_INTERVAL_SECONDS
-        service = random.choice(SERVICES)
-        headers = {"Retry-After": str(int(BURST_SECONDS))}
+    def _set_faults(self, limited: str | None = None) -> None:
         self._sandbox.faults.clear()
-        self._sandbox.faults.add("status", service=service, status=429, times=20, headers=headers)
-        self.fail_always_a_little()
+        if limited:
+            headers = {"Retry-After": str(int(BURST_SECONDS))}
+            self._sandbox.faults.add("status", service=limited, times=None, status=429, headers=headers)
+        self._sandbox.faults.add("status", times=None, share=STATUS_SHARE, status=503)
+        self._sandbox.faults.add("reset", times=None, share=RESET_SHARE)
 
     def revoke_tokens(self) -> None:
         """Change all tokens. Airflow does not know the new ones until :meth:`write_connections`."""
@@ -158,7 +160,7 @@ class Soak:
                 self._airflow.start(TRIGGERER)
             quarter_ends_at = started_at + seconds * (quarter + 1) / QUARTERS
             while (now := time.monotonic()) < quarter_ends_at:
-                self._services.burst(now)
+                self._services.fail(now)
                 if rotate_at <= now:
                     rotate_at = now + seconds
                     self._rotate_tokens()
