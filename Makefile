@@ -72,11 +72,11 @@ test-first-steps: $(STAMP) ## The wheel and the README's DAG in a new environmen
 	$(BIN)/pytest tests/first_steps
 
 .PHONY: test-browser
-test-browser: $(BROWSER_STAMP) $(DOCS_STAMP) ## Use Airflow's UI and the docs as a person does; needs Chromium or Chrome, CHROMIUM says where
+test-browser: $(BROWSER_STAMP) $(DOCS_STAMP) ## Use Airflow's UI and the docs in a headless Chromium or Chrome, which CHROMIUM=/path names
 	$(BIN)/pytest tests/browser
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## A million random answers through all readers of all services; ANSWERS=20000 for fewer, SEED=1 for others
+fuzz: $(STAMP) ## Send a million random responses through all parsers; ANSWERS=20000 for fewer, SEED=1 for others
 	nice -n 10 $(BIN)/python -m tests.fuzz $(ANSWERS) $(SEED)
 
 .PHONY: bench
@@ -92,7 +92,7 @@ bench-triggerer: $(BENCH_STAMP) ## Measure up to 10,000 waits in a real triggere
 	$(BENCH)/bin/python -m benchmarks.real_triggerer $(BENCH_ARGS)
 
 .PHONY: soak
-soak: $(BENCH_STAMP) ## Let waits come and go in a real triggerer for two hours, while services fail (apt-get install postgresql)
+soak: $(BENCH_STAMP) ## Run thousands of waits in a real triggerer for two hours, while services fail (apt-get install postgresql)
 	$(BENCH)/bin/python -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: test-fast
@@ -134,7 +134,7 @@ docs: $(DOCS_STAMP) ## Build the docs into build/docs; a warning or a dead link 
 
 # Aliases are pages that redirect: not every host serves symbolic links.
 .PHONY: docs-version
-docs-version: $(DOCS_STAMP) ## Commit the docs of this version to the branch gh-pages, beside those of older ones; pushes nothing
+docs-version: $(DOCS_STAMP) ## Commit the docs of this version to the branch gh-pages, beside older ones; pushes nothing
 	version=$$($(PYTHON) -c 'import airflow_provider_flowruns as package; print(package.__version__)') && \
 	export PATH="$(abspath $(DOCS_BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 && \
 	mike deploy --update-aliases --alias-type redirect "$$version" latest && mike set-default latest
