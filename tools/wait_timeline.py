@@ -40,7 +40,7 @@ class SeenPoll(NamedTuple):
 
 def build_timeline() -> str:
     """Return a sequence diagram of a deferred wait, and when it polls, as Markdown."""
-    polls, better = run_wait(RunDurations()), run_wait(_learn_durations())
+    polls, later_polls = run_wait(RunDurations()), run_wait(_learn_durations())
     diagram = "\n".join(["```mermaid", "sequenceDiagram", *(f"    {line}" for line in _draw(polls)), "```"])
     usual = " to ".join(map(_format, (min(USUAL_SECONDS), max(USUAL_SECONDS))))
     return f"""A deferrable sensor with the default interval of {_read_interval():.0f} s waits for a run that begins at
@@ -53,7 +53,7 @@ When the polls are sent, in this example:
 | The flow's usual duration | Polls at | The end is noticed after |
 |---|---|---|
 | not known yet | {_list_times(polls)} | {polls[-1].at - RUN_ENDS:.0f} s |
-| {usual}, from its last runs | {_list_times(better)} | {better[-1].at - RUN_ENDS:.0f} s |"""
+| {usual}, from its last runs | {_list_times(later_polls)} | {later_polls[-1].at - RUN_ENDS:.0f} s |"""
 
 
 def run_wait(durations: RunDurations) -> list[SeenPoll]:

@@ -90,11 +90,10 @@ def compare(seconds: float, usual: DurationRange, *, is_over: bool) -> str:
     :param is_over: whether the run has ended.
     """
     text = format_range(usual.shortest, usual.longest)
+    bounds = text.removeprefix("about ")
     if seconds > usual.longest:
-        return f"longer than the usual {text.removeprefix('about ')}"
-    if is_over and seconds < usual.shortest:
-        return f"shorter than the usual {text.removeprefix('about ')}"
-    return f"usually {text}"
+        return f"longer than the usual {bounds}"
+    return f"shorter than the usual {bounds}" if is_over and seconds < usual.shortest else f"usually {text}"
 
 
 def _describe_progress(run: FlowRun) -> list[str]:
