@@ -53,9 +53,9 @@ FIRED = "Trigger fired event"
 
 @dataclass(frozen=True)
 class Expected:
-    """How a wait has to end: its run, and the outcome of the wait."""
+    """How a wait has to end: with this id, of a flow on Portable and of a run elsewhere, and with this outcome."""
 
-    run_id: str
+    target_id: str
     outcome: str
 
 
@@ -93,13 +93,14 @@ class Services:
         unfinished.write_text(json.dumps(connections))
         unfinished.rename(self._file.with_suffix(".json"))
 
-    def add_run(self, number: int) -> tuple[str, str, str, Expected]:
-        """Add a run in progress, and return its service, flow and id, and how a wait for it has to end."""
+    def add_run(self, number: int) -> tuple[str, Expected]:
+        """Add a run in progress, and return its service and how a wait for it has to end."""
         service = SERVICES[number % len(SERVICES)]
         flow = self._sandbox.portable.add_flow() if service == "portable" else self._flows[service]
         outcome: Literal["FAILED", "SUCCEEDED"] = "FAILED" if random.random() < FAILED_SHARE else "SUCCEEDED"
         run = flow.add_run(outcome=outcome, waiting=0.0, running=random.uniform(*RUN_SECONDS))
-        return service, str(flow.id), str(run.id), Expected(str(run.id), outcome.lower())
+        target_id = str(flow.id if service == "portable" else run.id)
+        return service, Expected(target_id, outcome.lower())
 
     def fail(self, now: float) -> None:
         """Let some of all requests fail, and from time to time all requests of one service for some seconds."""
@@ -203,7 +204,7 @@ class Soak:
         expected = self._open.pop(number, None)
         if expected is None:
             self.wrong.append(f"wait {number} ended twice: {state}, {result[:500]}")
-        elif state == "scheduled" and expected.outcome in result and expected.run_id in result:
+        elif state == "scheduled" and expected.outcome in result and expected.target_id in result:
             self.ended += 1
         else:
             self.wrong.append(f"wait {number} should end with {expected}: {state}, {result[:500]}")
@@ -214,8 +215,9 @@ class Soak:
         from airflow_provider_flowruns.polling.wait_state import WaitConfig
         from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
-        service, flow_id, run_id, self._open[number] = self._services.add_run(number)
-        target = FlowStatusTarget(service, flow_id) if service == "portable" else RunTarget(service, run_id)
+        service, expected = self._services.add_run(number)
+        self._open[number] = expected
+        target = (FlowStatusTarget if service == "portable" else RunTarget)(service, expected.target_id)
         now = time.time()
         config = WaitConfig(target=target, interval_seconds=INTERVAL_SECONDS, deadline_at=now + 86_400.0)
         saved = json.loads(RunWaiter(config, now).to_json())
