@@ -63,9 +63,8 @@ versions: ## List the versions that test-matrix knows, as JSON
 	@$(PYTHON) -m tools.matrix --list
 
 .PHONY: test-distributed
-test-distributed: $(DISTRIBUTED_STAMP) ## CeleryExecutor, Redis, PostgreSQL, and two of each component; kills and restarts them
-	@$(BIN)/python -m tools.celery_airflow
-	$(BIN)/pytest tests/distributed
+test-distributed: $(DISTRIBUTED_STAMP) ## Celery, Redis, PostgreSQL, two of each component; CASES=tests/distributed/test_x.py for some
+	$(BIN)/python -m tools.distributed $(CASES)
 
 .PHONY: test-first-steps
 test-first-steps: $(STAMP) ## The wheel and the README's DAG in a new environment, and the demo

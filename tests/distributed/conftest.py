@@ -1,91 +1,133 @@
-"""A real Airflow with several triggerers, on each database."""
+"""An Airflow as in production for all tests here: Celery, Redis, PostgreSQL, and two of each component."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.distributed.dags.watched_flows import FIRST_FLOW_ID, FLOWS
-from tests.watched_flows import WatchedFlows
-from tools.real_airflow import RealAirflow
+from airflow_provider_flowruns.sandbox.scenario import seed
+from tools.celery_airflow import CeleryAirflow
+from tools.demo import WATCHER_DAG
+from tools.postgresql import PostgresServer
+from tools.redis_server import NOT_INSTALLED, RedisServer, find_server
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+EXAMPLES = ROOT / "example_dags"
 
-#: Seconds without a heartbeat after which Airflow moves a triggerer's work to another one (default: 30).
-HEALTH_CHECK_THRESHOLD = 10
 SETTINGS = {
+    # The DAG files import what they share with other tests.
+    "PYTHONPATH": str(ROOT),
+    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
+    # Airflow's own defaults: with the shorter times of the other tests, two schedulers keep a core busy.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+    "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "5",
+    # After 15 s without a heartbeat (default: 30) the waits of a triggerer move to the other one.
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEALTH_CHECK_THRESHOLD),
-    "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": str(HEALTH_CHECK_THRESHOLD),
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": "15",
+    # After 90 s without a heartbeat (default: 300) a task counts as lost; longer than the api-server is away.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
 }
 
 
-class Triggerers:
-    """The triggerers of an Airflow: the one that runs the watchers, and others that tests start."""
-
-    def __init__(self, airflow: RealAirflow) -> None:
-        self.airflow = airflow
-        self._numbers = count(2)
-        self.active_name = "triggerer"
-
-    def start_another(self) -> str:
-        """Start another triggerer, wait until it is running and return its name. The watchers do not move."""
-        name = f"triggerer-{next(self._numbers)}"
-        before = self._get_newest_job()
-        self.airflow.start("triggerer", name)
-        self.airflow.wait_for(f"{name} to start", lambda: self._get_newest_job() != before, 120)
-        assert self._get_newest_job() not in self._get_active_jobs()
-        return name
-
-    def wait_until_moved(self, name: str) -> None:
-        """Wait until the triggerer that was started last, with this name, runs all watchers."""
-        job = self._get_newest_job()
-        self.airflow.wait_for(f"the watchers to move to {name}", lambda: self._get_active_jobs() == {job}, 120)
-        self.active_name = name
-
-    def _get_active_jobs(self) -> set[int | None]:
-        return {job for (job,) in self.airflow.fetch_rows("select distinct triggerer_id from trigger")}
-
-    def _get_newest_job(self) -> int | None:
-        (row,) = self.airflow.fetch_rows("select max(id) from job where job_type = 'TriggererJob'")
-        return row[0]
+@pytest.fixture(scope="session")
+def broker() -> Iterator[RedisServer]:
+    """Return a private Redis server."""
+    if find_server() is None:
+        pytest.skip(NOT_INSTALLED)
+    with RedisServer() as server:
+        yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Return the services, with the flows of the examples."""
+    with Sandbox() as sandbox:
+        seed(sandbox)
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def rotated_sandbox() -> Iterator[Sandbox]:
+    """Return services whose tokens a test changes. Their connections come from a secrets backend."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of the file in which Airflow's secrets backend finds connections."""
+    path = tmp_path_factory.mktemp("secrets") / "connections.json"
+    path.write_text("{}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lineage_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder to which OpenLineage writes events, one JSON file each."""
+    return tmp_path_factory.mktemp("lineage")
+
+
+@pytest.fixture(scope="session")
 def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the DAG files that tests may change."""
-    return Path(shutil.copytree(HERE / "dags", tmp_path_factory.mktemp("airflow") / "dags"))
+    """Return a copy of the DAG files of the examples and of these tests. Tests may change them."""
+    folder = tmp_path_factory.mktemp("dags")
+    for source in [*EXAMPLES.glob("*.py"), *(HERE / "dags").glob("*.py")]:
+        shutil.copy(source, folder)
+    return folder
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def watched(request: pytest.FixtureRequest, dags_folder: Path, tmp_path_factory: Any) -> Iterator[WatchedFlows]:
-    """Return watched flows with one DAG each, in a real Airflow on each database."""
-    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    home = tmp_path_factory.mktemp("home")
-    flow_ids = range(FIRST_FLOW_ID, FIRST_FLOW_ID + FLOWS)
-    with (
-        Sandbox() as sandbox,
-        RealAirflow(dags_folder, env=sandbox.connections() | SETTINGS, home=home, postgresql=server) as airflow,
-    ):
-        watched = WatchedFlows(airflow, sandbox, flow_ids)
-        airflow.wait_until_ready(f"after_{flow_id}" for flow_id in flow_ids)
-        watched.wait_for_polls(1)
-        yield watched
+@pytest.fixture(scope="session")
+def stack(
+    sandbox: Sandbox,
+    secrets_file: Path,
+    lineage_events: Path,
+    dags_folder: Path,
+    postgresql: PostgresServer,
+    broker: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[CeleryAirflow]:
+    """Return the Airflow in which all tests run."""
+    connections = sandbox.connections()
+    # The DAGs that tests share with those in tests/airflow name these connections.
+    live = {name.replace("_DEFAULT", "_LIVE"): value for name, value in connections.items()}
+    env = SETTINGS | {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(secrets_file)}),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+    }
+    with CeleryAirflow(
+        dags_folder,
+        connections=connections | live,
+        database_server=postgresql,
+        broker=broker,
+        env=env,
+        home=tmp_path_factory.mktemp("home"),
+    ) as airflow:
+        airflow.wait_until_ready([WATCHER_DAG], timeout=300)
+        airflow.set_paused(WATCHER_DAG)  # a run that it watches ends every 20 s
+        yield airflow
 
 
-@pytest.fixture(scope="module")
-def airflow(watched: WatchedFlows) -> RealAirflow:
-    """Return the Airflow that watches the flows."""
-    return watched.airflow
+@pytest.fixture
+def airflow(stack: CeleryAirflow, sandbox: Sandbox) -> Iterator[CeleryAirflow]:
+    """Return the Airflow with all its components running, and the services without faults."""
+    stack.restore()
+    yield stack
+    sandbox.faults.clear()
 
 
-@pytest.fixture(scope="module")
-def triggerers(airflow: RealAirflow) -> Triggerers:
-    """Return the triggerers of this Airflow."""
-    return Triggerers(airflow)
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """Return a file that TableFlow can read."""
+    path = tmp_path / "order.pdf"
+    path.write_bytes(b"%PDF-1.7 made up")
+    return path
