@@ -87,12 +87,12 @@ bench-quick: ## The same with few waits, to try it out; writes nothing
 	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
 
 .PHONY: bench-triggerer
-bench-triggerer: $(BENCH_STAMP) ## Measure up to 10,000 waits in a real triggerer (apt-get install postgresql); takes hours
-	$(BENCH)/bin/python -m benchmarks.real_triggerer $(BENCH_ARGS)
+bench-triggerer: $(STAMP) ## Measure up to 10,000 waits in a real triggerer (apt-get install postgresql); takes hours
+	$(BIN)/python -m benchmarks.real_triggerer $(BENCH_ARGS)
 
 .PHONY: soak
-soak: $(BENCH_STAMP) ## Run thousands of waits in a real triggerer for two hours, while services fail (apt-get install postgresql)
-	$(BENCH)/bin/python -m benchmarks.soak $(SOAK_ARGS)
+soak: $(STAMP) ## Run thousands of waits in a real triggerer for two hours, while services fail (apt-get install postgresql)
+	$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## Lint, types and the unit tests of what decides: model and polling; within half a minute

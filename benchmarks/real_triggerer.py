@@ -7,84 +7,29 @@ and writes nothing.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import psutil
 
 from benchmarks.candidates import CANDIDATES, CONN_ID
-from benchmarks.polling_server import LATENCY_SECONDS, PollingServer, run_polling_server
-from benchmarks.saved_waits import DATETIME, ENDING_SECONDS, INTERVAL_SECONDS, choose_end
-from benchmarks.sections import Bound, Section, build_table
+from benchmarks.polling_server import PollingServer, run_polling_server
+from benchmarks.saved_waits import DATETIME, choose_end
 from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
+from benchmarks.triggerer_report import Figures, build_head, build_section
 from tools.postgresql import PostgresServer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-triggerer.md"
 #: The kinds of waits, Airflow's own first.
 KINDS = (DATETIME, "portable", "portable_shared", "activepieces")
-TITLES = {DATETIME: "Airflow's `DateTimeTrigger`"}
 #: Seconds after the start of the last wait before measuring: every wait has polled once or twice by then.
 SETTLING_SECONDS = 75.0
 LOADING_TIMEOUT_SECONDS = 900.0
 SPARE_CAPACITY = 500
 #: Seconds within which every ended wait must have reached the database.
 DELIVERY_SECONDS = 180.0
-
-_TEXT = """\
-Each line has a triggerer of its own, on PostgreSQL, with a polling interval of {interval:g} s, against a TLS server \
-with {latency:.0f} ms latency in a separate process.
-
-- CPU time, memory and requests are those of {seconds:g} s in which no wait starts or ends, of the triggerer's \
-supervisor and of the process in which its triggers run together.
-- The floor is the same number of Airflow's own waits for a time, which poll nothing.
-- Stalls are warnings of Airflow that its event loop was blocked for more than 0.2 s.
-- At the end, all runs end within {ending:g} s. The delay is that from the end of a run until Airflow may resume the \
-task."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a kind of waits may cost above Airflow's own waits: percent of one core, and bytes a wait."""
-
-    core_percent: float
-    memory: float = 6_144.0
-
-
-#: With the most waits.
-LIMITS = {"portable": Limits(5.0), "portable_shared": Limits(2.0), "activepieces": Limits(2.0)}
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The result of one measurement.
-
-    :param cpu: CPU seconds a minute of all processes of the triggerer while no wait starts or ends.
-    :param memory: unique set size of these processes in bytes.
-    :param requests: requests to the service a minute.
-    :param connections: TCP connections to the service since the start.
-    :param stalls: number of warnings that the event loop was blocked.
-    :param stalls_at_start: the same while the waits were loaded.
-    :param loading: seconds until the triggerer had all waits.
-    :param delay: median seconds from a run's end, or the awaited time, until Airflow may resume the task.
-    :param longest_delay: the longest of them.
-    """
-
-    cpu: float
-    memory: int
-    requests: float
-    connections: int
-    stalls: int
-    stalls_at_start: int
-    loading: float
-    delay: float
-    longest_delay: float
 
 
 def main() -> None:
@@ -97,7 +42,7 @@ def main() -> None:
     counts, seconds = ([200], 60.0) if arguments.quick else (arguments.counts, arguments.seconds)
     results = measure_all(counts, seconds)
     section = build_section(results, seconds)
-    text = f"{_build_head()}\n\n{section.to_markdown()}\n"
+    text = f"{build_head()}\n\n{section.to_markdown()}\n"
     print(text)
     if not arguments.quick:
         PAGE.write_text(text)
@@ -189,81 +134,6 @@ def _end_runs(server: PollingServer, keys: list[str], end_at: float) -> dict[int
 
 def _sum_cpu(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
-def build_section(results: dict[tuple[str, int], Figures], seconds: float) -> Section:
-    """Return the table and the bounds."""
-    columns = (
-        "waits",
-        "kind",
-        "CPU s a minute",
-        "above the floor, % of a core",
-        "memory, MiB",
-        "above the floor, KB a wait",
-        "requests a minute",
-        "connections",
-        "stalls while loading",
-        "stalls after",
-        "loaded in",
-        "end to resumption",
-        "the longest",
-    )
-    rows = [_build_row(results, kind, count) for kind, count in results]
-    most = max(count for _, count in results)
-    bounds = [bound for kind in LIMITS for bound in _build_bounds(results, kind, most)]
-    text = _TEXT.format(
-        interval=INTERVAL_SECONDS, latency=LATENCY_SECONDS * 1_000, seconds=seconds, ending=ENDING_SECONDS
-    )
-    return Section("What do deferred waits cost a real triggerer?", text, build_table(columns, rows), bounds)
-
-
-def _build_row(results: dict[tuple[str, int], Figures], kind: str, count: int) -> list[str]:
-    figures = results[kind, count]
-    is_floor = kind == DATETIME
-    return [
-        f"{count:,}",
-        TITLES.get(kind) or CANDIDATES[kind].title,
-        f"{figures.cpu:.2f}",
-        "" if is_floor else f"{_get_core_percent(results, kind, count):.2f}",
-        f"{figures.memory / 2**20:.0f}",
-        "" if is_floor else f"{_get_memory_per_wait(results, kind, count) / 1024:.1f}",
-        f"{figures.requests:,.0f}",
-        str(figures.connections),
-        str(figures.stalls_at_start),
-        str(figures.stalls),
-        f"{figures.loading:.0f} s",
-        f"{figures.delay:.1f} s",
-        f"{figures.longest_delay:.1f} s",
-    ]
-
-
-def _get_core_percent(results: dict[tuple[str, int], Figures], kind: str, count: int) -> float:
-    return (results[kind, count].cpu - results[DATETIME, count].cpu) / 60 * 100
-
-
-def _get_memory_per_wait(results: dict[tuple[str, int], Figures], kind: str, count: int) -> float:
-    return (results[kind, count].memory - results[DATETIME, count].memory) / count
-
-
-def _build_bounds(results: dict[tuple[str, int], Figures], kind: str, count: int) -> list[Bound]:
-    title, limits = CANDIDATES[kind].title, LIMITS[kind]
-    more_stalls = max(0, results[kind, count].stalls - results[DATETIME, count].stalls)
-    return [
-        Bound(
-            f"{count:,} waits, {title}: percent of one core above the floor",
-            _get_core_percent(results, kind, count),
-            limits.core_percent,
-        ),
-        Bound("the same: bytes a wait above the floor", _get_memory_per_wait(results, kind, count), limits.memory),
-        Bound("the same: more stalls than the floor", more_stalls, 0),
-    ]
-
-
-def _build_head() -> str:
-    return f"""# Benchmarks in a real triggerer
-
-Written by `make bench-triggerer` on {datetime.now(UTC):%Y-%m-%d}, Airflow {version("apache-airflow")}, Python \
-{platform.python_version()}, {os.cpu_count()} cores."""
 
 
 if __name__ == "__main__":
