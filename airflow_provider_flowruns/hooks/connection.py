@@ -50,7 +50,8 @@ def check_extra(conn_id: str, extra: Any) -> None:
     :param extra: the extra as it is stored.
     :raises ConfigurationError: it is something else.
     """
-    if extra is None or not str(extra).strip():
+    # A secrets backend's file may hold an empty object, which Airflow leaves as it is.
+    if not extra or not str(extra).strip():
         return
     try:
         is_object = isinstance(json.loads(extra), dict)

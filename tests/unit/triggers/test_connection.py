@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
+from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.errors import ConfigurationError, RequestNotSentError
 from airflow_provider_flowruns.model.targets import FlowStatusTarget
@@ -62,6 +65,16 @@ def test_an_extra_that_is_no_json_object_is_refused(monkeypatch, read: Callable[
 def test_an_extra_that_is_empty_or_an_object_is_read(monkeypatch, read: Callable[[], Settings], extra: Any) -> None:
     monkeypatch.setenv(NAME, stored(extra=extra))
     assert read().timeout == (5 if extra and "timeout" in extra else 30)
+
+
+@pytest.mark.parametrize("extra", [{}, {"timeout": 5}])
+def test_an_extra_in_the_file_of_a_secrets_backend_is_read(tmp_path: Path, extra: dict[str, Any]) -> None:
+    file = tmp_path / "connections.json"
+    file.write_text(json.dumps({"my_conn": {"conn_type": "portable", "password": TOKEN, "extra": extra}}))
+    saved = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("my_conn")
+    assert saved
+    check_extra("my_conn", saved.extra)
+    assert parse_connection("portable", "my_conn", saved, saved.extra_dejson).timeout == extra.get("timeout", 30)
 
 
 @in_each_mode
