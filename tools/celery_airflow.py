@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools import postgresql, redis_server
+from tools.airflow_api import AirflowError
 from tools.postgresql import PostgresServer
 from tools.real_airflow import COMPONENTS, RealAirflow
 from tools.redis_server import RedisServer
@@ -68,6 +70,7 @@ class CeleryAirflow(RealAirflow):
         }
         self._connections = dict(connections)
         self._database_server = database_server
+        self._restarts_ended = False
         database_url = self._env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
         self._env |= {
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -95,6 +98,28 @@ class CeleryAirflow(RealAirflow):
             started += self._start_missing()
         jobs = sum(name.startswith(("scheduler", "triggerer")) for name in started)
         self.wait_for(f"{jobs} new jobs", lambda: len(self._list_jobs() - before) >= jobs, START_SECONDS)
+
+    @contextmanager
+    def service_manager(self) -> Generator[None]:
+        """During the ``with`` block, start components again that end, as a service manager does."""
+        self._restarts_ended = True
+        try:
+            yield
+        finally:
+            self._restarts_ended = False
+
+    def check_alive(self) -> None:
+        """Raise if a component has ended unexpectedly, or start it again, see :meth:`service_manager`."""
+        if self._restarts_ended:
+            self._start_missing()
+        else:
+            super().check_alive()
+
+    def _is_healthy(self) -> bool:
+        try:
+            return super()._is_healthy()
+        except AirflowError:  # the api-server has no database
+            return False
 
     def _start_missing(self) -> list[str]:
         """Start the components that are not running, as a service manager does, and return their names."""
