@@ -14,7 +14,6 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -225,15 +224,15 @@ class Soak:
         return FlowRunTrigger(CONN_IDS[service], json.dumps(saved))
 
     def _find_double_events(self) -> list[str]:
-        """Search the logs of all tasks, which Airflow keeps for each triggerer apart."""
-        fired = Counter(
-            log.parent.name
-            for log in (self._airflow.home / "logs").rglob("*.log")
-            for _ in range(log.read_text(errors="replace").count(FIRED))
-        )
-        if not fired:
+        """Search the tasks' logs, of which each triggerer has its own.
+
+        A triggerer that is killed between an event and its delivery leaves it to the next one, which is no double end.
+        """
+        logs = list((self._airflow.home / "logs").rglob("*.log"))
+        fired = {log: log.read_text(errors="replace").count(FIRED) for log in logs}
+        if not any(fired.values()):
             raise RuntimeError("the tasks' logs have no events, so nothing is known about double ones")
-        return [f"{task} fired {count} events" for task, count in fired.items() if count > 1]
+        return [f"{log.parent.name} fired {count} events in {log.name}" for log, count in fired.items() if count > 1]
 
 
 def main() -> None:
@@ -245,17 +244,19 @@ def main() -> None:
     with _run_airflow(arguments.waits) as (airflow, services):
         soak = Soak(airflow, services, arguments.waits)
         soak.run(arguments.minutes * 60)
-    growth = {
-        "memory": [median(sample) for sample in soak.samples.memory],
-        "sockets": [median(sample) for sample in soak.samples.sockets],
-    }
+    memory, sockets = soak.samples.memory, soak.samples.sockets
     print(f"{soak.ended:,} waits ended as they had to; {len(soak.wrong)} did not")
     print("\n".join(soak.wrong[:50]))
-    print(f"memory by quarter, MiB: {[round(value / 2**20) for value in growth['memory']]}")
-    print(f"open sockets by quarter: {growth['sockets']}")
-    grown = [name for name, values in growth.items() if values[-1] > values[0] * GROWTH_LIMIT]
-    print(f"FAILS: {', '.join(grown)} grew" if grown else "holds")
-    sys.exit(1 if grown or soak.wrong else 0)
+    print(f"memory by quarter, MiB: {[round(median(sample) / 2**20) for sample in memory]}")
+    print(f"open sockets by quarter, median and most: {[(median(sample), max(sample)) for sample in sockets]}")
+    # Idle connections come and go with the polls, so their number is compared with the most in the first quarter.
+    grown = {
+        "memory": median(memory[-1]) > median(memory[0]) * GROWTH_LIMIT,
+        "open sockets": median(sockets[-1]) > max(sockets[0]),
+    }
+    failures = [f"{name} grew" for name, has_grown in grown.items() if has_grown]
+    print(f"FAILS: {', '.join(failures)}" if failures else "nothing grew")
+    sys.exit(1 if failures or soak.wrong else 0)
 
 
 @contextmanager

@@ -93,6 +93,7 @@ def test_they_run_what_developers_run() -> None:
         "dist",
         "docs",
         "fuzz",
+        "soak",
         "test",
         "test-browser",
         "test-distributed",
