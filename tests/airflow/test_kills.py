@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,32 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
 from tests.starting_dag_run import SERVICES, START_PATHS, StartingDagRun
+from tools.postgresql import PostgresServer
 from tools.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.airflow
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def airflow_on_postgresql(
+    connections: dict[str, str], postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RealAirflow]:
+    """Return a second Airflow, with PostgreSQL as its database and the DAGs of these tests."""
+    dags_folder = tmp_path_factory.mktemp("dags")
+    shutil.copy(HERE / "dags" / "starts.py", dags_folder)
+    with RealAirflow(dags_folder, env=connections, postgresql=postgresql) as airflow:
+        airflow.wait_until_ready(["starts", "deferred_starts"])
+        yield airflow
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def airflow_on_each_database(request: pytest.FixtureRequest) -> RealAirflow:
+    """Return an Airflow on each database. Tests on PostgreSQL are skipped if it is not installed."""
+    name = "airflow" if request.param == "sqlite" else "airflow_on_postgresql"
+    airflow: RealAirflow = request.getfixturevalue(name)
+    return airflow
 
 
 @pytest.fixture
@@ -28,7 +52,10 @@ def no_faults(live_sandbox: Sandbox) -> Iterator[None]:
     live_sandbox.faults.clear()
 
 
-def test_worker_killed_between_start_and_defer(airflow: RealAirflow, live_sandbox: Sandbox, document: Path) -> None:
+def test_worker_killed_between_start_and_defer(
+    airflow_on_each_database: RealAirflow, live_sandbox: Sandbox, document: Path
+) -> None:
+    airflow = airflow_on_each_database
     for service in SERVICES:  # the run is started, but the worker keeps waiting for the response
         live_sandbox.faults.add(
             "hang", service=service, method="POST", path=START_PATHS[service], seconds=60, processed=True
@@ -85,8 +112,9 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
 
 
 def test_a_clear_adopts_a_live_run_and_starts_a_new_one_after_a_result(
-    airflow: RealAirflow, live_sandbox: Sandbox, document: Path
+    airflow_on_each_database: RealAirflow, live_sandbox: Sandbox, document: Path
 ) -> None:
+    airflow = airflow_on_each_database
     dag_run = StartingDagRun(airflow, live_sandbox, document, "deferred_starts", running=20.0)
     for service in SERVICES:
         airflow.wait_for_log("deferred_starts", dag_run.run_id, service, "is RUNNING")
