@@ -18,6 +18,8 @@ DAY = timedelta(days=1)
 #: The days on which the DAG runs of the backfill were due. The schedule itself has not created a DAG run for any.
 DUE = [datetime.now(UTC).date() - number * DAY for number in (4, 3, 2)]
 OLDEST, *LATER = DUE
+MAX_ATTEMPTS = 10
+DATABASE_IS_LOCKED = "database is locked"
 
 
 def midnight(day: date) -> datetime:
@@ -38,9 +40,7 @@ class Backfill:
         workflow = flows.portable[PORTABLE_WORKFLOW_ID]
         self.noon = midnight(OLDEST) + DAY / 2
         workflow.add_run(ago=time.time() - self.noon.timestamp(), waiting=0, running=1)
-        dates = ("--from-date", f"{DUE[0]}", "--to-date", f"{DUE[-1]}")
-        done = airflow.run_cli("backfill", "create", "--dag-id", DAG_ID, *dates)
-        assert done.returncode == 0, done.stderr
+        self._create()
         self.dag_runs = self._find_dag_runs()
         airflow.wait_for_task(DAG_ID, self.dag_runs[OLDEST], "sum_up_day", ["deferred", "failed"])
         for due in LATER:
@@ -51,6 +51,15 @@ class Backfill:
 
     def get_xcom(self, due: date, task_id: str) -> Any:
         return self.airflow.get_xcom(DAG_ID, self.dag_runs[due], task_id)
+
+    def _create(self) -> None:
+        dates = ("--from-date", f"{DUE[0]}", "--to-date", f"{DUE[-1]}")
+        for _ in range(MAX_ATTEMPTS):
+            done = self.airflow.run_cli("backfill", "create", "--dag-id", DAG_ID, *dates)
+            # Airflow removes what it has created when the scheduler writes to sqlite in the same moment.
+            if DATABASE_IS_LOCKED not in done.stderr:
+                break
+        assert done.returncode == 0, done.stderr
 
     def _find_dag_runs(self) -> dict[date, str]:
         runs = self.airflow.get(f"{self.airflow.root}/dags/{DAG_ID}/dagRuns", limit=100)["dag_runs"]
