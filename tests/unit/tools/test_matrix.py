@@ -83,6 +83,7 @@ def current_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
     return Version("3.3", "3.13")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("body", "counts"),
     [
