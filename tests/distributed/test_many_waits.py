@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -79,13 +78,6 @@ class ManyWaits:
     def list_canceled(self) -> list[str]:
         ids = {str(flow.id) for flow in self.list_flows()}
         return [str(event.run_id) for event in self.sandbox.ledger.canceled if str(event.flow_id) in ids]
-
-
-def _load(value: Any) -> Any:
-    """Parse an XCom value, which Airflow encodes as JSON in a JSON column."""
-    while isinstance(value, str):
-        value = json.loads(value)
-    return value
 
 
 @pytest.fixture(scope="module")
