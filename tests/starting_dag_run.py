@@ -14,6 +14,14 @@ SERVICES = ("portable", "activepieces", "tableflow")
 START_PATHS = {"portable": "/run$", "activepieces": "/webhooks/", "tableflow": "/run$"}
 
 
+def hold_start_responses(sandbox: Sandbox) -> None:
+    """Let the next start on each service be carried out, but keep its response back: the worker waits for it."""
+    for service in SERVICES:
+        sandbox.faults.add(
+            "hang", service=service, method="POST", path=START_PATHS[service], seconds=60, processed=True
+        )
+
+
 class StartingDagRun:
     """A DAG run that starts a run on each service, and the runs that the sandbox recorded."""
 

@@ -8,16 +8,12 @@ import secrets
 import shutil
 import signal
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
-import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tools.ports import find_free_port
-from tools.process_groups import ProcessTree, Watchdog
+from tools.local_server import LocalServer
 
 #: Where Debian-based distributions install the server's programs, which are not on PATH.
 INSTALLATIONS = Path("/usr/lib/postgresql")
@@ -25,7 +21,6 @@ NOT_INSTALLED = "PostgreSQL is not installed (apt-get install postgresql)"
 
 #: The server does not run as root.
 SERVER_USER = "postgres"
-START_SECONDS, STOP_SECONDS = 60.0, 10.0
 # The data does not have to survive a crash. Shared memory stays inside the folder, so that it is removed with the
 # folder even if the server is killed.
 SETTINGS = {
@@ -52,57 +47,12 @@ def find_server_programs() -> Path | None:
     return Path(on_path).resolve().parent if on_path else None
 
 
-class PostgresServer:
+class PostgresServer(LocalServer):
     """A PostgreSQL server on 127.0.0.1 that runs during the ``with`` block."""
 
-    def __init__(self) -> None:
-        self.port = find_free_port()
-        self.password = secrets.token_hex(16)
-        self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-        self._watchdog: Watchdog | None = None
-        self._process: ProcessTree | None = None
-        self._command: list[str] = []
-
-    def __enter__(self) -> Self:
-        try:
-            self._create()
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start the server again after :meth:`shut_down`, and return when it accepts connections."""
-        if self._watchdog is None:
-            raise PostgresError("The server runs only inside its with statement.")
-        self._process = process = ProcessTree(
-            "PostgreSQL", self._command, os.environ, self._folder / "server.log", self._watchdog
-        )
-        self._wait_until_ready(process)
-
-    def shut_down(self) -> None:
-        """Stop the server and keep its data."""
-        if self._process is None:
-            return
-        if self._process.is_alive:
-            os.kill(self._process.id, signal.SIGINT)  # disconnects clients instead of waiting for them
-            self._process.wait(time.monotonic() + STOP_SECONDS)
-        self._process.kill()
-        self._process = None
-
-    def stop(self) -> None:
-        """Stop the server and remove its data."""
-        self.shut_down()
-        if self._watchdog is not None:
-            self._watchdog.close()
-            self._watchdog = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+    title = "PostgreSQL"
+    stop_signal = signal.SIGINT  # disconnects clients instead of waiting for them
+    error = PostgresError
 
     def create_database(self) -> str:
         """Create an empty database and return its name."""
@@ -126,7 +76,7 @@ class PostgresServer:
 
     # Internals
 
-    def _create(self) -> None:
+    def _create(self) -> list[str]:
         programs = find_server_programs()
         if programs is None:
             raise PostgresError(NOT_INSTALLED)
@@ -154,8 +104,7 @@ class PostgresServer:
             raise PostgresError(f"initdb failed:\n{result.stdout}\n{result.stderr}")
         settings = {**SETTINGS, "port": str(self.port)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self._command = [*as_user, str(programs / "postgres"), "-D", str(data), *options]
-        self._watchdog = Watchdog()
+        return [*as_user, str(programs / "postgres"), "-D", str(data), *options]
 
     def _change_owner(self) -> list[str]:
         """Make the server's user the owner of the folder, and return the command prefix that switches to this user."""
@@ -166,19 +115,14 @@ class PostgresServer:
             os.chown(path, user.pw_uid, user.pw_gid)
         return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
-    def _wait_until_ready(self, process: ProcessTree) -> None:
+    def _is_ready(self) -> bool:
         import psycopg2
 
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.fetch_rows("select 1", database="postgres")
-            except psycopg2.OperationalError as error:
-                if not process.is_alive or time.monotonic() > deadline:
-                    raise PostgresError(f"The server did not start:\n{process.read_log_tail()}") from error
-                time.sleep(0.1)
-            else:
-                return
+        try:
+            self.fetch_rows("select 1", database="postgres")
+        except psycopg2.OperationalError:
+            return False
+        return True
 
     def _build_dsn(self, database: str) -> str:
         return f"host=127.0.0.1 port={self.port} user=postgres password={self.password} dbname={database}"

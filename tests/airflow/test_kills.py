@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxRun
-from tests.starting_dag_run import SERVICES, START_PATHS, StartingDagRun
+from tests.starting_dag_run import SERVICES, StartingDagRun, hold_start_responses
 from tools.postgresql import PostgresServer
 from tools.real_airflow import RealAirflow
 
@@ -56,10 +56,7 @@ def test_worker_killed_between_start_and_defer(
     airflow_on_each_database: RealAirflow, live_sandbox: Sandbox, document: Path
 ) -> None:
     airflow = airflow_on_each_database
-    for service in SERVICES:  # the run is started, but the worker keeps waiting for the response
-        live_sandbox.faults.add(
-            "hang", service=service, method="POST", path=START_PATHS[service], seconds=60, processed=True
-        )
+    hold_start_responses(live_sandbox)
     dag_run = StartingDagRun(airflow, live_sandbox, document, "deferred_starts")
     for service in SERVICES:
         airflow.wait_for(f"a start on {service}", partial(dag_run.list_started, service), 120)

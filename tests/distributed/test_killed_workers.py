@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
-from tests.starting_dag_run import SERVICES, START_PATHS, StartingDagRun
+from tests.starting_dag_run import SERVICES, StartingDagRun, hold_start_responses
 from tools.celery_airflow import CeleryAirflow
 
 pytestmark = pytest.mark.airflow
@@ -31,10 +31,7 @@ def dag_runs(
     for service in SERVICES:
         stack.wait_for_log("starts", lingering.run_id, service, "holding the result", timeout=240)
         stack.wait_for_log("starts", waiting.run_id, service, "is RUNNING", timeout=240)
-    for service in SERVICES:  # the run is started, but the worker keeps waiting for the response
-        sandbox.faults.add(
-            "hang", service=service, method="POST", path=START_PATHS[service], seconds=60, processed=True
-        )
+    hold_start_responses(sandbox)
     starting = StartingDagRun(stack, sandbox, document, "deferred_starts")
     for service in SERVICES:
         stack.wait_for(f"a start on {service}", partial(starting.list_started, service), 120)
