@@ -78,7 +78,7 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
         loading = _load_waits(airflow, count)
         loaded = airflow.count_stalls()
         cpu, memory, requests = _measure_steady_state(airflow, server, seconds)
-        ends = _end_runs(server, keys, end_at)
+        ends = _end_runs(server, keys, end_at if kind == DATETIME else time.time())
         delays = _measure_delays(airflow, ends)
         return Figures(
             cpu=cpu,
@@ -124,9 +124,9 @@ def _measure_delays(airflow: TriggererAirflow, ends: dict[int, float]) -> list[f
 
 
 def _end_runs(server: PollingServer, keys: list[str], end_at: float) -> dict[int, float]:
-    """End all runs as Airflow's own waits end, and return the time of each wait's end as Unix time."""
+    """End all runs from a time on as Airflow's own waits end, and return when each wait ends, all as Unix time."""
     targets = list(dict.fromkeys(keys))
-    ends = {key: max(end_at, time.time()) + choose_end(number, len(targets)) for number, key in enumerate(targets)}
+    ends = {key: end_at + choose_end(number, len(targets)) for number, key in enumerate(targets)}
     offset = time.monotonic() - time.time()
     server.end_runs({key: at + offset for key, at in ends.items()})
     return {number: ends[key] for number, key in enumerate(keys)}

@@ -74,12 +74,12 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
 
     def _read_settings(self) -> Settings:
         # Imported here because a DAG file that imports a hook does not need it.
-        from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection, translate_errors
+        from airflow_provider_flowruns.hooks.connection import parse_connection, prepare_extra, translate_errors
 
         self._read_at = time.monotonic()
         with translate_errors(self.conn_type, self.conn_id):
             connection = self.get_connection(self.conn_id)
-            check_extra(self.conn_id, connection.extra)
+            prepare_extra(self.conn_id, connection)
             extra = connection.extra_dejson
         return parse_connection(self.conn_type, self.conn_id, connection, extra)
 

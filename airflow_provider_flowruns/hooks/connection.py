@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,22 +43,28 @@ def translate_errors(service: str, conn_id: str) -> Generator[None]:
         raise RequestNotSentError(title, "GET", "(connection)", None, message) from error
 
 
-def check_extra(conn_id: str, extra: Any) -> None:
-    """Check that a connection's extra is empty or a JSON object; Airflow treats invalid JSON as empty.
+def prepare_extra(conn_id: str, connection: Any) -> None:
+    """Check that a connection's extra is empty or a JSON object, and store an object as the text that Airflow expects.
+
+    Airflow treats invalid JSON as empty, and in a task it keeps an object of a secrets backend's file as it is, although
+    it reads text only.
 
     :param conn_id: the connection's id.
-    :param extra: the extra as it is stored.
-    :raises ConfigurationError: it is something else.
+    :param connection: the Airflow connection; its extra is set if it is an object.
+    :raises ConfigurationError: the extra is something else.
     """
-    # A secrets backend's file may hold an empty object, which Airflow leaves as it is.
-    if not extra or not str(extra).strip():
-        return
-    try:
-        is_object = isinstance(json.loads(extra), dict)
-    except (TypeError, ValueError, RecursionError):
-        is_object = False
-    if not is_object:
+    extra = connection.extra
+    if isinstance(extra, Mapping):
+        connection.extra = json.dumps(extra)
+    elif extra and str(extra).strip() and not _is_json_object(extra):
         raise ConfigurationError(f'connection {conn_id!r}: extra must be a JSON object, such as {{"timeout": 30}}')
+
+
+def _is_json_object(text: Any) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def parse_connection(service: str, conn_id: str, connection: Any, extra: dict[str, Any]) -> Settings:

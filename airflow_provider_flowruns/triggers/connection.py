@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection, translate_errors
+from airflow_provider_flowruns.hooks.connection import parse_connection, prepare_extra, translate_errors
 
 
 async def async_settings(service: str, conn_id: str) -> Settings:
@@ -18,6 +18,6 @@ async def async_settings(service: str, conn_id: str) -> Settings:
     """
     with translate_errors(service, conn_id):
         connection = await get_async_connection(conn_id)
-        check_extra(conn_id, connection.extra)
+        prepare_extra(conn_id, connection)
         extra = await get_async_extra_dejson(connection)
     return parse_connection(service, conn_id, connection, extra)

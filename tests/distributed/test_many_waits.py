@@ -1,7 +1,8 @@
-"""Three hundred deferred waits over two triggerers, of which one is killed, terminated and suspended in turn."""
+"""Three hundred deferred waits over two triggerers, of which one is killed, terminated and suspended in turn. Then all end."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.airflow
 
 SERVICES = ("portable", "activepieces", "tableflow")
 WAITS_PER_SERVICE = 100
+FAILED_EVERY = 10
 
 
 class ManyWaits:
@@ -75,6 +77,22 @@ class ManyWaits:
         assert self.count_states() == {"deferred": len(self.list_flows())}
         assert self.list_canceled() == []
 
+    def fetch_states(self) -> dict[tuple[str, int], str]:
+        """Return the state of each wait that is in its first try."""
+        rows = self.airflow.fetch_rows(
+            "select task_id, map_index, state from task_instance"
+            " where dag_id = 'many_waits' and map_index >= 0 and try_number = 1"
+        )
+        return {(task_id, number): state for task_id, number, state in rows}
+
+    def fetch_run_ids(self) -> dict[tuple[str, int], str]:
+        """Return the id of the run that each successful wait returned."""
+        rows = self.airflow.fetch_rows(
+            "select task_id, map_index, value from xcom"
+            " where dag_id = 'many_waits' and map_index >= 0 and key = 'return_value'"
+        )
+        return {(task_id, number): json.loads(json.loads(value))["run_id"] for task_id, number, value in rows}
+
     def list_canceled(self) -> list[str]:
         ids = {str(flow.id) for flow in self.list_flows()}
         return [str(event.run_id) for event in self.sandbox.ledger.canceled if str(event.flow_id) in ids]
@@ -112,3 +130,15 @@ def test_waits_continue_in_the_other_triggerer_if_one_is_suspended(airflow: Cele
     airflow.resume("triggerer-1")
     waits.wait_until_moved_to("triggerer-2")  # the resumed triggerer takes nothing back
     waits.check_still_waiting()
+
+
+def test_each_of_them_ends_once_with_its_own_run(airflow: CeleryAirflow, waits: ManyWaits) -> None:
+    runs = {(service, number): run for service in SERVICES for number, run in enumerate(waits.runs[service])}
+    outcomes = {wait: "failed" if wait[1] % FAILED_EVERY == 0 else "success" for wait in runs}
+    for wait, run in runs.items():
+        run.end("FAILED" if outcomes[wait] == "failed" else "SUCCEEDED")
+    airflow.wait_for("the end of all waits", lambda: waits.count_states().keys() <= {"success", "failed"}, 1200)
+    assert waits.fetch_states() == outcomes
+    successful = {wait: str(run.id) for wait, run in runs.items() if outcomes[wait] == "success"}
+    assert waits.fetch_run_ids() == successful
+    assert waits.list_canceled() == []

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow.secrets.local_filesystem import LocalFilesystemBackend
 
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.hooks.connection import check_extra, parse_connection
+from airflow_provider_flowruns.hooks.connection import parse_connection, prepare_extra
 from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.errors import ConfigurationError, RequestNotSentError
 from airflow_provider_flowruns.model.targets import FlowStatusTarget
@@ -73,7 +73,15 @@ def test_an_extra_in_the_file_of_a_secrets_backend_is_read(tmp_path: Path, extra
     file.write_text(json.dumps({"my_conn": {"conn_type": "portable", "password": TOKEN, "extra": extra}}))
     saved = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("my_conn")
     assert saved
-    check_extra("my_conn", saved.extra)
+    prepare_extra("my_conn", saved)
+    assert parse_connection("portable", "my_conn", saved, saved.extra_dejson).timeout == extra.get("timeout", 30)
+
+
+@pytest.mark.parametrize("extra", [{}, {"timeout": 5}])
+def test_an_extra_that_airflow_left_an_object_is_read(extra: dict[str, Any]) -> None:
+    saved = Connection(conn_id="my_conn", conn_type="portable", password=TOKEN)
+    saved.extra = extra  # type: ignore[assignment]
+    prepare_extra("my_conn", saved)
     assert parse_connection("portable", "my_conn", saved, saved.extra_dejson).timeout == extra.get("timeout", 30)
 
 
