@@ -46,7 +46,7 @@ def translate_errors(service: str, conn_id: str) -> Generator[None]:
 def prepare_extra(conn_id: str, connection: Any) -> None:
     """Check that a connection's extra is empty or a JSON object, and store an object as the text that Airflow expects.
 
-    Airflow treats invalid JSON as empty, and in a task it keeps an object of a secrets backend's file as it is, although
+    Airflow treats invalid JSON as empty. In a task it keeps an object from a secrets backend's file as it is, although
     it reads text only.
 
     :param conn_id: the connection's id.

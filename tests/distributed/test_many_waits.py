@@ -1,4 +1,4 @@
-"""Three hundred deferred waits over two triggerers, of which one is killed, terminated and suspended in turn. Then all end."""
+"""Three hundred deferred waits over two triggerers that are killed, terminated and suspended in turn; then all end."""
 
 from __future__ import annotations
 
