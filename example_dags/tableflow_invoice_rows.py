@@ -24,15 +24,17 @@ with DAG(
 ### From an invoice to rows in a database
 
 Sends an invoice to the flow, waits in the triggerer until it has been read, and writes the rows that were found in it
-to object storage: `folder` may be on any storage that Airflow's object storage supports, such as
-`s3://aws_default@bucket/invoices`. The next task loads them into SQLite, in its own process, and adds them up.
+to object storage. `folder` may be on any storage that Airflow's object storage supports. With workers on several
+machines, it must be where all of them find it, such as `s3://aws_default@bucket/invoices`. The next task loads the rows
+into SQLite, in its own process, and adds them up.
 """,
 ):
 
     @task
-    def fetch_invoice() -> str:
-        """Return the path of an invoice, made up for this example."""
-        path = Path(tempfile.mkdtemp(prefix="invoice-")) / "invoice.pdf"
+    def fetch_invoice(folder: str) -> str:
+        """Store an invoice, made up for this example, where every worker finds it, and return its path."""
+        path = ObjectStoragePath(folder) / "invoice.pdf"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%PDF-1.7\n% a made-up invoice\n")
         return str(path)
 
@@ -40,7 +42,7 @@ to object storage: `folder` may be on any storage that Airflow's object storage 
     read_invoice = TableFlowRunFlowOperator(
         task_id="read_invoice",
         flow_id="{{ params.flow_id }}",
-        files={"document": fetch_invoice()},
+        files={"document": fetch_invoice("{{ params.folder }}/{{ run_id }}")},
         extract_to="{{ params.folder }}/{run_id}/{table}.jsonl",
         deferrable=True,
         poll_interval=15,

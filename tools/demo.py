@@ -100,7 +100,7 @@ EXTRACTED_ROWS, EXTRACTED_TOTAL = 3, 699.88
 
 # Patterns of the files that tasks write into their temporary folder.
 FILES = (
-    "invoice-*/invoice.pdf",
+    "flowruns-invoices/*/invoice.pdf",
     "flowruns-invoices/*/line_items.jsonl",
     f"flowruns-archive/{PORTABLE_FLOW_ID}/*.jsonl",
     "flowruns-*.lock",
