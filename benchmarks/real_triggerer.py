@@ -18,7 +18,7 @@ from benchmarks.candidates import CANDIDATES, CONN_ID
 from benchmarks.polling_server import PollingServer, run_polling_server
 from benchmarks.saved_waits import DATETIME, choose_end
 from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
-from benchmarks.triggerer_report import Figures, build_head, build_section
+from benchmarks.triggerer_report import Figures, Steady, build_head, build_section
 from tools.postgresql import PostgresServer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-triggerer.md"
@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-triggerer.m
 KINDS = (DATETIME, "portable", "portable_shared", "activepieces")
 #: Seconds after the start of the last wait before measuring: every wait has polled once or twice by then.
 SETTLING_SECONDS = 75.0
-LOADING_TIMEOUT_SECONDS = 900.0
+LOADING_TIMEOUT_SECONDS = 1_800.0
 SPARE_CAPACITY = 500
 #: Seconds within which every ended wait must have reached the database.
 DELIVERY_SECONDS = 180.0
@@ -70,20 +70,18 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
         airflow.set_connection(CONN_ID, CANDIDATES[kind].connection(f"127.0.0.1:{server.port}"))
     server.reset(list(dict.fromkeys(keys)))
     # Airflow's own waits are saved with their end: time enough to load them all, to settle and to measure.
-    end_at = time.time() + 60.0 + count / 25 + SETTLING_SECONDS + seconds
+    end_at = time.time() + 60.0 + count / 15 + SETTLING_SECONDS + seconds
     airflow.save_waits(kind, count, end_at)
     before = airflow.count_stalls()
     airflow.start(TRIGGERER)
     try:
         loading = _load_waits(airflow, count)
         loaded = airflow.count_stalls()
-        cpu, memory, requests = _measure_steady_state(airflow, server, seconds)
+        steady = _measure_steady_state(airflow, server, seconds)
         ends = _end_runs(server, keys, end_at if kind == DATETIME else time.time())
         delays = _measure_delays(airflow, ends)
         return Figures(
-            cpu=cpu,
-            memory=memory,
-            requests=requests,
+            **steady,
             connections=server.get_counts().connections,
             stalls=airflow.count_stalls() - loaded,
             stalls_at_start=loaded - before,
@@ -96,23 +94,28 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
 
 
 def _load_waits(airflow: TriggererAirflow, count: int) -> float:
-    """Wait until all waits have polled, and return the seconds until the triggerer had them."""
+    """Wait until all waits have polled, and return the seconds until the triggerer ran them, to the minute."""
     started_at = time.monotonic()
-    airflow.wait_for("all waits to be loaded", lambda: airflow.count_loaded() >= count, LOADING_TIMEOUT_SECONDS)
+    airflow.wait_for("all waits to be loaded", lambda: airflow.count_running() >= count, LOADING_TIMEOUT_SECONDS)
     loading = time.monotonic() - started_at
     time.sleep(SETTLING_SECONDS)
     return loading
 
 
-def _measure_steady_state(airflow: TriggererAirflow, server: PollingServer, seconds: float) -> tuple[float, int, float]:
-    """Return CPU seconds a minute, unique set size in bytes, and requests a minute."""
-    processes = [psutil.Process(pid) for pid in airflow.list_process_ids(TRIGGERER)]
-    counts, cpu, started_at = server.get_counts(), _sum_cpu(processes), time.monotonic()
+def _measure_steady_state(airflow: TriggererAirflow, server: PollingServer, seconds: float) -> Steady:
+    """Measure for a time in which no wait starts or ends."""
+    runner, supervisor = airflow.get_runner(), airflow.get_supervisor()
+    counts, started_at = server.get_counts(), time.monotonic()
+    runner_cpu, supervisor_cpu = _get_cpu(runner), _get_cpu(supervisor)
     time.sleep(seconds)
     minutes = (time.monotonic() - started_at) / 60
-    cpu_per_minute = (_sum_cpu(processes) - cpu) / minutes
-    requests_per_minute = server.get_counts().since(counts).requests / minutes
-    return cpu_per_minute, sum(process.memory_full_info().uss for process in processes), requests_per_minute
+    return {
+        "cpu": (_get_cpu(runner) - runner_cpu) / minutes,
+        "supervisor_cpu": (_get_cpu(supervisor) - supervisor_cpu) / minutes,
+        "memory": runner.memory_full_info().uss,
+        "supervisor_memory": supervisor.memory_full_info().uss,
+        "requests": server.get_counts().since(counts).requests / minutes,
+    }
 
 
 def _measure_delays(airflow: TriggererAirflow, ends: dict[int, float]) -> list[float]:
@@ -132,8 +135,8 @@ def _end_runs(server: PollingServer, keys: list[str], end_at: float) -> dict[int
     return {number: ends[key] for number, key in enumerate(keys)}
 
 
-def _sum_cpu(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def _get_cpu(process: psutil.Process) -> float:
+    return sum(process.cpu_times()[:2])
 
 
 if __name__ == "__main__":

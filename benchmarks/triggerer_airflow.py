@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 from collections.abc import Generator, Mapping
@@ -10,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
+
 from benchmarks.saved_waits import write_dag
 from tools.postgresql import PostgresServer
 from tools.real_airflow import COMPONENTS, RealAirflow
 
 TRIGGERER = "triggerer"
+STARTING = "Starting the triggerer"
 BLOCKED = "async thread was blocked for"
+RUNNING = re.compile(r"(\d+) triggers currently running")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -47,10 +52,22 @@ class TriggererAirflow(RealAirflow):
         """Set a connection for the triggerer that is started next."""
         self._env[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
 
-    def count_loaded(self) -> int:
-        """Return the number of waits that the newest triggerer has."""
-        query = "select count(*) from trigger where triggerer_id = (select max(id) from job)"
-        return int(self.fetch_rows(query)[0][0])
+    def count_running(self) -> int:
+        """Return the number of waits that the newest triggerer runs, as it logs once a minute."""
+        logged = RUNNING.findall(self.read_log().rpartition(STARTING)[2])
+        return int(logged[-1]) if logged else 0
+
+    def get_supervisor(self) -> psutil.Process:
+        """Return the triggerer's process that reads and writes the database."""
+        return next(process for process in self._list_processes() if process != self.get_runner())
+
+    def get_runner(self) -> psutil.Process:
+        """Return the triggerer's process in which all triggers run, which its supervisor started."""
+        processes = self._list_processes()
+        return next(process for process in processes if process.parent() in processes)
+
+    def _list_processes(self) -> list[psutil.Process]:
+        return [psutil.Process(pid) for pid in self.list_process_ids(TRIGGERER)]
 
     def read_log(self) -> str:
         """Return what the triggerers have logged."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from benchmarks.candidates import CANDIDATES
 from benchmarks.polling_server import LATENCY_SECONDS
@@ -21,8 +21,10 @@ _TEXT = """\
 Each line has a triggerer of its own, on PostgreSQL, with a polling interval of {interval:g} s, against a TLS server \
 with {latency:.0f} ms latency in a separate process.
 
-- CPU time, memory and requests are those of {seconds:g} s in which no wait starts or ends, of the triggerer's \
-supervisor and of the process in which its triggers run together.
+- CPU time, memory and requests are those of {seconds:g} s in which no wait starts or ends, of the process in which the \
+triggers run. Its supervisor has columns of its own: about once a second it reads the ids of all waits from the \
+database, whatever they wait for, and less often while the machine is busy. So its figures differ more between two runs \
+than between two kinds of waits.
 - The floor is the same number of Airflow's own waits for a time, which poll nothing.
 - Stalls are warnings of Airflow that its event loop was blocked for more than 0.2 s.
 - At the end, all runs end within {ending:g} s. The delay is that from the end of a run until Airflow may resume the \
@@ -41,12 +43,24 @@ class Limits:
 LIMITS = {"portable": Limits(5.0), "portable_shared": Limits(2.0), "activepieces": Limits(2.0)}
 
 
+class Steady(TypedDict):
+    """What is measured while no wait starts or ends, see :class:`Figures`."""
+
+    cpu: float
+    supervisor_cpu: float
+    memory: int
+    supervisor_memory: int
+    requests: float
+
+
 @dataclass(frozen=True)
 class Figures:
     """The result of one measurement.
 
-    :param cpu: CPU seconds a minute of all processes of the triggerer while no wait starts or ends.
-    :param memory: unique set size of these processes in bytes.
+    :param cpu: CPU seconds a minute of the process in which the triggers run.
+    :param supervisor_cpu: the same of its supervisor.
+    :param memory: unique set size of the process in which the triggers run in bytes.
+    :param supervisor_memory: the same of its supervisor.
     :param requests: requests to the service a minute.
     :param connections: TCP connections to the service since the start.
     :param stalls: number of warnings that the event loop was blocked.
@@ -57,7 +71,9 @@ class Figures:
     """
 
     cpu: float
+    supervisor_cpu: float
     memory: int
+    supervisor_memory: int
     requests: float
     connections: int
     stalls: int
@@ -80,6 +96,8 @@ def build_section(results: Results, seconds: float) -> Section:
         "above the floor, % of a core",
         "memory, MiB",
         "above the floor, KB a wait",
+        "supervisor, CPU s a minute",
+        "supervisor, memory, MiB",
         "requests a minute",
         "connections",
         "stalls while loading",
@@ -107,6 +125,8 @@ def _build_row(results: Results, kind: str, count: int) -> list[str]:
         "" if is_floor else f"{_get_core_percent(results, kind, count):.2f}",
         f"{figures.memory / 2**20:.0f}",
         "" if is_floor else f"{_get_memory_per_wait(results, kind, count) / 1024:.1f}",
+        f"{figures.supervisor_cpu:.1f}",
+        f"{figures.supervisor_memory / 2**20:.0f}",
         f"{figures.requests:,.0f}",
         str(figures.connections),
         str(figures.stalls_at_start),
