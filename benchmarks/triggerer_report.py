@@ -21,10 +21,10 @@ _TEXT = """\
 Each line has a triggerer of its own, on PostgreSQL, with a polling interval of {interval:g} s, against a TLS server \
 with {latency:.0f} ms latency in a separate process.
 
-- CPU time, memory and requests are those of {seconds:g} s in which no wait starts or ends, of the process in which the \
-triggers run. Its supervisor has columns of its own: about once a second it reads the ids of all waits from the \
-database, whatever they wait for, and less often while the machine is busy. So its figures differ more between two runs \
-than between two kinds of waits.
+- CPU time, memory and requests are those of {seconds:g} s in which no wait starts or ends, of the process in which \
+the triggers run. Its supervisor has columns of its own: about once a second it reads the ids of all waits from the \
+database, whatever they wait for, and less often while the machine is busy. So its figures differ more between two \
+runs than between two kinds of waits.
 - The floor is the same number of Airflow's own waits for a time, which poll nothing.
 - Stalls are warnings of Airflow that its event loop was blocked for more than 0.2 s.
 - At the end, all runs end within {ending:g} s. The delay is that from the end of a run until Airflow may resume the \
