@@ -58,7 +58,7 @@ def main() -> None:
             DOCS / "benchmarks.svg",
         )
     failed = [bound for section in sections for bound in section.bounds if not bound.holds]
-    print("\n".join(["", *(f"FAILS: {bound.description}: {bound.figure:.3g}" for bound in failed)]))
+    print("\n".join(["", *(" | ".join(bound.build_row()) for bound in failed)]))
     sys.exit(1 if failed else 0)
 
 

@@ -17,7 +17,8 @@ from airflow_provider_flowruns.model.targets import RunTarget
 from airflow_provider_flowruns.polling.durations import RunDurations
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig
-from benchmarks.sections import Bound, Section, build_table
+from benchmarks.bounds import Bound, Figure
+from benchmarks.sections import Section, build_table
 
 RUN_COUNT = 2_000
 INTERVAL_SECONDS = 60.0
@@ -67,7 +68,8 @@ def build_sections(quick: bool) -> list[Section]:
                 f"{ratio:.2f}",
             )
         )
-        bounds.append(Bound(f"median delay relative to a fixed interval: {case.title}", ratio, case.limit))
+        description = f"median delay relative to a fixed interval: {case.title}"
+        bounds.append(Bound(description, Figure.exact(ratio), case.limit))
     columns = ("duration of a run", "polls per run", "median delay", "fixed interval", "its median delay", "ratio")
     return [
         Section(

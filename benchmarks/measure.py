@@ -30,6 +30,10 @@ BATCH_SIZE = 50
 _TIMEOUT_SECONDS = 300.0
 #: One trigger in this number starts before the first measurement of memory, so that shared objects exist by then.
 _FIRST_FRACTION = 10
+#: The memory of fewer waits cannot be told from that of everything else.
+_MIN_WAITS_FOR_MEMORY = 100
+#: Number of times that memory is measured over one interval: what a poll needs for a moment should not count.
+_MEMORY_SAMPLES = 7
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Sample:
     :param connections_opened: TCP connections opened in total.
     :param stall: longest time in seconds for which the event loop was blocked; None if not metered.
     :param stall_without_gc: the same without the time of Python's garbage collector.
-    :param memory: bytes per additional wait; None if not metered.
+    :param memory: bytes per additional wait; None if not metered, or with few waits.
     :param delay: median seconds from a run's end to the event.
     """
 
@@ -164,14 +168,14 @@ class _Measurement:
         gc.freeze()
         started_at = time.process_time()
         metered = self._load.metered
-        first = len(waits) // _FIRST_FRACTION if metered else 0
-        before = await self._measure_memory_with(waits[:first]) if first else 0
+        first = len(waits) // _FIRST_FRACTION if metered and len(waits) >= _MIN_WAITS_FOR_MEMORY else 0
+        before = await self._measure_memory_with(waits[:first]) if first else 0.0
         if metered:
             self._meter.start()
         await self._start(waits[first:], self._load.interval)
         await asyncio.sleep(self._load.interval + 2 * LATENCY_SECONDS)
         await self._meter.stop()
-        memory = (_get_memory() - before) / (len(self._keys) - first) if first else None
+        memory = (await self._measure_memory() - before) / (len(self._keys) - first) if first else None
         cpu, counts = await self._measure_steady_state()
         if metered:
             self._meter.start()
@@ -220,10 +224,18 @@ class _Measurement:
             raise RuntimeError(f"{self._candidate.title}: unexpected event: {event.payload}")
         raise RuntimeError(f"{self._candidate.title}: no event")
 
-    async def _measure_memory_with(self, waits: Sequence[tuple[str, TriggerFactory]]) -> int:
+    async def _measure_memory_with(self, waits: Sequence[tuple[str, TriggerFactory]]) -> float:
         await self._start(waits, 0.0)
         await asyncio.sleep(self._load.interval + 2 * LATENCY_SECONDS)
-        return _get_memory()
+        return await self._measure_memory()
+
+    async def _measure_memory(self) -> float:
+        """Return the median of some measurements over one interval."""
+        samples = []
+        for _ in range(_MEMORY_SAMPLES):
+            await asyncio.sleep(self._load.interval / _MEMORY_SAMPLES)
+            samples.append(_get_memory())
+        return median(samples)
 
     async def _measure_steady_state(self) -> tuple[float, Any]:
         counts, started_at = self._server.get_counts(), time.process_time()

@@ -1,4 +1,4 @@
-"""The report of a measurement: tables, and bounds on the figures."""
+"""The report of a measurement: a text, a table, and the bounds on its figures."""
 
 from __future__ import annotations
 
@@ -7,35 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class Bound:
-    """A limit for a figure.
-
-    :param description: what the figure is.
-    :param figure: the measured value.
-    :param limit: the upper limit, or the lower one if ``at_least``.
-    """
-
-    description: str
-    figure: float
-    limit: float
-    at_least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether the figure is within the limit."""
-        return self.figure >= self.limit if self.at_least else self.figure <= self.limit
-
-    def build_row(self) -> tuple[str, str, str, str]:
-        """Return the bound as a table row."""
-        sign = "at least" if self.at_least else "at most"
-        return (
-            self.description,
-            f"{self.figure:.3g}",
-            f"{sign} {self.limit:.3g}",
-            "holds" if self.holds else "**fails**",
-        )
+from benchmarks.bounds import COLUMNS, Bound, Figure
 
 
 @dataclass(frozen=True)
@@ -57,11 +29,7 @@ class Section:
 
     def to_markdown(self) -> str:
         """Return the section as Markdown."""
-        checks = (
-            build_table(("bound", "figure", "limit", ""), [bound.build_row() for bound in self.bounds])
-            if self.bounds
-            else ""
-        )
+        checks = build_table(COLUMNS, [bound.build_row() for bound in self.bounds]) if self.bounds else ""
         return "\n\n".join(part for part in (f"## {self.title}", self.text, self.table, checks) if part)
 
 
@@ -77,5 +45,8 @@ def run_program(title: str, module: str) -> Section:
     if result.returncode not in {0, 1} or not result.stdout:
         raise RuntimeError(f"{module} failed with exit code {result.returncode}")
     return Section(
-        title, "", result.stdout.strip(), [Bound("number of failed bounds of this table", result.returncode, 0)]
+        title,
+        "",
+        result.stdout.strip(),
+        [Bound("number of failed bounds of this table", Figure.exact(result.returncode), 0)],
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from statistics import median
 from typing import TypeAlias, TypedDict
 
+from benchmarks.bounds import Bound, Figure
 from benchmarks.candidates import CANDIDATES
 from benchmarks.polling_server import LATENCY_SECONDS
 from benchmarks.saved_waits import DATETIME, ENDING_SECONDS, INTERVAL_SECONDS
-from benchmarks.sections import Bound, Section, build_table
+from benchmarks.sections import Section, build_table
 
 _TITLES = {DATETIME: "Airflow's `DateTimeTrigger`"}
 
@@ -25,6 +27,7 @@ with {latency:.0f} ms latency in a separate process.
 the triggers run. Its supervisor has columns of its own: about once a second it reads the ids of all waits from the \
 database, whatever they wait for, and less often while the machine is busy. So its figures differ more between two \
 runs than between two kinds of waits.
+- CPU time and memory are measured in {parts} parts of that time; the figures are medians, and the spread is theirs.
 - The floor is the same number of Airflow's own waits for a time, which poll nothing.
 - Stalls are warnings of Airflow that its event loop was blocked for more than 0.2 s.
 - At the end, all runs end within {ending:g} s. The delay is that from the end of a run until Airflow may resume the \
@@ -46,9 +49,9 @@ LIMITS = {"portable": Limits(5.0), "portable_shared": Limits(2.0), "activepieces
 class Steady(TypedDict):
     """What is measured while no wait starts or ends, see :class:`Figures`."""
 
-    cpu: float
+    cpu: Sequence[float]
     supervisor_cpu: float
-    memory: int
+    memory: Sequence[int]
     supervisor_memory: int
     requests: float
 
@@ -57,9 +60,9 @@ class Steady(TypedDict):
 class Figures:
     """The result of one measurement.
 
-    :param cpu: CPU seconds a minute of the process in which the triggers run.
-    :param supervisor_cpu: the same of its supervisor.
-    :param memory: unique set size of the process in which the triggers run in bytes.
+    :param cpu: CPU seconds a minute of the process in which the triggers run, in each part of the measurement.
+    :param supervisor_cpu: the same of its supervisor, of the whole measurement.
+    :param memory: unique set size of the process in which the triggers run in bytes, at the end of each part.
     :param supervisor_memory: the same of its supervisor.
     :param requests: requests to the service a minute.
     :param connections: TCP connections to the service since the start.
@@ -70,9 +73,9 @@ class Figures:
     :param longest_delay: the longest of them.
     """
 
-    cpu: float
+    cpu: Sequence[float]
     supervisor_cpu: float
-    memory: int
+    memory: Sequence[int]
     supervisor_memory: int
     requests: float
     connections: int
@@ -110,7 +113,11 @@ def build_section(results: Results, seconds: float) -> Section:
     most = max(count for _, count in results)
     bounds = [bound for kind in LIMITS for bound in _build_bounds(results, kind, most)]
     text = _TEXT.format(
-        interval=INTERVAL_SECONDS, latency=LATENCY_SECONDS * 1_000, seconds=seconds, ending=ENDING_SECONDS
+        interval=INTERVAL_SECONDS,
+        latency=LATENCY_SECONDS * 1_000,
+        seconds=seconds,
+        parts=len(results[DATETIME, most].cpu),
+        ending=ENDING_SECONDS,
     )
     return Section("What do deferred waits cost a real triggerer?", text, build_table(columns, rows), bounds)
 
@@ -121,10 +128,10 @@ def _build_row(results: Results, kind: str, count: int) -> list[str]:
     return [
         f"{count:,}",
         _TITLES.get(kind) or CANDIDATES[kind].title,
-        f"{figures.cpu:.2f}",
-        "" if is_floor else f"{_get_core_percent(results, kind, count):.2f}",
-        f"{figures.memory / 2**20:.0f}",
-        "" if is_floor else f"{_get_memory_per_wait(results, kind, count) / 1024:.1f}",
+        f"{median(figures.cpu):.2f}",
+        "" if is_floor else f"{_compute_core_percent(results, kind, count).value:.2f}",
+        f"{median(figures.memory) / 2**20:.0f}",
+        "" if is_floor else f"{_compute_memory_per_wait(results, kind, count).value / 1024:.1f}",
         f"{figures.supervisor_cpu:.1f}",
         f"{figures.supervisor_memory / 2**20:.0f}",
         f"{figures.requests:,.0f}",
@@ -137,12 +144,14 @@ def _build_row(results: Results, kind: str, count: int) -> list[str]:
     ]
 
 
-def _get_core_percent(results: Results, kind: str, count: int) -> float:
-    return (results[kind, count].cpu - results[DATETIME, count].cpu) / 60 * 100
+def _compute_core_percent(results: Results, kind: str, count: int) -> Figure:
+    parts = zip(results[kind, count].cpu, results[DATETIME, count].cpu, strict=True)
+    return Figure.from_turns([(cpu - floor) / 60 * 100 for cpu, floor in parts])
 
 
-def _get_memory_per_wait(results: Results, kind: str, count: int) -> float:
-    return (results[kind, count].memory - results[DATETIME, count].memory) / count
+def _compute_memory_per_wait(results: Results, kind: str, count: int) -> Figure:
+    parts = zip(results[kind, count].memory, results[DATETIME, count].memory, strict=True)
+    return Figure.from_turns([(memory - floor) / count for memory, floor in parts])
 
 
 def _build_bounds(results: Results, kind: str, count: int) -> list[Bound]:
@@ -151,11 +160,11 @@ def _build_bounds(results: Results, kind: str, count: int) -> list[Bound]:
     return [
         Bound(
             f"{count:,} waits, {title}: percent of one core above the floor",
-            _get_core_percent(results, kind, count),
+            _compute_core_percent(results, kind, count),
             limits.core_percent,
         ),
-        Bound("the same: bytes a wait above the floor", _get_memory_per_wait(results, kind, count), limits.memory),
-        Bound("the same: more stalls than the floor", more_stalls, 0),
+        Bound("the same: bytes a wait above the floor", _compute_memory_per_wait(results, kind, count), limits.memory),
+        Bound("the same: more stalls than the floor", Figure.exact(more_stalls), 0),
     ]
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from statistics import median
 
+from benchmarks.bounds import Bound, Figure
 from benchmarks.candidates import CANDIDATES, PEERS
 from benchmarks.measure import Load, Sample, measure
 from benchmarks.polling_server import LATENCY_SECONDS, PollingServer, run_polling_server
-from benchmarks.sections import Bound, Section, build_table
+from benchmarks.sections import Section, build_table
 
 WAIT_COUNT = 1_000
 LARGE_WAIT_COUNT = 5_000
 INTERVAL_SECONDS = 3.0
-TURNS = 3
-#: Turns in which stalls and memory are measured; lifetime CPU time is measured in the others.
-METERED = (True, False, True)
+#: For each turn, whether stalls and memory are measured in it; lifetime CPU time is measured in the others.
+METERED = (True, False, True, False, True, False)
 #: Number of turns per candidate: two for those without a bound.
-_TURNS_BY_CANDIDATE = dict.fromkeys(CANDIDATES, TURNS) | dict.fromkeys(("tableflow", "airbyte", "bursts"), 2)
+_TURNS_BY_CANDIDATE = dict.fromkeys(CANDIDATES, len(METERED)) | dict.fromkeys(("tableflow", "airbyte", "bursts"), 2)
+LARGE_SCALE_TURNS = 3
 #: Candidates measured with many waits, and their number of turns.
-_LARGE_SCALE_TURNS = {"activepieces": TURNS, "bare": 1}
+_LARGE_SCALE_TURNS = {"activepieces": LARGE_SCALE_TURNS, "bare": 1}
 
 _TEXT = """\
 Each candidate waits for {waits:,} runs in progress with a polling interval of {interval:g} s, against a local TLS \
@@ -34,8 +34,9 @@ well the interval was kept.
 *Lifetime* is the same for all polls from the start of the first wait to the end of the last one, four or five per \
 wait: it includes connecting, starting and ending.
 - The longest stall is how late the event loop woke a coroutine while waits started, polled and ended. Stalls and \
-memory are measured in the first and last turn, lifetime CPU time in the other one, because measuring uses CPU time.
-- Memory is the unique set size (USS) that one additional wait adds, including objects and TLS state.
+memory are measured in every second turn, lifetime CPU time in the others, because measuring uses CPU time.
+- Memory is the unique set size (USS) that one additional wait adds, including objects and TLS state: the difference \
+between a tenth of the waits and all of them, each the median of some measurements over one interval.
 - Finally all runs end at different times; the delay is the time from a run's end to the event.
 
 Airbyte's trigger polls synchronously in the event loop, so it was measured with {airbyte} waits only. \
@@ -43,25 +44,25 @@ Airbyte, TableFlow and the bare loop in bursts were measured in two turns."""
 
 
 def build_sections(quick: bool) -> list[Section]:
-    """Measure and return the sections. ``quick`` measures a tenth of the waits."""
-    waits, many, turns = (
-        (WAIT_COUNT // 10, LARGE_WAIT_COUNT // 10, 2) if quick else (WAIT_COUNT, LARGE_WAIT_COUNT, TURNS)
-    )
+    """Measure and return the sections. ``quick`` measures a tenth of the waits, without the peers."""
+    waits, many = (WAIT_COUNT // 10, LARGE_WAIT_COUNT // 10) if quick else (WAIT_COUNT, LARGE_WAIT_COUNT)
+    left_out = PEERS if quick else ()
+    turns = {name: count for name, count in _TURNS_BY_CANDIDATE.items() if name not in left_out}
     with run_polling_server() as server:
-        samples = _measure_in_turns(server, waits, turns, _TURNS_BY_CANDIDATE, METERED)
-        large_scale_samples = _measure_in_turns(server, many, TURNS, _LARGE_SCALE_TURNS, [True] * TURNS)
-    return [_build_waiting_section(samples, turns, waits), _build_large_scale_section(large_scale_samples)]
+        samples = _measure_in_turns(server, waits, turns, METERED)
+        large_scale_samples = _measure_in_turns(server, many, _LARGE_SCALE_TURNS, [True] * LARGE_SCALE_TURNS)
+    return [_build_waiting_section(samples, waits), _build_large_scale_section(large_scale_samples)]
 
 
 def _measure_in_turns(
-    server: PollingServer, waits: int, turns: int, turns_by_candidate: Mapping[str, int], metered: Sequence[bool]
-) -> dict[str, Sample]:
-    samples: dict[str, list[Sample]] = {}
-    for turn in range(turns):
+    server: PollingServer, waits: int, turns_by_candidate: Mapping[str, int], metered: Sequence[bool]
+) -> dict[str, list[Sample]]:
+    samples: dict[str, list[Sample]] = {name: [] for name in turns_by_candidate}
+    for turn, is_metered in enumerate(metered):
         for name in (name for name, turn_count in turns_by_candidate.items() if turn < turn_count):
-            load = Load(CANDIDATES[name].get_wait_count(waits), INTERVAL_SECONDS, metered=metered[turn])
-            samples.setdefault(name, []).append(_measure_once(server, name, load))
-    return {name: _compute_medians(candidate_samples) for name, candidate_samples in samples.items()}
+            load = Load(CANDIDATES[name].get_wait_count(waits), INTERVAL_SECONDS, metered=is_metered)
+            samples[name].append(_measure_once(server, name, load))
+    return samples
 
 
 def _measure_once(server: PollingServer, name: str, load: Load) -> Sample:
@@ -69,41 +70,84 @@ def _measure_once(server: PollingServer, name: str, load: Load) -> Sample:
     return measure(name, load, server)
 
 
-def _compute_medians(samples: list[Sample]) -> Sample:
-    """Return the median of each figure that was measured."""
-
-    def compute_median(name: str) -> float | None:
-        values = [value for value in (getattr(sample, name) for sample in samples) if value is not None]
-        return median(values) if values else None
-
-    return Sample(**{figure.name: compute_median(figure.name) for figure in fields(Sample)})  # type: ignore[arg-type]
+def _list_turns(samples: Sequence[Sample], quantity: str) -> list[float]:
+    """Return a quantity of each turn in which it was measured."""
+    return [value for value in (getattr(sample, quantity) for sample in samples) if value is not None]
 
 
-def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -> Section:
-    titles = {name: CANDIDATES[name].title for name in samples}
-    cpu = {name: sample.cpu for name, sample in samples.items()}
-    lowest_peer_memory = min(sample.memory for name, sample in samples.items() if name in PEERS and sample.memory)
-    own_memory = max(samples[name].memory or 0.0 for name in ("activepieces", "portable_shared", "portable"))
-    runs, shared, single = samples["activepieces"], samples["portable_shared"], samples["portable"]
-    best_peer_lifetime_cpu = min(samples[name].lifetime_cpu or math.inf for name in PEERS)
-    bounds = [
-        Bound(f"{waits:,} Activepieces runs: requests per round", runs.requests, 20),
+def _compute_medians(samples: Sequence[Sample]) -> Sample:
+    """Return the median of each quantity that was measured."""
+    turns = {field.name: _list_turns(samples, field.name) for field in fields(Sample)}
+    return Sample(**{name: median(values) if values else None for name, values in turns.items()})  # type: ignore[arg-type]
+
+
+def _build_waiting_section(samples: dict[str, list[Sample]], waits: int) -> Section:
+    bounds = _build_own_bounds(samples, waits)
+    if samples.keys() >= {*PEERS}:
+        bounds += _build_peer_bounds(samples)
+    medians = {name: _compute_medians(candidate_samples) for name, candidate_samples in samples.items()}
+    text = _TEXT.format(
+        waits=waits,
+        interval=INTERVAL_SECONDS,
+        latency=LATENCY_SECONDS * 1_000,
+        turns=len(METERED),
+        airbyte=CANDIDATES["airbyte"].get_wait_count(waits),
+    )
+    return Section("What does waiting cost?", text, _build_table(medians), bounds, _build_bars(medians))
+
+
+def _build_own_bounds(samples: dict[str, list[Sample]], waits: int) -> list[Bound]:
+    def get_figure(name: str, quantity: str) -> Figure:
+        return Figure.from_turns(_list_turns(samples[name], quantity))
+
+    flows = waits // CANDIDATES["portable_shared"].waits_per_flow
+    return [
+        Bound(f"{waits:,} Activepieces runs: requests per round", get_figure("activepieces", "requests"), waits // 50),
         Bound(
-            "Activepieces runs: CPU time per wait and round, relative to dbt Cloud",
-            runs.cpu / cpu["dbt"],
-            1 / 20,
+            f"{waits:,} waits for {flows} Portable flows: requests per round",
+            get_figure("portable_shared", "requests"),
+            flows,
         ),
-        Bound("the same, relative to Databricks", runs.cpu / cpu["databricks"], 1 / 8),
-        Bound(f"{waits:,} waits for {waits // 100} Portable flows: requests per round", shared.requests, 10),
-        Bound(f"{waits:,} Portable flows: TCP connections", single.connections_opened, 20),
-        Bound("Portable flows: CPU time per poll, relative to the bare loop", single.cpu / cpu["bare"], 1.25),
+        Bound(f"{waits:,} Portable flows: TCP connections", get_figure("portable", "connections_opened"), 20),
         Bound(
-            "the same over the lifetime, relative to the best peer",
-            (single.lifetime_cpu or math.inf) / best_peer_lifetime_cpu,
-            1 / 2,
+            f"{waits:,} Portable flows: CPU time per poll, relative to the bare loop",
+            _compare(samples, "cpu", "portable", "bare"),
+            0.7,
         ),
-        Bound("memory per wait, relative to the best peer", own_memory / lowest_peer_memory, 1),
     ]
+
+
+def _build_peer_bounds(samples: dict[str, list[Sample]]) -> list[Bound]:
+    def get_median(quantity: str) -> Callable[[str], float]:
+        return lambda name: median(_list_turns(samples[name], quantity))
+
+    peers = [name for name in PEERS if CANDIDATES[name].waits_percent == 100]
+    largest = max(("activepieces", "portable_shared", "portable"), key=get_median("memory"))
+    smallest_peer = min(peers, key=get_median("memory"))
+    best_peer = min(peers, key=get_median("lifetime_cpu"))
+    runs = "Activepieces runs: CPU time per wait and round, relative to"
+    return [
+        Bound(f"{runs} dbt Cloud", _compare(samples, "cpu", "activepieces", "dbt"), 1 / 40),
+        Bound(f"{runs} Databricks", _compare(samples, "cpu", "activepieces", "databricks"), 1 / 12),
+        Bound(
+            f"Portable flows: CPU time per poll over the lifetime, relative to the best peer "
+            f"({CANDIDATES[best_peer].title})",
+            _compare(samples, "lifetime_cpu", "portable", best_peer),
+            0.4,
+        ),
+        Bound(
+            f"memory per wait, relative to the best peer ({CANDIDATES[smallest_peer].title})",
+            _compare(samples, "memory", largest, smallest_peer),
+            1,
+        ),
+    ]
+
+
+def _compare(samples: dict[str, list[Sample]], quantity: str, own: str, other: str) -> Figure:
+    return Figure.from_ratios(_list_turns(samples[own], quantity), _list_turns(samples[other], quantity))
+
+
+def _build_table(samples: dict[str, Sample]) -> str:
     columns = (
         *("candidate", "waits", "requests per round", "rounds per interval", "CPU time per wait and round"),
         *(
@@ -118,12 +162,12 @@ def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -
     )
     rows = [
         (
-            titles[name],
+            CANDIDATES[name].title,
             f"{sample.waits:,.0f}",
             f"{sample.requests:,.0f}",
             f"{sample.pace:.2f}",
             f"{sample.cpu * 1_000:.3f} ms",
-            f"1/{cpu['dbt'] / sample.cpu:.1f}",
+            f"1/{samples['dbt'].cpu / sample.cpu:.1f}" if "dbt" in samples else "-",
             f"{(sample.lifetime_cpu or 0.0) * 1_000:.3f} ms",
             f"{sample.connections:,.0f}",
             f"{sample.connections_opened:,.0f}",
@@ -133,18 +177,15 @@ def _build_waiting_section(samples: dict[str, Sample], turns: int, waits: int) -
         )
         for name, sample in samples.items()
     ]
-    bars: dict[str, dict[str, float]] = {
+    return build_table(columns, rows)
+
+
+def _build_bars(samples: dict[str, Sample]) -> dict[str, dict[str, float]]:
+    titles = {name: CANDIDATES[name].title for name in samples}
+    return {
         "CPU time per wait and round, ms": {titles[name]: sample.cpu * 1_000 for name, sample in samples.items()},
         "TCP connections opened": {titles[name]: sample.connections_opened for name, sample in samples.items()},
     }
-    text = _TEXT.format(
-        waits=waits,
-        interval=INTERVAL_SECONDS,
-        latency=LATENCY_SECONDS * 1_000,
-        turns=turns,
-        airbyte=CANDIDATES["airbyte"].get_wait_count(waits),
-    )
-    return Section("What does waiting cost?", text, build_table(columns, rows), bounds, bars)
 
 
 _LARGE_SCALE_TEXT = """\
@@ -153,7 +194,7 @@ object of every wait; half of them belong to the event loop and exist with any t
 stalls without garbage collections."""
 
 
-def _build_large_scale_section(large_scale_samples: dict[str, Sample]) -> Section:
+def _build_large_scale_section(samples: dict[str, list[Sample]]) -> Section:
     columns = (
         "candidate",
         "requests per round",
@@ -171,15 +212,17 @@ def _build_large_scale_section(large_scale_samples: dict[str, Sample]) -> Sectio
             _format_milliseconds(sample.stall_without_gc),
             f"{sample.delay:.2f} s",
         )
-        for name, sample in large_scale_samples.items()
+        for name, sample in ((name, _compute_medians(candidate)) for name, candidate in samples.items())
     ]
-    own_sample = large_scale_samples["activepieces"]
-    stall = (own_sample.stall_without_gc or 0.0) * 1_000
+    own_samples = samples["activepieces"]
+    waits = own_samples[0].waits
+    stalls = [seconds * 1_000 for seconds in _list_turns(own_samples, "stall_without_gc")]
+    description = f"longest stall under {waits:,} waits without garbage collections, ms"
     return Section(
         "Does the event loop stay responsive with many waits?",
-        _LARGE_SCALE_TEXT.format(waits=own_sample.waits),
+        _LARGE_SCALE_TEXT.format(waits=waits),
         build_table(columns, rows),
-        [Bound(f"longest stall under {own_sample.waits:,.0f} waits without garbage collections, ms", stall, 50)],
+        [Bound(description, Figure.from_turns(stalls), 50)],
     )
 
 
