@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
 from airflow_provider_flowruns.client.settings import Settings
-from airflow_provider_flowruns.model.calls import Call, Download, Page, Request, Response, Rows
+from airflow_provider_flowruns.model.calls import Call, Download, Page, Request, Response
 from airflow_provider_flowruns.model.errors import (
     ApiError,
     RequestNotSentError,
@@ -16,6 +16,7 @@ from airflow_provider_flowruns.model.errors import (
     UnexpectedResponseError,
     get_error_class,
 )
+from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.targets import BatchResult
 from airflow_provider_flowruns.services.base import describe_error_response
 from airflow_provider_flowruns.services.parsing import describe_shape

@@ -6,30 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.exceptions import StepNotEnded, StepNotFound, StepOutputMissing
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
-from airflow_provider_flowruns.services.activepieces import DEFAULT_LIMIT, ActivepiecesApi
-from airflow_provider_flowruns.services.activepieces_steps import (
-    StepError,
-    StepProblem,
-    read_step_outputs,
-    validate_path,
-    validate_steps,
-)
+from airflow_provider_flowruns.services.activepieces_arguments import DEFAULT_LIMIT, validate_path, validate_steps
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.choices import RetryStrategy
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
-
-_STEP_ERRORS = {
-    StepProblem.NOT_FOUND: StepNotFound,
-    StepProblem.NOT_ENDED: StepNotEnded,
-    StepProblem.MISSING: StepOutputMissing,
-}
+    from airflow_provider_flowruns.services.activepieces import ActivepiecesApi  # noqa: F401 (the base class quotes it)
 
 
-class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
+class ActivepiecesHook(FlowRunsHook["ActivepiecesApi"]):
     """Reads flows and flow runs of Activepieces, in the cloud or self-hosted.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` if there is no usable response, and
@@ -90,10 +77,18 @@ class ActivepiecesHook(FlowRunsHook[ActivepiecesApi]):
         :param include_input: see :meth:`get_step_outputs`.
         :raises AirflowException: see :meth:`get_step_outputs`.
         """
+        from airflow_provider_flowruns import exceptions
+        from airflow_provider_flowruns.services.activepieces_steps import StepError, StepProblem, read_step_outputs
+
+        errors = {
+            StepProblem.NOT_FOUND: exceptions.StepNotFound,
+            StepProblem.NOT_ENDED: exceptions.StepNotEnded,
+            StepProblem.MISSING: exceptions.StepOutputMissing,
+        }
         try:
             return read_step_outputs(run, steps, path=path, include_input=include_input, now=datetime.now(UTC))
         except StepError as error:
-            raise _STEP_ERRORS[error.problem](str(error)) from None
+            raise errors[error.problem](str(error)) from None
 
     def list_flow_runs(
         self,

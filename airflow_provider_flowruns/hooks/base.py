@@ -20,18 +20,18 @@ from airflow_provider_flowruns.model.errors import (
     ServerError,
     ServiceConnectionError,
 )
-from airflow_provider_flowruns.services.base import Service
 from airflow_provider_flowruns.services.info import ServiceInfo
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.settings import Settings
     from airflow_provider_flowruns.client.sync import SyncClient
     from airflow_provider_flowruns.model.calls import Call, Pages
+    from airflow_provider_flowruns.services.base import Service
 
 #: Minimum interval between two readings of a connection whose token is rejected.
 RELOAD_INTERVAL_SECONDS = 60.0
 
-ApiT = TypeVar("ApiT", bound=Service)
+ApiT = TypeVar("ApiT", bound="Service")
 T = TypeVar("T")
 
 

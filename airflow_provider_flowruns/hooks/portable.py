@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.services.catalog import PORTABLE
-from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, PortableApi
+from airflow_provider_flowruns.services.portable_arguments import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.choices import SortOrder
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
+    from airflow_provider_flowruns.services.portable import PortableApi  # noqa: F401 (the base class quotes it)
 
 
-class PortableHook(FlowRunsHook[PortableApi]):
+class PortableHook(FlowRunsHook["PortableApi"]):
     """Reads flows, workflows and run attempts of Portable.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` if there is no usable response, and

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
-from airflow_provider_flowruns.services import tableflow_extractions
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
-from airflow_provider_flowruns.services.tableflow import DEFAULT_LIMIT, MAX_LIMIT, TableFlowApi
+from airflow_provider_flowruns.services.tableflow_arguments import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.model.calls import Download
     from airflow_provider_flowruns.model.choices import TableFlowStatus
     from airflow_provider_flowruns.model.extractions import DownloadedFile, Extraction, TableRow
     from airflow_provider_flowruns.model.runs import Flow, FlowRun
+    from airflow_provider_flowruns.services.tableflow import TableFlowApi  # noqa: F401 (the base class quotes it)
 
 
 class BinaryWriter(Protocol):
@@ -24,7 +24,7 @@ class BinaryWriter(Protocol):
         """Write a piece of the file."""
 
 
-class TableFlowHook(FlowRunsHook[TableFlowApi]):
+class TableFlowHook(FlowRunsHook["TableFlowApi"]):
     """Reads flows, flow runs and extractions of TableFlow.
 
     Every method raises an :class:`~airflow_provider_flowruns.exceptions.ApiError` if there is no usable response, and
@@ -74,6 +74,8 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
 
         :param extraction_id: the extraction's id, letters and digits.
         """
+        from airflow_provider_flowruns.services import tableflow_extractions
+
         return self._send(tableflow_extractions.get_extraction(extraction_id))
 
     def iterate_table_rows(
@@ -88,6 +90,8 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         :param filter: all, valid, invalid, error, warn or info, or several of them with commas between.
         :param limit: rows a page, 1 to 1000.
         """
+        from airflow_provider_flowruns.services import tableflow_extractions
+
         return self._iterate(tableflow_extractions.list_table_rows(extraction_id, table, filter, limit))
 
     def download_table(
@@ -100,6 +104,8 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         :param file: an open binary file.
         :param filter: all, valid, invalid, error, warn or info, or several of them with commas between.
         """
+        from airflow_provider_flowruns.services import tableflow_extractions
+
         return self._download(tableflow_extractions.download_table(extraction_id, table, filter), file)
 
     def download_original(self, extraction_id: str, file: BinaryWriter) -> DownloadedFile:
@@ -108,12 +114,16 @@ class TableFlowHook(FlowRunsHook[TableFlowApi]):
         :param extraction_id: the extraction's id, letters and digits.
         :param file: an open binary file.
         """
+        from airflow_provider_flowruns.services import tableflow_extractions
+
         return self._download(tableflow_extractions.download_original(extraction_id), file)
 
     def _download(self, download: Download, file: BinaryWriter) -> DownloadedFile:
+        from airflow_provider_flowruns.services.tableflow_extractions import describe_file
+
         size = 0
         with self.client.download(download) as body:
             for chunk in body.chunks:
                 file.write(chunk)
                 size += len(chunk)
-            return tableflow_extractions.describe_file(body.headers, size)
+            return describe_file(body.headers, size)

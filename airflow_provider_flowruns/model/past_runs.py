@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Any
 
-from airflow_provider_flowruns.model.runs import MAX_COUNT, Disposition
+from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.runs import Disposition
 
 #: Longer durations are mistakes of the service.
 _MAX_DURATION_SECONDS = 10 * 365 * 24 * 60 * 60

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict
 
 from airflow_provider_flowruns.model.clip import clip_json
+from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.steps import RunStep
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.
@@ -17,8 +18,6 @@ MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
 #: Maximum size of a run's details as JSON.
 MAX_DETAILS_BYTES = 64 * 1024
-#: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
-MAX_COUNT = 2**53 - 1
 
 
 class Lifecycle(StrEnum):

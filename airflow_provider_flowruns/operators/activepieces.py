@@ -17,16 +17,16 @@ from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.polling.messages import describe
-from airflow_provider_flowruns.services.activepieces import (
+from airflow_provider_flowruns.services.activepieces_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     validate_flow_id,
     validate_run_id,
     validate_statuses,
+    validate_step,
     validate_strategy,
 )
 from airflow_provider_flowruns.services.activepieces_starts import shows_start
-from airflow_provider_flowruns.services.activepieces_steps import validate_step
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.tasks.arguments import (
     check_range_when_known,

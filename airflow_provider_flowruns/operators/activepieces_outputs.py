@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadRunOperator
-from airflow_provider_flowruns.services.activepieces import validate_run_id
-from airflow_provider_flowruns.services.activepieces_steps import validate_path, validate_step, validate_steps
+from airflow_provider_flowruns.services.activepieces_arguments import (
+    validate_path,
+    validate_run_id,
+    validate_step,
+    validate_steps,
+)
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_given_arguments, require_rendered
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path

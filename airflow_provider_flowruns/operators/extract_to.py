@@ -12,7 +12,8 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.extractions import ExtractedTable, Extraction
 from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.parsing import describe_value
-from airflow_provider_flowruns.services.tableflow_extractions import list_table_rows, validate_table
+from airflow_provider_flowruns.services.tableflow_arguments import validate_table
+from airflow_provider_flowruns.services.tableflow_extractions import list_table_rows
 from airflow_provider_flowruns.services.tableflow_run_extractions import find_run_extractions
 from airflow_provider_flowruns.tasks.arguments import is_known
 from airflow_provider_flowruns.tasks.extractions import require_completed

@@ -27,7 +27,12 @@ from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
-from airflow_provider_flowruns.services.portable import DEFAULT_LIMIT, MAX_LIMIT, validate_flow_id, validate_sort
+from airflow_provider_flowruns.services.portable_arguments import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    validate_flow_id,
+    validate_sort,
+)
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
     check_range_when_known,

@@ -31,15 +31,14 @@ from airflow_provider_flowruns.operators.tableflow_extractions import (
 )
 from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.payload import parse_object
-from airflow_provider_flowruns.services.tableflow import (
+from airflow_provider_flowruns.services.tableflow import shows_start
+from airflow_provider_flowruns.services.tableflow_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
-    shows_start,
     validate_flow_id,
     validate_run_id,
     validate_status,
 )
-from airflow_provider_flowruns.services.tableflow_details import KEY_OF_SINGLE_READ
 from airflow_provider_flowruns.tasks.arguments import (
     check_text,
     check_when_known,
@@ -234,7 +233,6 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         "tableflow_conn_id",
     )
     hook_class = TableFlowHook
-    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(
         self,

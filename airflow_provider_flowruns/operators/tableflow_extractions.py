@@ -16,15 +16,13 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError, Unexpec
 from airflow_provider_flowruns.model.extractions import ExtractedTable, Extraction, TableRow
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.csv_rows import CsvRowCounter
-from airflow_provider_flowruns.services.tableflow_extractions import (
+from airflow_provider_flowruns.services.tableflow_arguments import (
     MAX_CSV_ROWS,
-    download_original,
-    download_table,
-    list_table_rows,
     validate_extraction_id,
     validate_filter,
     validate_table,
 )
+from airflow_provider_flowruns.services.tableflow_extractions import download_original, download_table, list_table_rows
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
     check_when_known,

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
-from airflow_provider_flowruns.services.activepieces import validate_flow_id, validate_run_id
+from airflow_provider_flowruns.services.activepieces_arguments import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 

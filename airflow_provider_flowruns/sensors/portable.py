@@ -14,7 +14,11 @@ from airflow_provider_flowruns.model.targets import (
     WorkflowStatusTarget,
 )
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
-from airflow_provider_flowruns.services.portable import validate_flow_id, validate_run_id, validate_workflow_id
+from airflow_provider_flowruns.services.portable_arguments import (
+    validate_flow_id,
+    validate_run_id,
+    validate_workflow_id,
+)
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
-from airflow_provider_flowruns.services.tableflow import validate_flow_id, validate_run_id
-from airflow_provider_flowruns.services.tableflow_details import KEY_OF_SINGLE_READ
+from airflow_provider_flowruns.services.tableflow_arguments import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 
@@ -24,7 +23,6 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
 
     template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
     hook_class = TableFlowHook
-    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,7 +48,6 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
 
     template_fields: Sequence[str] = ("flow_id", "tableflow_conn_id", *FlowSensor.template_fields)
     hook_class = TableFlowHook
-    key_of_single_read = KEY_OF_SINGLE_READ
 
     def __init__(
         self, *, flow_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any

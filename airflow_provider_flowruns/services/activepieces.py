@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
-from airflow_provider_flowruns.model.choices import RetryStrategy
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
+from airflow_provider_flowruns.services.activepieces_arguments import (
+    DEFAULT_LIMIT,
+    ID_PATTERN,
+    MAX_LIMIT,
+    validate_flow_id,
+    validate_run_id,
+    validate_statuses,
+    validate_strategy,
+)
 from airflow_provider_flowruns.services.activepieces_details import (
     build_activepieces_details,
     build_details_from,
@@ -27,7 +34,6 @@ from airflow_provider_flowruns.services.base import Service, get_run_batch_key, 
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
-    describe_value,
     estimate_size,
     format_time,
     is_run_of_flow,
@@ -48,12 +54,6 @@ from airflow_provider_flowruns.services.parsing import (
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
 
-#: Default number of runs per page. The server has no maximum; rows contain whole flow definitions.
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1_000
-
-_ID = re.compile(r"[0-9a-zA-Z]{21}", re.ASCII)
-_EXAMPLE_ID = "the 21 letters and digits at the end of its address in Activepieces"
 #: Number of a flow's newest runs that a wait reads.
 _MAX_NEWEST = 20
 
@@ -73,15 +73,11 @@ _ENDED = {
     "MEMORY_LIMIT_EXCEEDED": Disposition.FAILED,
     "LOG_SIZE_EXCEEDED": Disposition.FAILED,
 }
-#: Ways to retry a failed run.
-STRATEGIES: tuple[RetryStrategy, ...] = get_args(RetryStrategy)
 _WEBHOOK_MEANINGS = {
     404: "the flow is disabled or was never published; publish it and switch it on",
     410: "there is no such flow",
     413: "the payload is too large for this server",
 }
-#: Every status a filter may name.
-STATUSES = frozenset({*_ACTIVE, *_ENDED})
 
 
 class ActivepiecesApi(Service):
@@ -385,7 +381,9 @@ class ActivepiecesApi(Service):
                 "(it follows /projects/ in the address of the web app)"
             )
         try:
-            return validate_id(self._project_id, argument="project_id", pattern=_ID, example="21 letters and digits")
+            return validate_id(
+                self._project_id, argument="project_id", pattern=ID_PATTERN, example="21 letters and digits"
+            )
         except InvalidArgumentError as error:
             raise ConfigurationError(f"{error}; it follows /projects/ in the address of the web app") from None
 
@@ -394,7 +392,7 @@ class ActivepiecesApi(Service):
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = parse_word(record.get("status"))
-        run_id, project_id = require_id(record, _ID), parse_id(record.get("projectId"))
+        run_id, project_id = require_id(record, ID_PATTERN), parse_id(record.get("projectId"))
         ended = status in _ENDED
         return FlowRun(
             service=self.info.name,
@@ -417,53 +415,6 @@ class ActivepiecesApi(Service):
             find_current_step=find_current_step if keep_raw else None,
             raw=record if keep_raw else {},
         )
-
-
-def validate_run_id(value: Any) -> str:
-    """Return an Activepieces run id.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not 21 letters and digits.
-    """
-    return validate_id(value, argument="run_id", pattern=_ID, example=_EXAMPLE_ID)
-
-
-def validate_flow_id(value: Any) -> str:
-    """Return an Activepieces flow id.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not 21 letters and digits.
-    """
-    return validate_id(value, argument="flow_id", pattern=_ID, example=_EXAMPLE_ID)
-
-
-def validate_statuses(value: Iterable[str] | str | None) -> tuple[str, ...]:
-    """Return the statuses a filter names, in the service's spelling; None names none.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: the service has no such status.
-    """
-    if value is None:
-        return ()
-    try:
-        wanted = [value] if isinstance(value, str) else list(value)
-    except TypeError:
-        wanted = []
-    # An empty list does not mean "not given": a template that found nothing must not list runs of every status.
-    if not wanted or any(parse_word(one) not in STATUSES for one in wanted):
-        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES))}, got {describe_value(value)}")
-    return tuple(parse_word(one) for one in wanted)
-
-
-def validate_strategy(value: Any) -> str:
-    """Return a retry strategy.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: there is no such strategy.
-    """
-    if value not in STRATEGIES:
-        raise InvalidArgumentError(f"strategy must be one of {', '.join(STRATEGIES)}, got {value!r}")
-    return str(value)
 
 
 def _format_params(params: Mapping[str, Any]) -> str | None:

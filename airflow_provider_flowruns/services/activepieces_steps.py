@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,11 +11,11 @@ from itertools import islice
 from typing import Any
 
 from airflow_provider_flowruns.model.counts import format_count
-from airflow_provider_flowruns.model.errors import FlowRunsError, InvalidArgumentError
+from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import FlowRun, Lifecycle
+from airflow_provider_flowruns.services.activepieces_arguments import compile_path
 from airflow_provider_flowruns.services.activepieces_definition import read_definition
 from airflow_provider_flowruns.services.parsing import (
-    describe_value,
     is_object,
     parse_count,
     parse_text,
@@ -67,49 +66,6 @@ class StepError(FlowRunsError):
     def __init__(self, problem: StepProblem, message: str) -> None:
         super().__init__(message)
         self.problem = problem
-
-
-def validate_step(value: Any, *, argument: str = "step") -> str:
-    """Return the name of a step.
-
-    :param value: the value as the DAG author passed it.
-    :param argument: its name, for the message.
-    :raises InvalidArgumentError: it is not a name.
-    """
-    # A template without a value renders to the text "None".
-    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
-        raise InvalidArgumentError(
-            f"{argument} must be the name of a step as the run shows it, such as 'step_1', got {describe_value(value)}"
-        )
-    return value.strip()
-
-
-def validate_steps(value: Any) -> tuple[str, ...]:
-    """Return the names of several steps, each once.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not a list of names, or it is empty.
-    """
-    if not isinstance(value, list | tuple) or not value:
-        raise InvalidArgumentError(
-            f"steps must be a list of names such as ['step_1', 'step_2'], got {describe_value(value)}; "
-            "use step for a single one"
-        )
-    return tuple(dict.fromkeys(validate_step(one, argument="steps") for one in value))
-
-
-def validate_path(value: Any) -> str:
-    """Return a JMESPath expression.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not one.
-    """
-    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
-        raise InvalidArgumentError(
-            f"path must be a JMESPath expression such as 'rows[0].id', got {describe_value(value)}"
-        )
-    _compile(value)
-    return value
 
 
 def read_step_outputs(
@@ -176,7 +132,7 @@ class _Path:
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
-        self._compiled = _compile(expression)
+        self._compiled = compile_path(expression)
 
     def __str__(self) -> str:
         return f"path {shorten_text(self.expression)!r}"
@@ -195,26 +151,6 @@ class _Path:
             raise ValueError(f"{error.function_name}() does not take a value of type {error.actual_type}") from None
         except Exception as error:  # any error of the library, which may quote the value too
             raise ValueError(f"it cannot be evaluated ({type(error).__name__})") from None
-
-
-def _compile(expression: str) -> Any:
-    import jmespath
-    from jmespath.exceptions import JMESPathError, JMESPathTypeError
-
-    try:
-        compiled = jmespath.compile(expression)
-        with suppress(JMESPathTypeError):  # what the functions get is not known yet, their names and arguments are
-            compiled.search(None)
-    except JMESPathError as error:
-        reason = " ".join(str(error).split()).rstrip(" ^")
-        raise InvalidArgumentError(
-            f"path must be a JMESPath expression, got {describe_value(expression)}: {shorten_text(reason)}"
-        ) from None
-    except RecursionError:
-        raise InvalidArgumentError("path must be a JMESPath expression; this one is nested too deep") from None
-    if compiled.parsed["type"] == "expref":
-        raise InvalidArgumentError(f"path must be an expression that finds a value, got {describe_value(expression)}")
-    return compiled
 
 
 @dataclass(frozen=True)

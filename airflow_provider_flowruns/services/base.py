@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response, Rows
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
+from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, Target

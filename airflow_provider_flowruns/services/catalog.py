@@ -86,6 +86,7 @@ TABLEFLOW = ServiceInfo(
     can_pause=True,
     names_its_runs=True,
     takes_files=True,
+    key_of_single_read="flow_name",
 )
 
 #: In the order in which Airflow and the docs list them.

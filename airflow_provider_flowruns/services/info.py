@@ -166,6 +166,8 @@ class ServiceInfo:
     :param takes_files: whether a start takes files as its input, and needs them.
     :param has_webhooks: whether flows are started by webhooks, which may ask for credentials of their own.
     :param batches_by_id: whether one request can read several runs by id; else a batch reads a list.
+    :param key_of_single_read: key of ``details`` that is empty in a run from a list, and filled if the run was read by
+        its id; None where both show the same.
     """
 
     name: str
@@ -190,6 +192,7 @@ class ServiceInfo:
     takes_files: bool = False
     has_webhooks: bool = False
     batches_by_id: bool = False
+    key_of_single_read: str | None = None
 
     @property
     def fields(self) -> tuple[ConnectionField, ...]:

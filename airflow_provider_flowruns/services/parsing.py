@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice, pairwise
-from typing import Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
-from airflow_provider_flowruns.model.calls import Rows
-from airflow_provider_flowruns.model.runs import MAX_COUNT, FlowRun
+from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.rows import Rows
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.runs import FlowRun
 
 T = TypeVar("T")
 #: Portable's examples write dates with U+2010 HYPHEN; editors produce the neighbours.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,16 +49,21 @@ from airflow_provider_flowruns.services.parsing import (
     sort_newest_first,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.portable_arguments import (
+    DEFAULT_LIMIT,
+    ID_PATTERN,
+    MAX_LIMIT,
+    validate_flow_id,
+    validate_run_id,
+    validate_sort,
+    validate_workflow_id,
+)
 from airflow_provider_flowruns.services.portable_details import build_portable_details
-from airflow_provider_flowruns.services.validation import validate_id, validate_limit, validate_range
+from airflow_provider_flowruns.services.validation import validate_limit, validate_range
 
-#: The vendor's own bounds for one page of run attempts.
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1_000
 #: The app has no documented address of a single flow.
 APP_URL = "https://app.portable.io/"
 
-_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 _DISPOSITIONS = {
     "": Disposition.NONE,
     "NONE": Disposition.NONE,
@@ -301,45 +305,6 @@ class PortableApi(Service):
         return Call(self.info.name, Request("POST", path, names="flow"), lambda body: None, may_be_empty=True)
 
 
-def validate_flow_id(value: Any) -> str:
-    """Return a flow's id as text.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not a whole number.
-    """
-    return validate_id(value, argument="flow_id", pattern=_ID, example="568971")
-
-
-def validate_workflow_id(value: Any) -> str:
-    """Return a workflow's id as text.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not a whole number.
-    """
-    return validate_id(value, argument="workflow_id", pattern=_ID, example="568971")
-
-
-def validate_run_id(value: Any) -> str:
-    """Return a run attempt's id as text.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not a whole number.
-    """
-    return validate_id(value, argument="run_id", pattern=_ID, example="658423")
-
-
-def validate_sort(value: Any) -> str:
-    """Return a sort order in upper case.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is neither ``ASC`` nor ``DESC``.
-    """
-    order = parse_word(value)
-    if order not in {"ASC", "DESC"}:
-        raise InvalidArgumentError(f"sort must be ASC or DESC, got {value!r}")
-    return order
-
-
 def _select_runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> tuple[FlowRun, ...]:
     """Return the attempts that may be the run of a start, newest first: more than one where nothing tells them apart.
 
@@ -391,7 +356,7 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
     return FlowRun(
         service=PortableApi.info.name,
         kind=Kind.RUN,
-        run_id=require_id(record, _ID),
+        run_id=require_id(record, ID_PATTERN),
         flow_id=parse_id(record.get("flow")) or flow_id,
         lifecycle=lifecycle,
         disposition=disposition,

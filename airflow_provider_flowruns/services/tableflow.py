@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request, Rows
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import (
@@ -40,17 +40,19 @@ from airflow_provider_flowruns.services.parsing import (
     unwrap_object,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.tableflow_arguments import (
+    DEFAULT_LIMIT,
+    ID_PATTERN,
+    MAX_LIMIT,
+    validate_flow_id,
+    validate_run_id,
+    validate_status,
+)
 from airflow_provider_flowruns.services.tableflow_attempts import split_attempts
 from airflow_provider_flowruns.services.tableflow_details import build_tableflow_details
 from airflow_provider_flowruns.services.tableflow_step_list import find_current_step, list_steps
-from airflow_provider_flowruns.services.validation import validate_id, validate_limit
+from airflow_provider_flowruns.services.validation import validate_limit
 
-#: The vendor's own bounds for one page of flow runs.
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1_000
-
-#: Form of all ids of the service.
-ID_PATTERN = re.compile(r"[0-9a-zA-Z_-]{1,128}", re.ASCII)
 #: Number of a flow's newest runs that a wait reads.
 _MAX_NEWEST = 20
 #: The app has no documented address of a run, only this one for signing in.
@@ -64,8 +66,6 @@ _STATES = {
     "COMPLETED": (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED),
     "FAILED": (Lifecycle.NOT_RUNNING, Disposition.FAILED),
 }
-#: Every status a filter may name.
-STATUSES = frozenset(_STATES)
 
 
 class TableFlowApi(Service):
@@ -236,37 +236,6 @@ class TableFlowApi(Service):
             return None
         parts = [text for text in (parse_text(body.get("error")), parse_text(body.get("message"))) if text]
         return ": ".join(dict.fromkeys(parts)) or None
-
-
-def validate_run_id(value: Any) -> str:
-    """Return a TableFlow run id.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
-    """
-    return validate_id(value, argument="run_id", pattern=ID_PATTERN, example="Wp7kRnT2mX4vQ9bL")
-
-
-def validate_flow_id(value: Any) -> str:
-    """Return a TableFlow flow id.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
-    """
-    return validate_id(value, argument="flow_id", pattern=ID_PATTERN, example="dk4g1tUg1uHLs8YU")
-
-
-def validate_status(status: str | None) -> str | None:
-    """Return a status as the filter takes it; None stays None.
-
-    :param status: the status to filter by, or None.
-    :raises InvalidArgumentError: the service has no such status.
-    """
-    if status is None:
-        return None
-    if parse_word(status) not in STATUSES:
-        raise InvalidArgumentError(f"status must be among {', '.join(sorted(STATUSES)).lower()}, got {status!r}")
-    return parse_word(status).lower()
 
 
 def parse_next_offset(body: Any, reached: int) -> int | None:

@@ -29,8 +29,6 @@ from airflow_provider_flowruns.services.tableflow_records import (
     read_steps_of_flow,
 )
 
-#: Key of the details that only a single read of a run fills.
-KEY_OF_SINGLE_READ = "flow_name"
 #: Sizes of the fields as JSON. What they leave is for the steps, which come last: about half of the whole.
 _METADATA_BYTES = 8 * 1024
 _FILES_BYTES = 6 * 1024

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from airflow_provider_flowruns.model.calls import Call, Download, Page, Pages, Request
 from airflow_provider_flowruns.model.clean import clean_text
 from airflow_provider_flowruns.model.counts import format_count
-from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.extractions import (
     Column,
     DownloadedFile,
@@ -37,18 +36,16 @@ from airflow_provider_flowruns.services.parsing import (
     unwrap_list,
     unwrap_object,
 )
-from airflow_provider_flowruns.services.tableflow import ID_PATTERN, MAX_LIMIT, parse_next_offset
-from airflow_provider_flowruns.services.validation import validate_id, validate_limit
-
-#: Words that a filter of rows may combine with commas; some versions of the documentation lack some of them.
-FILTERS = ("all", "valid", "invalid", "error", "warn", "info")
-#: Largest number of rows that TableFlow puts into one CSV file.
-MAX_CSV_ROWS = 500_000
+from airflow_provider_flowruns.services.tableflow import parse_next_offset
+from airflow_provider_flowruns.services.tableflow_arguments import (
+    MAX_LIMIT,
+    validate_extraction_id,
+    validate_filter,
+    validate_table,
+)
+from airflow_provider_flowruns.services.validation import validate_limit
 
 _DISPOSITIONS = {"COMPLETED": Disposition.SUCCEEDED, "FAILED": Disposition.FAILED}
-_MAX_KEY_CHARS = 200
-#: These end or split a segment of a path, or begin an escape, for some server or proxy on the way.
-_UNSAFE_IN_PATHS = frozenset("/\\%?#;")
 
 
 def get_extraction(extraction_id: str) -> Call[Extraction]:
@@ -128,53 +125,6 @@ def describe_file(headers: Mapping[str, str], size: int) -> DownloadedFile:
     name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     return DownloadedFile(size, parse_name(clean_text(name.strip())), content_type or None)
-
-
-def validate_extraction_id(value: Any) -> str:
-    """Return a TableFlow extraction id.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it contains anything but letters, digits, ``_`` and ``-``.
-    """
-    return validate_id(value, argument="extraction_id", pattern=ID_PATTERN, example="uT2bJNWN75YPU95r")
-
-
-def validate_table(value: Any) -> str:
-    """Return the key of a table, which fits into one segment of a path once it is encoded.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is not a text, or contains what could change the path.
-    """
-    key = value.strip() if isinstance(value, str) else ""
-    # A template without a value renders to the text "None".
-    is_key = 0 < len(key) <= _MAX_KEY_CHARS and key.isprintable() and key != "None" and key.strip(".")
-    if not is_key or _UNSAFE_IN_PATHS.intersection(key) or not _is_encodable(key):
-        raise InvalidArgumentError(
-            f"table must look like line_items, the key of a table in the template, got {describe_value(value)}"
-        )
-    return key
-
-
-def validate_filter(value: Any) -> str:
-    """Return a filter of rows as the service takes it.
-
-    :param value: one of the words in :data:`FILTERS`, or several with commas between them.
-    :raises InvalidArgumentError: it is something else.
-    """
-    words = [word.strip().lower() for word in value.split(",")] if isinstance(value, str) else []
-    if not words or not {*words} <= {*FILTERS}:
-        raise InvalidArgumentError(
-            f"filter must be {', '.join(FILTERS)}, or several of them with commas between, got {describe_value(value)}"
-        )
-    return ",".join(words)
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _build_table_path(extraction_id: str, table: str) -> str:

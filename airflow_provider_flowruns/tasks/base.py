@@ -124,9 +124,6 @@ class WaitingTask(RunTask[HookT]):
     recovery_grace: ClassVar[float] = 300.0
     #: Seconds for which something that was found before may be unknown to the service.
     gone_grace: ClassVar[float] = 120.0
-    #: Key of ``details`` that is empty in a run from a list, and filled if the run was read by its id. None where both
-    #: show the same.
-    key_of_single_read: ClassVar[str | None] = None
 
     defer: Callable[..., NoReturn]
     timeout: float
@@ -254,7 +251,7 @@ class WaitingTask(RunTask[HookT]):
 
     def _read_details(self, accepted: RunSummary) -> RunSummary:
         """Return an accepted run with all its details: read by its id if a list showed it; else as it is."""
-        key, run_id = self.key_of_single_read, accepted["run_id"]
+        key, run_id = self.hook.api.info.key_of_single_read, accepted["run_id"]
         if key is None or run_id is None or accepted.get("details", {}).get(key):
             return accepted
         try:

@@ -11,7 +11,7 @@ from airflow_provider_flowruns.model.choices import RowFormat
 from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.parsing import describe_value
-from airflow_provider_flowruns.services.tableflow import MAX_LIMIT
+from airflow_provider_flowruns.services.tableflow_arguments import MAX_LIMIT
 from airflow_provider_flowruns.tasks.json_lines import Written, collect_garbage_less_often, write_json_lines
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.calls import Call, Request
+from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.runs import (
-    MAX_COUNT,
     MAX_DETAILS_BYTES,
     MAX_ERROR_CHARS,
     MAX_ERRORS,
@@ -24,7 +24,8 @@ from airflow_provider_flowruns.model.runs import (
     ResourceCounts,
     RunDetails,
 )
-from airflow_provider_flowruns.services.activepieces import STATUSES, ActivepiecesApi
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.activepieces_arguments import STATUSES
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
 

@@ -16,7 +16,8 @@ from airflow_provider_flowruns.model.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Lifecycle
-from airflow_provider_flowruns.services.activepieces import STATUSES, ActivepiecesApi
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.services.activepieces_arguments import STATUSES
 
 RUN_ID, FLOW_ID, PROJECT_ID = "cPi5kjLQnJv89Z7KBGg7G", "ojdVhFCCcrZ2X1rqJL2Mu", "19NxIjX88XDYnuT9t5cwP"
 MISSING = object()

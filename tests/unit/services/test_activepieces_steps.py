@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.services.activepieces_steps import (
-    StepError,
-    StepProblem,
-    read_step_outputs,
-    validate_path,
-    validate_step,
-    validate_steps,
-)
+from airflow_provider_flowruns.services.activepieces_arguments import validate_path, validate_step, validate_steps
+from airflow_provider_flowruns.services.activepieces_steps import StepError, StepProblem, read_step_outputs
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "activepieces"
 RUN_ID = "cPi5kjLQnJv89Z7KBGg7G"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.model.calls import Call, Page, Rows
+from airflow_provider_flowruns.model.calls import Call, Page
 from airflow_provider_flowruns.model.errors import UnexpectedResponseError
+from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
