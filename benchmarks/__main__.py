@@ -15,17 +15,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import detection_delay, imports, waits
+from benchmarks import detection_delay, history, imports, metrics, table_rows, upload, waits
 from benchmarks.candidates import CANDIDATES
 from benchmarks.plot import draw_bars
-from benchmarks.sections import Section, build_table, run_program
+from benchmarks.sections import Section, build_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 _OTHER_PACKAGES = ("apache-airflow", "aiohttp")
-
-
-def _build_program_measurement(title: str, module: str) -> Callable[[bool], list[Section]]:
-    return lambda quick: [] if quick else [run_program(title, module)]
 
 
 #: The measurements, in the order of the report.
@@ -33,10 +29,10 @@ MEASUREMENTS: tuple[Callable[[bool], list[Section]], ...] = (
     waits.build_sections,
     detection_delay.build_sections,
     imports.build_sections,
-    _build_program_measurement("What does reading history cost?", "benchmarks.history"),
-    _build_program_measurement("What do metrics cost?", "benchmarks.metrics"),
-    _build_program_measurement("What does writing a table cost?", "benchmarks.table_rows"),
-    _build_program_measurement("How much memory does an upload use?", "benchmarks.upload"),
+    history.build_sections,
+    metrics.build_sections,
+    table_rows.build_sections,
+    upload.build_sections,
 )
 
 

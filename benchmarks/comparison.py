@@ -1,69 +1,90 @@
 """Compare an operator that reads much with a bare ``requests`` loop that does the same: time, CPU and memory.
 
-Both run in new processes, in turns. Throughput is compared as a ratio, memory as growth since the start.
+Both run in new processes, in turns.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import resource
-import subprocess  # ruff: ignore[suspicious-subprocess-import]
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypedDict
 
-#: The bounds.
-MIN_THROUGHPUT_RATIO = 0.8
-MAX_GROWTH_MEGABYTES = 64.0
+from benchmarks.bounds import Bound, Figure
+from benchmarks.programs import run_in_new_process
+from benchmarks.sections import build_table
 
-ROUNDS = 3
+#: The limits, relative to the bare loop.
+MIN_THROUGHPUT_RATIO, MAX_CPU_RATIO = 0.95, 1.3
+#: The limit of the peak memory, relative to that at the start.
+MAX_MEMORY_RATIO = 1.4
+
+TURNS = 5
+
+
+class Used(TypedDict):
+    """What a side used.
+
+    :param seconds: how long it took.
+    :param cpu_seconds: CPU time.
+    :param start_mb: memory at the start in MB.
+    :param peak_mb: peak memory in MB.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    start_mb: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians of both sides.
+    """What both sides used in each turn.
 
     :param title: what was read, and how.
     :param noun: what was counted, in the plural.
     :param count: how many there were.
-    :param sides: the figures of ``operator`` and ``bare``.
+    :param operator: the operator's turns.
+    :param bare: those of the bare loop.
     """
 
     title: str
     noun: str
     count: int
-    sides: Mapping[str, Mapping[str, float]]
+    operator: Sequence[Used]
+    bare: Sequence[Used]
 
-    @property
-    def throughput_ratio(self) -> float:
-        """Throughput of the operator, if that of the bare loop is 1."""
-        return self.sides["bare"]["seconds"] / self.sides["operator"]["seconds"]
-
-    @property
-    def is_within_bounds(self) -> bool:
-        """Whether the operator is fast enough, and its memory hardly grows."""
-        return (
-            self.throughput_ratio >= MIN_THROUGHPUT_RATIO
-            and self.sides["operator"]["growth_mb"] <= MAX_GROWTH_MEGABYTES
-        )
+    def build_bounds(self) -> list[Bound]:
+        """Return the bounds: the operator is fast enough, and its memory hardly grows."""
+        cpu = self._compare(lambda used: used["cpu_seconds"])
+        throughput = self._compare(lambda used: 1 / used["seconds"])
+        memory = Figure.from_turns([used["peak_mb"] / used["start_mb"] for used in self.operator])
+        return [
+            Bound(f"{self.title}: CPU time, relative to the bare loop", cpu, MAX_CPU_RATIO),
+            Bound(f"{self.title}: throughput, relative to it", throughput, MIN_THROUGHPUT_RATIO, at_least=True),
+            Bound(f"{self.title}: peak memory, relative to the start", memory, MAX_MEMORY_RATIO),
+        ]
 
     def build_table(self) -> str:
-        """Return the figures as a Markdown table."""
-        rows: list[tuple[str, Callable[[Mapping[str, float]], str]]] = [
-            (f"{self.noun} per second", lambda side: f"{self.count / side['seconds']:,.0f}"),
-            ("CPU seconds", lambda side: f"{side['cpu_seconds']:.2f}"),
-            ("memory at the start", lambda side: f"{side['start_mb']:.0f} MB"),
-            ("peak growth", lambda side: f"{side['growth_mb']:.1f} MB"),
+        """Return the medians as a Markdown table."""
+        rows: list[tuple[str, Callable[[Used], float], str]] = [
+            (f"{self.noun} per second", lambda used: self.count / used["seconds"], "{:,.0f}"),
+            ("CPU seconds", lambda used: used["cpu_seconds"], "{:.2f}"),
+            ("memory at the start", lambda used: used["start_mb"], "{:.0f} MB"),
+            ("peak growth", lambda used: used["peak_mb"] - used["start_mb"], "{:.1f} MB"),
         ]
-        lines = [f"| {self.title} | operator | bare requests loop |", "|---|---|---|"]
-        lines += [f"| {name} | {show(self.sides['operator'])} | {show(self.sides['bare'])} |" for name, show in rows]
-        lines.append(f"| throughput, bare loop = 1 | {self.throughput_ratio:.2f} | 1 |")
-        return "\n".join(lines)
+        lines = [
+            (name, *(text.format(median(map(get, side))) for side in (self.operator, self.bare)))
+            for name, get, text in rows
+        ]
+        return build_table((self.title, "operator", "bare requests loop"), lines)
+
+    def _compare(self, get: Callable[[Used], float]) -> Figure:
+        return Figure.from_ratios([*map(get, self.operator)], [*map(get, self.bare)])
 
 
 class Usage:
@@ -74,59 +95,48 @@ class Usage:
         self._cpu = time.process_time()
         self._started_at = time.perf_counter()
 
-    def get_difference(self) -> dict[str, float]:
-        """Return the seconds and CPU seconds since the start, the memory at the start and its peak growth in MB."""
+    def get_difference(self) -> Used:
+        """Return what was used since the start."""
         return {
             "seconds": time.perf_counter() - self._started_at,
             "cpu_seconds": time.process_time() - self._cpu,
             "start_mb": self._start_mb,
-            "growth_mb": get_peak_megabytes() - self._start_mb,
+            "peak_mb": _get_peak_megabytes(),
         }
 
 
-def run_in_turns(
-    module: str, names: Mapping[str, str], arguments: list[str], count_records: Callable[[Path], int], count: int
-) -> dict[str, dict[str, float]]:
-    """Run both sides in turns, each in a new process that writes a file, and return the medians of each side.
+def run_in_turns(module: str, names: Mapping[str, str], arguments: Sequence[str], lines: int) -> dict[str, list[Used]]:
+    """Run both sides in turns, each in a new process that writes a file, and return what each used in each turn.
 
     :param module: the module to run with the name of a side, ``arguments`` and the path of the file; it prints the
         result of :meth:`Usage.get_difference` as JSON.
     :param names: name of the side's program by ``operator`` and ``bare``.
     :param arguments: the arguments between name and path.
-    :param count_records: counts the records in the file.
-    :param count: how many there have to be.
+    :param lines: number of lines that the file must have.
     """
-    results: dict[str, list[dict[str, float]]] = {side: [] for side in names}
-    for _ in range(ROUNDS):
+    print(f"measuring {', '.join(names.values())} of {module} ...", flush=True)
+    turns: dict[str, list[Used]] = {side: [] for side in names}
+    for _ in range(TURNS):
         for side, name in names.items():
-            results[side].append(_run_in_new_process(module, name, arguments, count_records, count))
-    return {side: {key: median(run[key] for run in runs) for key in runs[0]} for side, runs in results.items()}
+            turns[side].append(_run_side(module, name, arguments, lines))
+    return turns
 
 
-def _run_in_new_process(
-    module: str, name: str, arguments: list[str], count_records: Callable[[Path], int], count: int
-) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
+def _run_side(module: str, name: str, arguments: Sequence[str], lines: int) -> Used:
+    with tempfile.TemporaryDirectory(prefix="flowruns-bench-") as folder:
         path = Path(folder) / "records"
-        environment = {**os.environ, "AIRFLOW_HOME": folder, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
-        result = subprocess.run(
-            [sys.executable, "-m", module, name, *arguments, str(path)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        found = count_records(path)
-    assert found == count, f"{name} wrote {found} records"
-    return {key: float(value) for key, value in json.loads(result.stdout.splitlines()[-1]).items()}
+        used: Used = run_in_new_process(module, name, *arguments, str(path))
+        found = _count_lines(path)
+    assert found == lines, f"{name} wrote {found} lines"
+    return used
 
 
-def count_lines(path: Path) -> int:
-    """Return the number of lines of a file."""
+def _count_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)
 
 
-def get_peak_megabytes() -> float:
+def _get_peak_megabytes() -> float:
     """Return the peak resident size in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

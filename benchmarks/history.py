@@ -1,6 +1,6 @@
 """Measure reading 200,000 run attempts into a file of JSON lines, and compare it with a bare ``requests`` loop.
 
-Run by ``make bench``.
+``python -m benchmarks.history SIDE URL CA_FILE PATH`` runs one side.
 """
 
 from __future__ import annotations
@@ -8,30 +8,36 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import Comparison, Usage, count_lines, run_in_turns
+from benchmarks.comparison import Comparison, Usage, Used, run_in_turns
+from benchmarks.sections import Section
 
 ATTEMPTS = 200_000
 PAGE_SIZE = 1_000
 LATENCY_SECONDS = 0.05
 
+_TEXT = """\
+The operator and a loop of bare `requests` calls read all attempts of a flow, {page:,} a page, from a TLS server with \
+{latency:g} ms latency, and write each as a line of JSON. Both in new processes, in turns; medians."""
 
-def measure() -> Comparison:
-    """Measure both."""
+
+def build_sections(quick: bool) -> list[Section]:
+    """Measure and return the section. ``quick`` reads a tenth of the attempts."""
     from benchmarks.history_server import build_routes
     from benchmarks.process_server import run_server_process
 
-    with run_server_process(build_routes, LATENCY_SECONDS) as address:
-        sides = run_in_turns(
-            "benchmarks.history", {"bare": "bare", "operator": "operator"}, [*address], count_lines, ATTEMPTS
-        )
-    title = f"{ATTEMPTS:,} attempts, {PAGE_SIZE} a page, TLS, {LATENCY_SECONDS * 1_000:g} ms"
-    return Comparison(title, "attempts", ATTEMPTS, sides)
+    attempts = ATTEMPTS // 10 if quick else ATTEMPTS
+    with run_server_process(partial(build_routes, attempts), LATENCY_SECONDS) as address:
+        turns = run_in_turns("benchmarks.history", {"operator": "operator", "bare": "bare"}, address, attempts)
+    comparison = Comparison(f"{attempts:,} attempts to JSON lines", "attempts", attempts, **turns)
+    text = _TEXT.format(page=PAGE_SIZE, latency=LATENCY_SECONDS * 1_000)
+    return [Section("What does reading history cost?", text, comparison.build_table(), comparison.build_bounds())]
 
 
-def run_bare_loop(url: str, ca_file: str, path: str) -> dict[str, float]:
+def run_bare_loop(url: str, ca_file: str, path: str) -> Used:
     """Read all pages with requests alone, and write each record as a line of JSON."""
     import requests
 
@@ -51,7 +57,7 @@ def run_bare_loop(url: str, ca_file: str, path: str) -> dict[str, float]:
             offset += PAGE_SIZE
 
 
-def run_operator(url: str, ca_file: str, path: str) -> dict[str, float]:
+def run_operator(url: str, ca_file: str, path: str) -> Used:
     """Read all pages with the operator."""
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
@@ -74,16 +80,7 @@ def run_operator(url: str, ca_file: str, path: str) -> dict[str, float]:
     return usage.get_difference()
 
 
-def main() -> None:
-    """Measure, or run one of the measured processes if the command line names it."""
-    if len(sys.argv) > 1:
-        name, *arguments = sys.argv[1:]
-        print(json.dumps({"bare": run_bare_loop, "operator": run_operator}[name](*arguments)))
-        return
-    comparison = measure()
-    print(comparison.build_table())
-    raise SystemExit(0 if comparison.is_within_bounds else 1)
-
+PROGRAMS = {"bare": run_bare_loop, "operator": run_operator}
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(PROGRAMS[sys.argv[1]](*sys.argv[2:])))

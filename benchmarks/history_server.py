@@ -9,18 +9,17 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.history import ATTEMPTS
-
 FLOW_ID = 568971
 _NEWEST = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def build_routes(latency: float) -> list[web.RouteDef]:
+def build_routes(attempts: int, latency: float) -> list[web.RouteDef]:
     """Build the list of the flow's run attempts.
 
+    :param attempts: their number.
     :param latency: delay of each response in seconds.
     """
-    rows = [_build_attempt(number) for number in range(ATTEMPTS)]
+    rows = [_build_attempt(number) for number in range(attempts)]
 
     async def list_attempts(request: web.Request) -> web.Response:
         start, size = int(request.query["offset"]), int(request.query["limit"])

@@ -1,6 +1,6 @@
 """Measure what metrics cost the poll loop: off, on, and beside a poll loop whose source has no calls for them.
 
-Run by ``make bench``, or alone with ``python -m benchmarks.metrics``. The exit status is 1 if the bound is exceeded.
+``python -m benchmarks.metrics`` prints the polls per second of each turn.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import math
 import os
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.bounds import COLUMNS, Bound, Figure
-from benchmarks.sections import build_table
+from benchmarks.bounds import Bound, Figure
+from benchmarks.programs import run_in_new_process
+from benchmarks.sections import Section, build_table
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.metrics import ConnectionMetrics
@@ -40,6 +40,19 @@ measured but the poll loop itself, which in use is a small part of a poll. *With
 from which this benchmark has removed every line about metrics. *On* sends to a StatsD server, including the CPU time \
 of the thread that reports. Polls per second of CPU time; medians of {turns} turns with {polls:,} polls of each \
 variant, in changing order."""
+
+
+def build_sections(quick: bool) -> list[Section]:
+    """Measure and return the section. ``quick`` makes no difference."""
+    print("measuring metrics ...", flush=True)
+    polls: dict[str, list[float]] = run_in_new_process("benchmarks.metrics")
+    figures = {name: Figure.from_ratios(turns, polls["without calls"]) for name, turns in polls.items()}
+    rows = [(name, f"{median(polls[name]):,.0f}", f"{figure.value:.3f}") for name, figure in figures.items()]
+    bound = Bound("polls per second, metrics off, relative to without calls", figures["off"], MIN_RATIO, at_least=True)
+    text = _TEXT.format(waits=WAITS, turns=TURNS, polls=POLLS_PER_TURN)
+    return [
+        Section("What do metrics cost?", text, build_table(("metrics", "polls per second", "relative"), rows), [bound])
+    ]
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,6 @@ def _build_target(number: int) -> Target:
 
 
 def _measure_in_turns() -> dict[str, list[float]]:
-    """Return the polls per second of each turn."""
     from airflow_provider_flowruns.metrics import ConnectionMetrics
     from airflow_provider_flowruns.polling.durations import RunDurations
     from airflow_provider_flowruns.triggers import poll_loop
@@ -163,27 +175,16 @@ def _measure_in_turns() -> dict[str, list[float]]:
     return polls
 
 
-def main() -> None:
-    """Measure and print the table."""
-    with tempfile.TemporaryDirectory(prefix="flowruns-bench-") as home, socket.socket(type=socket.SOCK_DGRAM) as server:
+def measure() -> dict[str, list[float]]:
+    """Return the polls per second of each turn of each candidate. This process's Airflow sends metrics from now on."""
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         settings = {"ON": "True", "HOST": "127.0.0.1", "PORT": str(server.getsockname()[1])}
         os.environ |= {f"AIRFLOW__METRICS__STATSD_{name}": value for name, value in settings.items()}
-        os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
         polls = _measure_in_turns()
         assert server.recv(1_000), "nothing was sent"
-    _print_report(polls)
-
-
-def _print_report(polls: Mapping[str, Sequence[float]]) -> None:
-    figures = {name: Figure.from_ratios(turns, polls["without calls"]) for name, turns in polls.items()}
-    rows = [(name, f"{median(polls[name]):,.0f}", f"{figure.value:.3f}") for name, figure in figures.items()]
-    bound = Bound("off, relative to without calls", figures["off"], MIN_RATIO, at_least=True)
-    print(_TEXT.format(waits=WAITS, turns=TURNS, polls=POLLS_PER_TURN), end="\n\n")
-    print(build_table(("metrics", "polls per second", "relative"), rows), end="\n\n")
-    print(build_table(COLUMNS, [bound.build_row()]))
-    sys.exit(not bound.holds)
+    return polls
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(measure()))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess  # ruff: ignore[suspicious-subprocess-import]
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.bounds import COLUMNS, Bound, Figure
+from benchmarks.bounds import COLUMNS, Bound
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,3 @@ def build_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def run_program(title: str, module: str) -> Section:
-    """Run a module that prints its own table and exits with 1 if a bound is exceeded, and return its section."""
-    result = subprocess.run([sys.executable, "-m", module], check=False, text=True, stdout=subprocess.PIPE)
-    if result.returncode not in {0, 1} or not result.stdout:
-        raise RuntimeError(f"{module} failed with exit code {result.returncode}")
-    return Section(
-        title,
-        "",
-        result.stdout.strip(),
-        [Bound("number of failed bounds of this table", Figure.exact(result.returncode), 0)],
-    )

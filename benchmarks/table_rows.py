@@ -1,7 +1,6 @@
 """Measure writing the 200,000 rows of a TableFlow table, as JSON lines and as CSV, beside bare ``requests`` loops.
 
-Both sides read the extraction first, which says whether the document has been processed and how many rows there are.
-Run by ``make bench``.
+``python -m benchmarks.table_rows SIDE URL CA_FILE PATH`` runs one side.
 """
 
 from __future__ import annotations
@@ -9,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks.comparison import Comparison, Usage, count_lines, run_in_turns
+from benchmarks.comparison import Comparison, Usage, Used, run_in_turns
+from benchmarks.sections import Section
 
 ROWS = 200_000
 PAGE_SIZE = 1_000
@@ -21,28 +23,36 @@ TABLE = "line_items"
 COLUMNS = ("description", "quantity", "unit_price", "amount")
 CHUNK_BYTES = 64 * 1024
 
+_TEXT = """\
+The operators and loops of bare `requests` calls read the rows of a TableFlow table, as JSON in pages of {page:,} and \
+as CSV in one response, from a TLS server with {latency:g} ms latency, and write them to a file. Both read the \
+extraction first, which says whether the document has been processed and how many rows there are. In new processes, in \
+turns; medians."""
 
-def measure() -> list[Comparison]:
-    """Measure both formats."""
+
+def build_sections(quick: bool) -> list[Section]:
+    """Measure both formats and return the section. ``quick`` reads a tenth of the rows."""
     from benchmarks.process_server import run_server_process
     from benchmarks.table_rows_server import build_routes
 
-    with run_server_process(build_routes, LATENCY_SECONDS) as address:
-        lines = _run_both("lines", [*address], ROWS)
-        csv = _run_both("csv", [*address], ROWS + 1)
-    conditions = f"TLS, {LATENCY_SECONDS * 1_000:g} ms"
-    return [
-        Comparison(f"{ROWS:,} rows to JSON lines, {PAGE_SIZE} a page, {conditions}", "rows", ROWS, lines),
-        Comparison(f"{ROWS:,} rows to CSV, {conditions}", "rows", ROWS, csv),
-    ]
+    rows = ROWS // 10 if quick else ROWS
+    with run_server_process(partial(build_routes, rows), LATENCY_SECONDS) as address:
+        comparisons = [
+            Comparison(f"{rows:,} rows to JSON lines", "rows", rows, **_run_both("lines", address, rows)),
+            Comparison(f"{rows:,} rows to CSV", "rows", rows, **_run_both("csv", address, rows + 1)),
+        ]
+    text = _TEXT.format(page=PAGE_SIZE, latency=LATENCY_SECONDS * 1_000)
+    tables = "\n\n".join(comparison.build_table() for comparison in comparisons)
+    bounds = [bound for comparison in comparisons for bound in comparison.build_bounds()]
+    return [Section("What does writing a table cost?", text, tables, bounds)]
 
 
-def _run_both(name: str, address: list[str], lines: int) -> dict[str, dict[str, float]]:
-    names = {"bare": f"bare_{name}", "operator": f"operator_{name}"}
-    return run_in_turns("benchmarks.table_rows", names, address, count_lines, lines)
+def _run_both(name: str, address: Sequence[str], lines: int) -> dict[str, list[Used]]:
+    names = {"operator": f"operator_{name}", "bare": f"bare_{name}"}
+    return run_in_turns("benchmarks.table_rows", names, address, lines)
 
 
-def read_lines_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
+def read_lines_bare(url: str, ca_file: str, path: str) -> Used:
     """Read all pages with requests alone, and write the values of each row as a line of JSON."""
     import requests
 
@@ -61,7 +71,7 @@ def read_lines_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
         return usage.get_difference()
 
 
-def read_csv_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
+def read_csv_bare(url: str, ca_file: str, path: str) -> Used:
     """Download the table with requests alone."""
     import requests
 
@@ -76,21 +86,21 @@ def read_csv_bare(url: str, ca_file: str, path: str) -> dict[str, float]:
         return usage.get_difference()
 
 
-def read_lines(url: str, ca_file: str, path: str) -> dict[str, float]:
+def read_lines(url: str, ca_file: str, path: str) -> Used:
     """Read all pages with the operator."""
     from airflow_provider_flowruns.operators.tableflow import TableFlowGetTableRowsOperator
 
     return _run_operator(TableFlowGetTableRowsOperator, url, ca_file, path)
 
 
-def read_csv(url: str, ca_file: str, path: str) -> dict[str, float]:
+def read_csv(url: str, ca_file: str, path: str) -> Used:
     """Download the table with the operator."""
     from airflow_provider_flowruns.operators.tableflow import TableFlowDownloadTableOperator
 
     return _run_operator(TableFlowDownloadTableOperator, url, ca_file, path)
 
 
-def _run_operator(operator: type, url: str, ca_file: str, path: str) -> dict[str, float]:
+def _run_operator(operator: type, url: str, ca_file: str, path: str) -> Used:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
@@ -115,16 +125,5 @@ PROGRAMS = {
 }
 
 
-def main() -> None:
-    """Measure, or run one of the measured processes if the command line names it."""
-    if len(sys.argv) > 1:
-        name, *arguments = sys.argv[1:]
-        print(json.dumps(PROGRAMS[name](*arguments)))
-        return
-    comparisons = measure()
-    print("\n\n".join(comparison.build_table() for comparison in comparisons))
-    raise SystemExit(0 if all(comparison.is_within_bounds for comparison in comparisons) else 1)
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(PROGRAMS[sys.argv[1]](*sys.argv[2:])))

@@ -7,17 +7,18 @@ import json
 
 from aiohttp import web
 
-from benchmarks.table_rows import COLUMNS, EXTRACTION_ID, ROWS, TABLE
+from benchmarks.table_rows import COLUMNS, EXTRACTION_ID, TABLE
 
 _CHUNK_BYTES = 64 * 1024
 
 
-def build_routes(latency: float) -> list[web.RouteDef]:
+def build_routes(row_count: int, latency: float) -> list[web.RouteDef]:
     """Build the endpoints of the extraction.
 
+    :param row_count: number of rows of the table.
     :param latency: delay of each response in seconds.
     """
-    values = [_build_values(number) for number in range(ROWS)]
+    values = [_build_values(number) for number in range(row_count)]
     rows = [
         json.dumps({"index": number, "values": dict(zip(COLUMNS, row, strict=True)), "validations": {}}).encode()
         for number, row in enumerate(values)
@@ -28,13 +29,13 @@ def build_routes(latency: float) -> list[web.RouteDef]:
 
     async def get_extraction(_: web.Request) -> web.Response:
         await asyncio.sleep(latency)
-        return web.json_response(_build_extraction())
+        return web.json_response(_build_extraction(row_count))
 
     async def list_rows(request: web.Request) -> web.Response:
         start, size = int(request.query["offset"]), int(request.query["limit"])
         await asyncio.sleep(latency)
-        following = start + size if start + size < ROWS else None
-        page = {"offset": start, "limit": size, "total": ROWS, "next_offset": following, "filter": "all"}
+        following = start + size if start + size < row_count else None
+        page = {"offset": start, "limit": size, "total": row_count, "next_offset": following, "filter": "all"}
         body = b'{"pagination":%s,"rows":[%s]}' % (json.dumps(page).encode(), b",".join(rows[start : start + size]))
         return web.Response(body=body, content_type="application/json")
 
@@ -60,9 +61,9 @@ def _build_values(number: int) -> tuple[str, ...]:
     return f"Part, no. {number}", str(quantity), f"{price / 100:.2f}", f"{quantity * price / 100:.2f}"
 
 
-def _build_extraction() -> dict[str, object]:
+def _build_extraction(row_count: int) -> dict[str, object]:
     columns = [{"key": column, "name": column.title(), "data_type": "text"} for column in COLUMNS]
-    counts = {"valid": ROWS, "invalid": 0, "total": ROWS}
+    counts = {"valid": row_count, "invalid": 0, "total": row_count}
     return {
         "id": EXTRACTION_ID,
         "template_id": "InvoiceTemplate1",

@@ -1,25 +1,48 @@
-"""Measure the memory of a task process that uploads 200 MB. Files are streamed, so the memory hardly grows.
-
-Run by ``make bench``.
-"""
+"""Measure the memory of a task process that uploads 200 MB. Files are streamed, so the memory hardly grows."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from statistics import median
 
-from benchmarks.comparison import get_peak_megabytes
+from benchmarks.bounds import Bound, Figure
+from benchmarks.comparison import Usage, Used
+from benchmarks.programs import run_in_new_process
+from benchmarks.sections import Section, build_table
 
 MEGABYTE = 1024 * 1024
 FILE_SIZE = 200 * MEGABYTE
+#: Peak memory, relative to that at the start.
+MAX_MEMORY_RATIO = 1.4
+TURNS = 3
+
+_TEXT = "A task uploads a file of {size} MB to the sandbox, in a new process each of {turns} times; medians."
 
 
-def main() -> None:
-    """Measure one upload and print its figures."""
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="flowruns-bench-"))
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
+def build_sections(quick: bool) -> list[Section]:
+    """Measure and return the section. ``quick`` makes no difference."""
+    print("measuring uploads ...", flush=True)
+    turns: list[Used] = [run_in_new_process("benchmarks.upload") for _ in range(TURNS)]
+    rows = [
+        ("memory at the start", f"{median(used['start_mb'] for used in turns):.0f} MB"),
+        ("peak growth", f"{median(used['peak_mb'] - used['start_mb'] for used in turns):.1f} MB"),
+    ]
+    size = FILE_SIZE // MEGABYTE
+    memory = Figure.from_turns([used["peak_mb"] / used["start_mb"] for used in turns])
+    bound = Bound(f"upload of {size} MB: peak memory, relative to the start", memory, MAX_MEMORY_RATIO)
+    text = _TEXT.format(size=size, turns=TURNS)
+    return [
+        Section(
+            "How much memory does an upload use?", text, build_table((f"upload of {size} MB", "figure"), rows), [bound]
+        )
+    ]
 
+
+def upload() -> Used:
+    """Upload the file from this process."""
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
@@ -28,35 +51,23 @@ def main() -> None:
 
     ExecutorSafeguard.test_mode = True
     with tempfile.TemporaryDirectory() as folder, run_sandbox_process("tableflow", 1, 1.0, latency=0.0) as sandbox:
-        path = Path(folder) / "large.pdf"
-        with path.open("wb") as file:
+        large, small = Path(folder) / "large.pdf", Path(folder) / "small.pdf"
+        with large.open("wb") as file:
             file.truncate(FILE_SIZE)
-        small = Path(folder) / "small.pdf"
         small.write_bytes(b"%PDF")
         os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = sandbox.build_connection_with_ca()
 
-        def upload(file: Path) -> None:
-            operator = TableFlowRunFlowOperator(
-                task_id="upload",
-                flow_id=sandbox.flow_id,
-                files={"document": str(file)},
-                wait=False,
-            )
+        def run(path: Path) -> None:
+            files = {"document": str(path)}
+            operator = TableFlowRunFlowOperator(task_id="upload", flow_id=sandbox.flow_id, files=files, wait=False)
             operator.execute(task_context())
 
-        upload(small)  # imports all modules and opens the connection
-        start = get_peak_megabytes()
-        upload(path)
-        growth = get_peak_megabytes() - start
-        received = sandbox.get_uploaded_bytes()
-
-    print(f"| upload of {FILE_SIZE // MEGABYTE} MB | figure |")
-    print("|---|---|")
-    print(f"| task process before | {start:.0f} MB |")
-    print(f"| peak growth | {growth:.1f} MB |")
-    print(f"| received by the server | {received / MEGABYTE:.1f} MB |")
-    raise SystemExit(0 if growth < 100 and received >= FILE_SIZE else 1)
+        run(small)  # imports all modules and opens the connection
+        usage = Usage()
+        run(large)
+        assert sandbox.get_uploaded_bytes() >= FILE_SIZE
+        return usage.get_difference()
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(upload()))
