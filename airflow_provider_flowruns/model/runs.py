@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
+from msgspec import Raw, Struct, to_builtins
+
+from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.clip import clip_json
 from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.steps import RunStep
@@ -107,8 +111,7 @@ class RunDetails(NamedTuple):
     is_cut: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceCounts:
+class ResourceCounts(Struct, frozen=True, gc=False):
     """Rows of one resource (endpoint or table) of a run.
 
     :param name: name of the endpoint or table.
@@ -125,8 +128,7 @@ class ResourceCounts:
     errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowRun:
+class FlowRun(Struct, frozen=True, kw_only=True, eq=False):
     """One run of a flow, or a flow's (workflow's) last run where the service shows only that.
 
     Invariant: ``disposition`` is ``NONE`` unless ``lifecycle`` is ``NOT_RUNNING``. Times are aware UTC or None.
@@ -151,7 +153,7 @@ class FlowRun:
         are polled without one.
     :param find_current_step: returns the step that an active run has reached, from its record; called for a log line
         only.
-    :param raw: the record as sent; it never goes to XCom.
+    :param record: the record as sent, decoded or not, see :attr:`raw`; it never goes to XCom.
     """
 
     service: str
@@ -170,9 +172,25 @@ class FlowRun:
     errors: tuple[str, ...] = ()
     url: str | None = None
     may_recover: bool = False
-    build_details: Callable[[FlowRun], RunDetails] | None = field(default=None, repr=False, compare=False)
-    find_current_step: Callable[[FlowRun], RunStep | None] | None = field(default=None, repr=False, compare=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    build_details: Callable[[FlowRun], RunDetails] | None = None
+    find_current_step: Callable[[FlowRun], RunStep | None] | None = None
+    record: Mapping[str, Any] | Raw = {}
+
+    # Two runs are equal if they say the same; how a service says it is no part of a run, and may be large.
+    def __eq__(self, other: object) -> bool:
+        return _get_facts(self) == _get_facts(other) if isinstance(other, FlowRun) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_get_facts(self))
+
+    def __repr__(self) -> str:
+        facts = zip(_FACTS, _get_facts(self), strict=True)
+        return f"FlowRun({', '.join(f'{name}={value!r}' for name, value in facts)})"
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The record as sent. One that has not been decoded yet is decoded each time."""
+        return parse_json(bytes(self.record)) if isinstance(self.record, Raw) else self.record
 
     @property
     def is_active(self) -> bool:
@@ -250,8 +268,17 @@ class FlowRun:
         return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
 
 
+#: What a run says: its fields without its record, and without what reads the record.
+_FACTS = tuple(
+    name for name in FlowRun.__struct_fields__ if name not in {"build_details", "find_current_step", "record"}
+)
+_get_facts = attrgetter(*_FACTS)
+
+
 def format_iso(moment: datetime | None) -> str | None:
     """Return a time as ISO-8601 text, None if there is none."""
+    if moment and moment.tzinfo is UTC:
+        return f"{to_builtins(moment)[:-1]}+00:00"  # in place of Z; takes a quarter of the time of isoformat()
     return moment.isoformat() if moment else None
 
 

@@ -7,11 +7,10 @@ the waiter says. A poking sensor, a trigger and a waiting operator differ only i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Self
 
 import msgspec
-from msgspec.structs import replace as replace_fields
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError, NotFoundError
@@ -154,7 +153,7 @@ class RunWaiter:
             result = self._time_out(now)
         new_messages, self._messages = self._messages, ()
         if result:
-            result = replace_fields(result, vendor_offset=self.vendor_offset, advice=advise(result, config))
+            result = replace(result, vendor_offset=self.vendor_offset, advice=advise(result, config))
             return NextAction(0.0, result, new_messages)
         return NextAction(self._get_wait(now), None, new_messages)
 
@@ -236,9 +235,9 @@ class RunWaiter:
     def _record(self, runs: tuple[FlowRun, ...], decisive: FlowRun, now: float) -> None:
         self._mark_present()
         if decisive != self._last_seen:
-            self._last_seen = _without_raw(decisive)
+            self._last_seen = _without_record(decisive)
         if self.config.is_own_run:
-            self._last_runs = tuple(map(_without_raw, runs))
+            self._last_runs = tuple(map(_without_record, runs))
         # A run that takes longer than usual is news once.
         key = f"{decisive.run_id} {decisive.vendor_status}{' late' if self._is_late(decisive, now) else ''}"
         if self._is_news(key, now):  # most polls bring nothing new, and describing a run takes time
@@ -266,7 +265,7 @@ class RunWaiter:
 
     def _on_runs_of_start(self, target: StartedRunTarget, runs: Sequence[FlowRun], now: float) -> WaitResult | None:
         marker = target.marker
-        known = tuple(_without_raw(run) for run in runs if run.run_id)
+        known = tuple(_without_record(run) for run in runs if run.run_id)
         self._possible_lifecycle = None
         if not known:
             return self._on_run_unknown(runs, now)
@@ -323,7 +322,7 @@ class RunWaiter:
         target = self.config.target
         if isinstance(target, StartedRunTarget):
             self._state.can_match_by_time = True
-            self.target = replace_fields(target, marker=replace_fields(target.marker, can_match_by_time=True))
+            self.target = replace(target, marker=replace(target.marker, can_match_by_time=True))
 
     @property
     def _flow_id(self) -> str | None:
@@ -547,13 +546,13 @@ def join_results(results: Sequence[WaitResult | None], runs: Sequence[FlowRun]) 
     if len(ended) == 1:
         return worst
     others = (result for result in ended if result is not worst)
-    return replace_fields(worst, reason=messages.describe_joint_end(runs, (worst, *others)))
+    return replace(worst, reason=messages.describe_joint_end(runs, (worst, *others)))
 
 
 def _to_result(outcome: Outcome, run: FlowRun, state: str | None = None) -> WaitResult:
     return WaitResult(outcome, messages.describe_end(run, outcome, state), run.summary())
 
 
-def _without_raw(run: FlowRun) -> FlowRun:
+def _without_record(run: FlowRun) -> FlowRun:
     # What was sent may be megabytes, kept as long as the wait; a run taken for the start's is a run like any other.
-    return replace(run, raw={}, kind=Kind.RUN if run.kind is Kind.STARTED else run.kind)
+    return replace(run, record={}, kind=Kind.RUN if run.kind is Kind.STARTED else run.kind)

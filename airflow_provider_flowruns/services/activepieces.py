@@ -413,7 +413,7 @@ class ActivepiecesApi(Service):
                 build_activepieces_details if keep_raw else partial(build_details_from, pick_fields(record))
             ),
             find_current_step=find_current_step if keep_raw else None,
-            raw=record if keep_raw else {},
+            record=record if keep_raw else {},
         )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
+
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page
 from airflow_provider_flowruns.model.errors import NotFoundError
@@ -98,7 +99,7 @@ class StartFinder:
         call = self._list_newest(flow_id, first, last, PAGE_SIZE)
         for _ in range(MAX_PAGES):
             page: Page[FlowRun] = yield call
-            runs |= {run.run_id: replace(run, raw={}) for run in page.items if run.run_id}
+            runs |= {run.run_id: replace(run, record={}) for run in page.items if run.run_id}
             if page.next is None:
                 return True
             if len(self._unread(runs.values())) > most and not self._is_known_among_many(markers):

@@ -338,7 +338,7 @@ def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
         build_details=build_portable_details,
-        raw=record,
+        record=record,
     )
 
 
@@ -368,7 +368,7 @@ def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
         errors=parse_texts(record.get("errors")),
         url=APP_URL,
         build_details=build_portable_details,
-        raw=record,
+        record=record,
     )
 
 

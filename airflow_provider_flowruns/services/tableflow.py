@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request
 from airflow_provider_flowruns.model.counts import format_count
@@ -315,7 +316,7 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         url=APP_URL,
         build_details=build_tableflow_details,
         find_current_step=find_current_step,
-        raw=record,
+        record=record,
     )
 
 

@@ -109,5 +109,5 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         created_at=parse_time(record.get("created")),
         completed_at=parse_time(record.get("ended")),
         errors=parse_texts(record.get("error")),
-        raw=record,
+        record=record,
     )

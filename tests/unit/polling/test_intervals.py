@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.polling.durations import MAX_FLOWS, MAX_RUNS_PER_FLOW, DurationRange, RunDurations

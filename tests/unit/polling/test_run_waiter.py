@@ -516,7 +516,7 @@ def test_polls_are_closer_together_where_the_flow_s_runs_usually_end() -> None:
 
 def test_the_run_that_is_kept_between_polls_holds_no_raw_data() -> None:
     waiter = RunWaiter(config(), START)
-    step(waiter, run("RUNNING", raw={"steps": "x" * 1_000_000}))
+    step(waiter, run("RUNNING", record={"steps": "x" * 1_000_000}))
     assert waiter.last_seen == run("RUNNING")
     assert waiter.last_seen.raw == {}
 

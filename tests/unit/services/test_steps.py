@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.steps import RunStep
@@ -49,14 +49,14 @@ def test_the_steps_of_every_captured_run(name) -> None:
     ids=repr,
 )
 def test_what_is_no_step_is_left_out(steps: Any) -> None:
-    run = replace(read_captured_run("run-get-failed"), raw={"steps": steps})
+    run = replace(read_captured_run("run-get-failed"), record={"steps": steps})
     assert API.list_steps(run) == ()
 
 
 @pytest.mark.parametrize("duration", [None, "x", True, -1, 0, [], {}], ids=repr)
 def test_a_duration_that_is_none_is_unknown(duration: Any) -> None:
     record = {"steps": {"step_1": {"duration": duration, "status": None, "errorMessage": {}}}, "flowVersion": [1]}
-    (step,) = API.list_steps(replace(read_captured_run("run-get-failed"), raw=record))
+    (step,) = API.list_steps(replace(read_captured_run("run-get-failed"), record=record))
     assert (step.seconds, step.status, step.title) == (None, "", None)
 
 
@@ -93,7 +93,7 @@ def test_a_run_from_a_list_shows_no_step() -> None:
 
 @pytest.mark.parametrize("steps", [None, {}, "text", [None, 7, "x"]], ids=repr)
 def test_tableflow_steps_that_are_none_are_left_out(steps: Any) -> None:
-    run = replace(read_captured_run("run-get-failed"), raw={"steps": steps})
+    run = replace(read_captured_run("run-get-failed"), record={"steps": steps})
     assert TableFlowApi().list_steps(run) == ()
 
 

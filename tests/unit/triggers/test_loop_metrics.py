@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from airflow_provider_flowruns import metrics as metrics_module
 from airflow_provider_flowruns.metrics import ConnectionMetrics
