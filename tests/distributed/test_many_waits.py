@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -91,7 +90,7 @@ class ManyWaits:
             "select task_id, map_index, value from xcom"
             " where dag_id = 'many_waits' and map_index >= 0 and key = 'return_value'"
         )
-        return {(task_id, number): json.loads(json.loads(value))["run_id"] for task_id, number, value in rows}
+        return {(task_id, number): value["run_id"] for task_id, number, value in rows}
 
     def list_canceled(self) -> list[str]:
         ids = {str(flow.id) for flow in self.list_flows()}
