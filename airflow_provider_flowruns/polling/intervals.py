@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 
 from airflow_provider_flowruns.model.errors import MAX_RETRY_AFTER_SECONDS, ApiError, FlowRunsError, RateLimitError
-from airflow_provider_flowruns.polling.durations import DurationRange
+from airflow_provider_flowruns.polling.poll_rate import PollRate
 
 #: Minimum interval of a young wait, in seconds.
 INITIAL_INTERVAL_SECONDS = 5.0
 #: The interval grows to this fraction of the wait's age.
 AGE_FRACTION = 0.5
-#: Number of polls between the shortest and the longest expected duration of a run, and their minimum interval.
-POLLS_AROUND_EXPECTED_END = 24
-MIN_INTERVAL_SECONDS = 2.0
-#: The expected durations are widened by this fraction at both ends.
-DURATION_MARGIN_FRACTION = 0.02
 
 #: Polls are aligned to multiples of at most this fraction of their interval.
 ALIGNMENT_FRACTION = 0.1
@@ -27,23 +22,18 @@ MIN_ALIGNMENT_SECONDS = 0.001
 
 
 def get_next_interval(
-    max_interval: float, age: float, run_age: float | None = None, durations: DurationRange | None = None
+    max_interval: float, age: float, run_age: float | None = None, poll_rate: PollRate | None = None
 ) -> float:
-    """Return the seconds until the next poll: short at first, then longer, and short again when the run should end.
+    """Return the seconds until the next poll: short at first, then longer; as learned if the flow's runs are known.
 
     :param max_interval: maximum interval in seconds, as configured.
     :param age: seconds since the wait began.
     :param run_age: seconds since the run began, None if unknown.
-    :param durations: how long runs of the flow usually take, None if unknown.
+    :param poll_rate: how often to poll runs of the flow, None if unknown.
     """
-    if durations is None or run_age is None:
+    if poll_rate is None or run_age is None:
         return min(max_interval, max(INITIAL_INTERVAL_SECONDS, AGE_FRACTION * age))
-    begin = durations.shortest * (1 - DURATION_MARGIN_FRACTION)
-    end = durations.longest * (1 + DURATION_MARGIN_FRACTION)
-    min_interval = max(MIN_INTERVAL_SECONDS, (end - begin) / POLLS_AROUND_EXPECTED_END)
-    if run_age < begin:
-        return min(max_interval, max(min_interval, begin - run_age))
-    return min(max_interval, max(min_interval, AGE_FRACTION * (run_age - end)))
+    return poll_rate.get_interval(max(0.0, run_age))
 
 
 def align(time: float, interval: float, *, is_shared: bool) -> float:

@@ -250,7 +250,7 @@ class RunWaiter:
         return messages.describe(run, now + self.vendor_offset, self._get_usual(run))
 
     def _get_usual(self, run: FlowRun) -> DurationRange | None:
-        return self.durations.get_range(run.flow_id, without=run.run_id) if self.durations else None
+        return self.durations.get_range(run.flow_id, without=run) if self.durations else None
 
     def _is_late(self, run: FlowRun, now: float) -> bool:
         if not run.is_active or (usual := self._get_usual(run)) is None:
@@ -495,8 +495,9 @@ class RunWaiter:
         run, service_now = self._last_seen, now + self.vendor_offset
         started_at = get_start(run, service_now) if run and run.is_active else None
         run_age = None if started_at is None else service_now - started_at
-        durations = self.durations.get_range(run.flow_id) if run and self.durations else None
-        return get_next_interval(self.config.interval_seconds, now - self._state.began_at, run_age, durations)
+        interval = self.config.interval_seconds
+        poll_rate = self.durations.get_poll_rate(run.flow_id, interval) if run and self.durations else None
+        return get_next_interval(interval, now - self._state.began_at, run_age, poll_rate)
 
     def _get_interval(self, now: float) -> float:
         config = self.config

@@ -208,7 +208,10 @@ def get_poll_loop(client: AsyncClient, service: str, conn_id: str) -> PollLoop:
     """
     poll_loop = _poll_loops.get(client)
     if poll_loop is None:
-        durations = _durations.setdefault((service, conn_id), RunDurations())
+        durations = _durations.get((service, conn_id))
+        if durations is None:
+            is_batched = get_service(service).info.min_batch_size > 1
+            durations = _durations[service, conn_id] = RunDurations(is_batched=is_batched)
         metrics = ConnectionMetrics.create(service, conn_id)
         poll_loop = _poll_loops[client] = PollLoop(client, durations, metrics)
     return poll_loop

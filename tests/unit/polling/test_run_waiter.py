@@ -510,8 +510,13 @@ def test_polls_are_closer_together_where_the_flow_s_runs_usually_end() -> None:
     for number, seconds in enumerate((190, 200, 210)):
         ended = begun + timedelta(seconds=seconds)
         waiter.durations.learn([run("SUCCEEDED", f"old{number}", started_at=begun, completed_at=ended)])
-    waits = [step(waiter, run("RUNNING", started_at=begun), age).wait for age in (100, 180, 200, 230, 300)]
-    assert waits == pytest.approx([30, 6.2, 2, 7.9, 30])
+    early, before, around, after, late = (
+        step(waiter, run("RUNNING", started_at=begun), age).wait for age in (60, 170, 200, 240, 400)
+    )
+    assert (early, late) == (30, 30)
+    assert around < before < early
+    assert around < after < late
+    assert around < 4
 
 
 def test_the_run_that_is_kept_between_polls_holds_no_raw_data() -> None:
@@ -529,7 +534,7 @@ def test_the_pace_goes_by_a_run_s_age_on_its_own_clock(offset: float) -> None:
     for number, seconds in enumerate((190, 200, 210)):
         ended = begun + timedelta(seconds=seconds)
         waiter.durations.learn([run("SUCCEEDED", f"old{number}", started_at=begun, completed_at=ended)])
-    assert step(waiter, run("RUNNING", started_at=begun), 200).wait == pytest.approx(2)
+    assert step(waiter, run("RUNNING", started_at=begun), 200).wait < 4
 
 
 def test_a_deadline_names_the_argument_that_set_it() -> None:
