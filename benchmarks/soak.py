@@ -26,6 +26,7 @@ import psutil
 from airflow_provider_flowruns.sandbox import Sandbox
 from benchmarks.saved_waits import add_waits, replace_waits
 from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
+from tools.connections_file import ConnectionsFile
 from tools.postgresql import PostgresServer
 
 SERVICES = ("portable", "activepieces", "tableflow")
@@ -75,7 +76,7 @@ class Samples:
 class Services:
     """The sandbox, its faults, and the tokens that Airflow has for it."""
 
-    def __init__(self, sandbox: Sandbox, connections_file: Path) -> None:
+    def __init__(self, sandbox: Sandbox, connections_file: ConnectionsFile) -> None:
         self._sandbox = sandbox
         self._file = connections_file
         self._flows = {name: getattr(sandbox, name).add_flow() for name in ("activepieces", "tableflow")}
@@ -88,9 +89,7 @@ class Services:
         for service in SERVICES:
             connection = json.loads(self._sandbox.connection_json(service))
             connections[CONN_IDS[service]] = connection | {"extra": json.dumps(connection["extra"])}
-        unfinished = self._file.with_suffix(".new")
-        unfinished.write_text(json.dumps(connections))
-        unfinished.rename(self._file.with_suffix(".json"))
+        self._file.write(connections)
 
     def add_run(self, number: int) -> tuple[str, Expected]:
         """Add a run in progress, and return its service and how a wait for it has to end."""
@@ -266,13 +265,9 @@ def _run_airflow(waits: int) -> Generator[tuple[TriggererAirflow, Services]]:
         Sandbox() as sandbox,
         PostgresServer() as server,
     ):
-        connections_file = Path(folder, "connections.json")
+        connections_file = ConnectionsFile(Path(folder, "connections.json"))
         services = Services(sandbox, connections_file)
-        env = {
-            "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
-            "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(connections_file)}),
-        }
-        with run_triggerer_airflow(server, waits * 2, env) as airflow:
+        with run_triggerer_airflow(server, waits * 2, connections_file.settings) as airflow:
             os.environ |= airflow.environment  # this process writes to the same database
             yield airflow, services
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.saved_waits import write_dag
 from tools.postgresql import PostgresServer
-from tools.real_airflow import COMPONENTS, RealAirflow
+from tools.real_airflow import RealAirflow
 
 TRIGGERER = "triggerer"
 STARTING = "Starting the triggerer"
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class TriggererAirflow(RealAirflow):
-    """An Airflow with a database on PostgreSQL and a triggerer, and nothing else.
+    """An Airflow with a database on PostgreSQL, and with a triggerer once it is started; nothing else.
 
     :param capacity: maximum number of waits.
     :param env: further environment variables.
@@ -36,7 +36,11 @@ class TriggererAirflow(RealAirflow):
     ) -> None:
         settings = {"AIRFLOW__TRIGGERER__CAPACITY": str(capacity)}
         super().__init__(dags_folder, postgresql=server, env={**settings, **(env or {})})
-        self.components = {TRIGGERER: COMPONENTS[TRIGGERER]}
+
+    @property
+    def first_components(self) -> Sequence[str]:
+        """None: the triggerer is started once there are waits."""
+        return ()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -95,7 +99,6 @@ def run_triggerer_airflow(
     with TemporaryDirectory(prefix="flowruns-bench-") as folder:
         write_dag(Path(folder))
         with TriggererAirflow(Path(folder), server, capacity, env) as airflow:
-            airflow.kill(TRIGGERER)
             done = airflow.run_cli("dags", "reserialize")
             if done.returncode:
                 raise RuntimeError(f"the DAG could not be saved:\n{done.stdout}\n{done.stderr}")

@@ -17,7 +17,7 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -117,6 +117,11 @@ class RealAirflow(Api):
         self._watchdog: Watchdog | None = None
 
     @property
+    def first_components(self) -> Sequence[str]:
+        """The components that entering the ``with`` block starts. Subclasses may leave some to :meth:`start`."""
+        return list(self.components)
+
+    @property
     def database(self) -> Path:
         """The sqlite database file."""
         return self.home / "airflow.db"
@@ -135,7 +140,7 @@ class RealAirflow(Api):
             self._prepare_home()
             self._watchdog = Watchdog()
             # The component that starts slowest first.
-            for name in reversed(list(self.components)):
+            for name in reversed(self.first_components):
                 self.start(name)
         except BaseException:
             self.stop()
@@ -148,7 +153,7 @@ class RealAirflow(Api):
         self.stop()
 
     def start(self, component: str, name: str | None = None) -> None:
-        """Start one component. Entering the ``with`` block starts all of them.
+        """Start one component. Entering the ``with`` block starts :attr:`first_components`.
 
         :param component: a key of :attr:`components`.
         :param name: its name in the other methods, for several instances of a component; defaults to the component.

@@ -21,6 +21,7 @@ from airflow_provider_flowruns.sandbox.scenario import (
     add_flows,
 )
 from tests.unit.client.wire import RecordingProxy
+from tools.connections_file import ConnectionsFile
 from tools.real_airflow import RealAirflow
 from tools.secret_scan import find_secrets
 
@@ -80,9 +81,7 @@ class Company:
         """Put a token into the secrets backend, in one step as a server does."""
         connections = json.loads(read_block("secrets-backend.md", "json"))
         connections["portable_prod"] |= {"host": self.cloud.portable.url, "password": token}
-        unfinished = self.secrets.with_suffix(".new")
-        unfinished.write_text(json.dumps(connections))
-        unfinished.rename(self.secrets.with_suffix(".json"))
+        ConnectionsFile(self.secrets).write(connections)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import seed
 from tools.celery_airflow import CeleryAirflow
+from tools.connections_file import ConnectionsFile
 from tools.demo import WATCHER_DAG
 from tools.postgresql import PostgresServer
 from tools.redis_server import NOT_INSTALLED, RedisServer, find_server
@@ -64,11 +65,11 @@ def rotated_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path of the file in which Airflow's secrets backend finds connections."""
-    path = tmp_path_factory.mktemp("secrets") / "connections.json"
-    path.write_text("{}")
-    return path
+def connections_file(tmp_path_factory: pytest.TempPathFactory) -> ConnectionsFile:
+    """Return the file in which Airflow's secrets backend finds connections."""
+    file = ConnectionsFile(tmp_path_factory.mktemp("secrets") / "connections.json")
+    file.write({})
+    return file
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +90,7 @@ def dags_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stack(
     sandbox: Sandbox,
-    secrets_file: Path,
+    connections_file: ConnectionsFile,
     lineage_events: Path,
     dags_folder: Path,
     postgresql: PostgresServer,
@@ -100,9 +101,9 @@ def stack(
     connections = sandbox.connections()
     # The DAGs that tests share with those in tests/airflow name these connections.
     live = {name.replace("_DEFAULT", "_LIVE"): value for name, value in connections.items()}
-    env = SETTINGS | {
-        "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
-        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(secrets_file)}),
+    env = {
+        **SETTINGS,
+        **connections_file.settings,
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(lineage_events / "event")}),
         "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
 from tools.celery_airflow import CeleryAirflow
+from tools.connections_file import ConnectionsFile
 
 pytestmark = pytest.mark.airflow
 
@@ -21,12 +21,9 @@ WAITS_PER_SERVICE = 3
 UNAUTHORIZED = 401
 
 
-def write_connections(path: Path, sandbox: Sandbox) -> None:
-    """Write the services' present tokens into the secrets backend, at once for those who read it."""
-    connections = {f"{service.name}_rotated": json.loads(service.connection_json()) for service in sandbox.services}
-    unfinished = path.with_name("unfinished.json")
-    unfinished.write_text(json.dumps(connections))
-    unfinished.replace(path)
+def write_connections(file: ConnectionsFile, sandbox: Sandbox) -> None:
+    """Write the services' present tokens into the secrets backend."""
+    file.write({f"{service.name}_rotated": json.loads(service.connection_json()) for service in sandbox.services})
 
 
 def count_statuses(sandbox: Sandbox, since: int) -> Counter[tuple[str, int | None]]:
@@ -35,9 +32,11 @@ def count_statuses(sandbox: Sandbox, since: int) -> Counter[tuple[str, int | Non
 
 
 @pytest.fixture
-def waits(airflow: CeleryAirflow, rotated_sandbox: Sandbox, secrets_file: Path) -> tuple[str, list[SandboxFlow[Any]]]:
+def waits(
+    airflow: CeleryAirflow, rotated_sandbox: Sandbox, connections_file: ConnectionsFile
+) -> tuple[str, list[SandboxFlow[Any]]]:
     """Return a DAG run whose waits are deferred and have been polled, and their flows."""
-    write_connections(secrets_file, rotated_sandbox)
+    write_connections(connections_file, rotated_sandbox)
     flows: dict[str, list[SandboxFlow[Any]]] = {
         name: [getattr(rotated_sandbox, name).add_flow() for _ in range(WAITS_PER_SERVICE)] for name in SERVICES
     }
@@ -59,7 +58,7 @@ def waits(airflow: CeleryAirflow, rotated_sandbox: Sandbox, secrets_file: Path) 
 def test_waits_survive_a_token_that_is_revoked_before_airflow_has_the_new_one(
     airflow: CeleryAirflow,
     rotated_sandbox: Sandbox,
-    secrets_file: Path,
+    connections_file: ConnectionsFile,
     waits: tuple[str, list[SandboxFlow[Any]]],
 ) -> None:
     run_id, flows = waits
@@ -74,7 +73,7 @@ def test_waits_survive_a_token_that_is_revoked_before_airflow_has_the_new_one(
     for service in rotated_sandbox.services:
         service.token = f"new-{service.name}-token"
     wait_for_status(UNAUTHORIZED)
-    write_connections(secrets_file, rotated_sandbox)
+    write_connections(connections_file, rotated_sandbox)
     wait_for_status(200)
     for flow in flows:
         flow.runs[-1].end()
