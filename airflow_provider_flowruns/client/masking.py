@@ -95,14 +95,19 @@ class SecretMask:
 
         :param response: the response as it arrived.
         """
-        body, headers = response.body, response.headers
-        if self._may_be_in(body):
-            body = self._mask_body(body)
+        body, headers = self.body(response.body), response.headers
         if self._is_in("\n".join(headers.values())):
             headers = {name.lower(): self.text(value) for name, value in headers.items()}
         if body is response.body and headers is response.headers:
             return response
         return replace(response, body=body, headers=headers)
+
+    def body(self, body: bytes) -> bytes:
+        """Return a body, or a JSON value of it, without secrets; the same one when it holds none.
+
+        :param body: the bytes as they arrived.
+        """
+        return self._mask_body(body) if self._may_be_in(body) else body
 
     def _may_be_in(self, data: bytes) -> bool:
         """Tell whether some form of a secret is in the data; cheap if there is none."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from airflow_provider_flowruns.client.bodies import BodyTooLargeError, UnreadableBodyError
 from airflow_provider_flowruns.client.settings import Settings
 from airflow_provider_flowruns.model.calls import Call, Download, Page, Request, Response
+from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.errors import (
     ApiError,
     RequestNotSentError,
@@ -38,6 +40,9 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
     :param response: its response.
     :raises ApiError: the subclass that stands for its status, or UnexpectedResponseError if it cannot be read.
     """
+    if call.read_bytes and 200 <= response.status < 300:
+        with suppress(Exception):  # read below as any other response, which also tells what is wrong with it
+            return call.read_bytes(response.body, partial(_parse_clean, settings))
     response = settings.mask.response(response)
     if not 200 <= response.status < 300:
         raise build_status_error(settings, call, response)
@@ -52,6 +57,10 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
         return result
     # Outside of the except block, so that the error does not reference the other one and with it the whole body.
     raise _build_error(settings, UnexpectedResponseError, call.request, response.status, reason, hint=hint)
+
+
+def _parse_clean(settings: Settings, body: bytes) -> Any:
+    return parse_json(settings.mask.body(body))
 
 
 def _describe_reading_error(settings: Settings, response: Response, error: Exception) -> tuple[str, str | None]:

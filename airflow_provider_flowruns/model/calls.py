@@ -10,6 +10,8 @@ from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.rows import Rows
 
 T = TypeVar("T")
+#: Returns bytes of a response as a JSON value, clean and without the connection's secrets.
+ParseJson = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Call(Generic[T]):
     :param read: returns the result, from the response's JSON body or from None when the body is empty.
     :param may_be_empty: whether a response without a body is usable.
     :param meanings: by HTTP status, what it means here; for responses that do not say it themselves.
+    :param read_bytes: returns the same from the body as it arrived, without parsing what is not needed. It parses what
+        it shows with the function that it gets. It may raise any error, and then ``read`` decides.
     """
 
     service: str
@@ -97,6 +101,7 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
     may_be_empty: bool = False
     meanings: Mapping[int, str] = field(default_factory=dict)
+    read_bytes: Callable[[bytes, ParseJson], T] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class Lifecycle(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+#: Looking up a member of an enumeration by its name takes longer than what is done with it.
+_NOT_RUNNING, _UNKNOWN = Lifecycle.NOT_RUNNING, Lifecycle.UNKNOWN
+
+
 class Disposition(StrEnum):
     """How a run ended; ``NONE`` while it has not, or if nothing has run yet."""
 
@@ -128,7 +132,7 @@ class ResourceCounts(Struct, frozen=True, gc=False):
     errors: tuple[str, ...] = ()
 
 
-class FlowRun(Struct, frozen=True, kw_only=True, eq=False):
+class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """One run of a flow, or a flow's (workflow's) last run where the service shows only that.
 
     Invariant: ``disposition`` is ``NONE`` unless ``lifecycle`` is ``NOT_RUNNING``. Times are aware UTC or None.
@@ -195,7 +199,7 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False):
     @property
     def is_active(self) -> bool:
         """Whether the run is pending, running or paused."""
-        return self.lifecycle in {Lifecycle.PENDING, Lifecycle.RUNNING, Lifecycle.PAUSED}
+        return self.lifecycle is not _NOT_RUNNING and self.lifecycle is not _UNKNOWN
 
     def summary(self) -> RunSummary:
         """Return the run as the plain JSON that goes to XCom.

@@ -15,7 +15,15 @@ from msgspec.structs import replace
 from airflow_provider_flowruns.model import saved
 from airflow_provider_flowruns.model.errors import AuthenticationError, FlowRunsError, NotFoundError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle, RunSummary
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, StartMarker, Target
+from airflow_provider_flowruns.model.targets import (
+    FlowStatusTarget,
+    NewestRunsTarget,
+    RunTarget,
+    StartedRunTarget,
+    StartMarker,
+    Target,
+    WorkflowStatusTarget,
+)
 from airflow_provider_flowruns.polling import messages
 from airflow_provider_flowruns.polling.advice import advise
 from airflow_provider_flowruns.polling.durations import DurationRange, RunDurations
@@ -31,6 +39,7 @@ _MAX_ACTIVE_RUNS = 50
 #: Maximum number of warnings that are remembered, so that they are not repeated.
 _MAX_WARNED_KEYS = 10
 
+_IN_PROGRESS = (Lifecycle.RUNNING, Lifecycle.PENDING)
 _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED, Outcome.SUCCEEDED)
 _PAUSED_OUTCOMES = {"succeed": Outcome.SUCCEEDED, "fail": Outcome.FAILED, "skip": Outcome.SKIPPED}
 
@@ -67,6 +76,7 @@ class RunWaiter:
         "_messages",
         "_possible_lifecycle",
         "_state",
+        "_unchanged_until",
         "config",
         "durations",
         "target",
@@ -84,6 +94,8 @@ class RunWaiter:
         self._last_seen: FlowRun | None = None
         self._last_runs: tuple[FlowRun, ...] = ()
         self._possible_lifecycle: Lifecycle | None = None
+        #: Unix time until which a poll that shows the same run in the same state needs no judgement and no message.
+        self._unchanged_until = 0.0
 
     @property
     def deadline(self) -> float:
@@ -144,6 +156,10 @@ class RunWaiter:
         """
         config, state = self.config, self._state
         state.poll_count += 1
+        if now < self._unchanged_until and not isinstance(polled, FlowRunsError) and self._is_unchanged(polled, now):
+            state.last_active_at[polled[0].run_id or ""] = now
+            return NextAction(self._get_wait(now))
+        self._unchanged_until = 0.0
         result = self._on_error(polled, now) if isinstance(polled, FlowRunsError) else self._on_runs(polled, now)
         if result and not config.can_fail and result.outcome not in {Outcome.SUCCEEDED, Outcome.SKIPPED}:
             run_id = result.run["run_id"] if result.run else None
@@ -155,7 +171,22 @@ class RunWaiter:
         if result:
             result = replace(result, vendor_offset=self.vendor_offset, advice=advise(result, config))
             return NextAction(0.0, result, new_messages)
+        if not isinstance(polled, FlowRunsError):
+            self._unchanged_until = self._get_unchanged_until(polled)
         return NextAction(self._get_wait(now), None, new_messages)
+
+    def _get_unchanged_until(self, polled: Sequence[FlowRun]) -> float:
+        """Return until when the same run brings nothing new; 0 where more than its state decides."""
+        run, config = self._last_seen, self.config
+        if run is None or run.lifecycle not in _IN_PROGRESS or not _is_only(run, polled):
+            return 0.0
+        if config.is_guarded or not isinstance(self.target, RunTarget | FlowStatusTarget | WorkflowStatusTarget):
+            return 0.0
+        return min(config.deadline_at, self._state.last_message_at + HEARTBEAT_INTERVAL_SECONDS)
+
+    def _is_unchanged(self, polled: Sequence[FlowRun], now: float) -> bool:
+        run = self._last_seen
+        return run is not None and _is_only(run, polled) and self._get_key(run, now) == self._state.last_message_key
 
     def measure_delays(self, now: float) -> tuple[float, ...]:
         """Return the seconds since the end of the run; nothing for a run that ended before the wait began.
@@ -234,17 +265,20 @@ class RunWaiter:
 
     def _record(self, runs: tuple[FlowRun, ...], decisive: FlowRun, now: float) -> None:
         self._mark_present()
-        if decisive != self._last_seen:
+        if decisive is not self._last_seen and (not decisive.record or decisive != self._last_seen):
             self._last_seen = _without_record(decisive)
         if self.config.is_own_run:
             self._last_runs = tuple(map(_without_record, runs))
-        # A run that takes longer than usual is news once.
-        key = f"{decisive.run_id} {decisive.vendor_status}{' late' if self._is_late(decisive, now) else ''}"
+        key = self._get_key(decisive, now)
         if self._is_news(key, now):  # most polls bring nothing new, and describing a run takes time
             is_change = key != self._state.last_message_key
             self._report(self._describe(decisive, now), key, now)
             if is_change and (choice := messages.explain_choice(decisive, self.config)):
                 self._messages += (LogMessage(choice),)
+
+    def _get_key(self, run: FlowRun, now: float) -> str:
+        # A run that takes longer than usual is news once.
+        return f"{run.run_id} {run.vendor_status}{' late' if self._is_late(run, now) else ''}"
 
     def _describe(self, run: FlowRun, now: float) -> str:
         return messages.describe(run, now + self.vendor_offset, self._get_usual(run))
@@ -474,8 +508,8 @@ class RunWaiter:
         config, state = self.config, self._state
         wait = max(self._get_interval(now), state.not_before_at - now)
         ends = [config.deadline_at]
-        if (give_up_at := self._give_up_at) is not None:
-            ends.append(give_up_at)
+        if state.unreachable_since is not None:
+            ends.append(state.unreachable_since + config.error_budget_seconds)
         if config.appear_within_seconds is not None and state.is_absent and state.absent_since is not None:
             ends.append(state.absent_since + config.appear_within_seconds)
         if config.decide_at is not None:
@@ -484,7 +518,7 @@ class RunWaiter:
             ends.append(state.not_found_since + self._missing_grace)
         if state.recoverable_since is not None:
             ends.append(state.recoverable_since + config.recovery_grace_seconds)
-        left = min((end - now for end in ends if end > now), default=MIN_WAIT_SECONDS)
+        left = min([end - now for end in ends if end > now], default=MIN_WAIT_SECONDS)
         return max(MIN_WAIT_SECONDS, min(wait, left))
 
     def next_poll(self, now: float) -> float:
@@ -493,10 +527,10 @@ class RunWaiter:
         :param now: Unix time of the last poll.
         """
         run, service_now = self._last_seen, now + self.vendor_offset
-        started_at = get_start(run, service_now) if run and run.is_active else None
-        run_age = None if started_at is None else service_now - started_at
         interval = self.config.interval_seconds
         poll_rate = self.durations.get_poll_rate(run.flow_id, interval) if run and self.durations else None
+        started_at = get_start(run, service_now) if poll_rate and run and run.is_active else None
+        run_age = None if started_at is None else service_now - started_at
         return get_next_interval(interval, now - self._state.began_at, run_age, poll_rate)
 
     def _get_interval(self, now: float) -> float:
@@ -554,6 +588,12 @@ def _to_result(outcome: Outcome, run: FlowRun, state: str | None = None) -> Wait
     return WaitResult(outcome, messages.describe_end(run, outcome, state), run.summary())
 
 
+def _is_only(run: FlowRun, polled: Sequence[FlowRun]) -> bool:
+    return len(polled) == 1 and polled[0] is run
+
+
 def _without_record(run: FlowRun) -> FlowRun:
     # What was sent may be megabytes, kept as long as the wait; a run taken for the start's is a run like any other.
-    return replace(run, record={}, kind=Kind.RUN if run.kind is Kind.STARTED else run.kind)
+    if run.kind is Kind.STARTED:
+        return replace(run, record={}, kind=Kind.RUN)
+    return replace(run, record={}) if run.record else run

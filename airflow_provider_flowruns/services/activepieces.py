@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, ParseJson, Request
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
+from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
@@ -28,11 +29,13 @@ from airflow_provider_flowruns.services.activepieces_details import (
     pick_fields,
 )
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
+from airflow_provider_flowruns.services.activepieces_rows import pick_needed, split_rows
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
 from airflow_provider_flowruns.services.activepieces_step_list import find_current_step, read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
+from airflow_provider_flowruns.services.known_runs import KnownRuns
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
     format_time,
@@ -93,6 +96,7 @@ class ActivepiecesApi(Service):
         self._project_id = project_id
         self._app_url = (app_url or self.info.default_url or "").rstrip("/")
         self._starts = StartFinder(self._list_newest, self._get_run)
+        self._known_runs = KnownRuns()
 
     @classmethod
     def for_connection(cls, base_url: str, options: Mapping[str, Any]) -> Self:
@@ -136,9 +140,26 @@ class ActivepiecesApi(Service):
             run = self._read_run(row, keep_raw=False)
             return run if run.run_id in run_ids else None
 
+        def read_bytes(body: bytes, parse: ParseJson) -> BatchResult:
+            rows = split_rows(body)
+            runs = [run for row in rows if (run := read_sent_row(row, parse))]
+            return BatchResult({}, Rows(runs, total=len(rows)), len(body) // len(rows) if rows else 0)
+
+        def read_sent_row(row: bytes, parse: ParseJson) -> FlowRun | None:
+            key = hash(row)
+            if known := self._known_runs.get(key):
+                return known if known.run_id in run_ids else None
+            needed = pick_needed(row, run_ids)
+            if needed is None:
+                return None
+            run = self._read_run(parse(needed), keep_raw=False)
+            self._known_runs.add(key, run)
+            return run
+
         ids = tuple(("flowRunIds", run_id) for run_id in sorted(run_ids))
         query = (("projectId", self._require_project()), ("limit", str(len(run_ids))), *ids)
-        return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query, names="project"), read)
+        request = Request("GET", "/api/v1/flow-runs", query, names="project")
+        return Call(self.info.name, request, read, read_bytes=read_bytes)
 
     def list_flow_runs(
         self,

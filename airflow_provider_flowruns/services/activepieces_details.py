@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from msgspec import UNSET, Struct, UnsetType
+
 from airflow_provider_flowruns.model.clip import clip_json, clip_text
 from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, FlowRun, RunDetails
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
@@ -19,21 +21,29 @@ from airflow_provider_flowruns.services.parsing import (
 #: Maximum number of tags.
 MAX_TAGS = 100
 _TAGS_BYTES = 24 * 1024
-#: Fields of a record that details are built from. What else a record holds, steps above all, never gets in.
-_FIELDS = (
-    "tags",
-    "environment",
-    "projectId",
-    "flowVersion",
-    "flowDisplayName",
-    "flowVersionId",
-    "parentRunId",
-    "failParentOnFailure",
-    "failedStep",
-    "failedStepName",
-    "stepsCount",
-    "duration",
-)
+
+
+class SentVersion(Struct, rename="camel"):
+    """What of a flow's version is shown; a version contains the flow's whole definition."""
+
+    display_name: Any = UNSET
+
+
+class SentDetails(Struct, rename="camel"):
+    """The fields of a record that details are built from. What else it holds, steps above all, never gets in."""
+
+    tags: Any = UNSET
+    environment: Any = UNSET
+    project_id: Any = UNSET
+    flow_version: SentVersion | UnsetType | None = UNSET
+    flow_display_name: Any = UNSET
+    flow_version_id: Any = UNSET
+    parent_run_id: Any = UNSET
+    fail_parent_on_failure: Any = UNSET
+    failed_step: Any = UNSET
+    failed_step_name: Any = UNSET
+    steps_count: Any = UNSET
+    duration: Any = UNSET
 
 
 class FailedStep(TypedDict):
@@ -76,7 +86,7 @@ def pick_fields(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
     :param record: a run as sent.
     """
-    picked = {field: record[field] for field in _FIELDS if field in record}
+    picked = {field: record[field] for field in SentDetails.__struct_encode_fields__ if field in record}
     version = picked.get("flowVersion")
     if isinstance(version, Mapping):
         picked["flowVersion"] = {"displayName": version.get("displayName")}

@@ -9,7 +9,9 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar
 
-from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Request
+from msgspec.structs import replace
+
+from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, ParseJson, Request
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import (
     InvalidArgumentError,
@@ -31,6 +33,7 @@ from airflow_provider_flowruns.model.targets import (
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.info import ServiceInfo
+from airflow_provider_flowruns.services.known_runs import KnownRuns
 from airflow_provider_flowruns.services.parsing import (
     UNREADABLE,
     format_time,
@@ -103,6 +106,9 @@ class PortableApi(Service):
 
     info: ClassVar[ServiceInfo] = PORTABLE
 
+    def __init__(self) -> None:
+        self._known_runs = KnownRuns()
+
     @staticmethod
     def validate_flow_id(value: Any) -> str:
         """Return a flow's id as text, see :func:`validate_flow_id`."""
@@ -124,6 +130,19 @@ class PortableApi(Service):
     def _get_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
         request = Request("GET", f"/v2/{path}/{object_id}/status", names=str(kind))
         return Call(self.info.name, request, lambda body: _read_status(body, object_id, kind))
+
+    def _poll_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
+        call = self._get_status(path, object_id, kind)
+
+        def read_bytes(body: bytes, parse: ParseJson) -> FlowRun:
+            key = hash((kind, object_id, body))
+            run = self._known_runs.get(key)
+            if run is None:
+                run = replace(_read_status(parse(body), object_id, kind), record={})
+                self._known_runs.add(key, run)
+            return run
+
+        return Call(call.service, call.request, call.read, read_bytes=read_bytes)
 
     def get_run_attempts(
         self,
@@ -192,9 +211,9 @@ class PortableApi(Service):
         """Return the calls that read a target; a run is searched for in the flow's attempts, newest first."""
         match target:
             case FlowStatusTarget():
-                return ((yield self._get_status("flows", target.flow_id, Kind.FLOW)),)
+                return ((yield self._poll_status("flows", target.flow_id, Kind.FLOW)),)
             case WorkflowStatusTarget():
-                return ((yield self._get_status("workflows", target.workflow_id, Kind.WORKFLOW)),)
+                return ((yield self._poll_status("workflows", target.workflow_id, Kind.WORKFLOW)),)
             case NewestRunsTarget():
                 call = self._list_attempts(target.flow_id, target.max_runs or _MAX_NEWEST).first
                 return read_newest_runs(self.info, call, (yield call))

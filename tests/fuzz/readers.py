@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -258,7 +258,17 @@ class _Question:
     def _send(self, call: Call[Any]) -> Any:
         response = answer(self._random, call.request)
         self.exchanges.append(Exchange(call, response))
+        if call.read_bytes:
+            self._compare_readers(call, response)
         return read_result(SETTINGS[call.service], call, response)
+
+    def _compare_readers(self, call: Call[Any], response: Response) -> None:
+        """Check that reading only what is needed comes to the same as reading all; twice, since it remembers runs."""
+        whole = _read_or_fail(replace(call, read_bytes=None), response)
+        for _ in range(2):
+            needed = _read_or_fail(call, response)
+            if needed != whole:
+                raise Wrong(f"{call.request.path} was read as {needed}, and as {whole}")
 
     # -- what must be true
 
@@ -305,6 +315,15 @@ class _Question:
         rows = [row for row in rows if not _is_of_another_flow(row, flow)] if isinstance(rows, list) else []
         if rows and is_behind_a_newer_run(run.run_id or "", created, rows):
             raise Wrong(f"{run} is not the newest run")
+
+
+def _read_or_fail(call: Call[Any], response: Response) -> Any:
+    """Return all that is shown of a result, or the error's text."""
+    try:
+        result = read_result(SETTINGS[call.service], call, response)
+    except ApiError as error:
+        return str(error)
+    return [(run, run.summary()) for run in _items_of(result)]
 
 
 def _is_of_another_flow(row: Any, name: str) -> bool:
