@@ -79,12 +79,13 @@ fuzz: $(STAMP) ## Send a million random responses through all parsers; ANSWERS=2
 	nice -n 10 $(BIN)/python -m tests.fuzz $(ANSWERS) $(SEED)
 
 .PHONY: bench
-bench: $(BENCH_STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg
+bench: $(BENCH_STAMP) $(STAMP) ## Measure this package beside its peers; writes docs/benchmarks.md and .svg; BENCH_ARGS="--runs 3"
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory bench-quick BENCH_ARGS=--store
 
 .PHONY: bench-quick
-bench-quick: ## The same with few waits, to try it out; writes nothing
-	@$(MAKE) --no-print-directory bench BENCH_ARGS=--quick
+bench-quick: $(STAMP) ## Compare with bare loops in minutes, and fail on worse figures than stored; BENCH_ARGS=--store stores them
+	$(BIN)/python -m benchmarks.guard $(BENCH_ARGS)
 
 .PHONY: bench-triggerer
 bench-triggerer: $(STAMP) ## Measure up to 10,000 waits in a real triggerer (apt-get install postgresql); takes hours

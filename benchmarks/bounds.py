@@ -57,7 +57,12 @@ class Figure:
 
     def format_spread(self) -> str:
         """Return the spread as text."""
-        return "exact" if self.spread is None else f"{self.spread:.2g}"
+        return "exact" if self.spread is None else format_value(self.spread)
+
+
+def format_value(value: float) -> str:
+    """Return a figure as text."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 class Verdict(StrEnum):
@@ -75,12 +80,15 @@ class Bound:
     :param description: what the figure is.
     :param figure: the measured figure.
     :param limit: the upper limit, or the lower one if ``at_least``.
+    :param slack: the factor by which a figure that is not exact may be worse than the stored one of the last release,
+        see :mod:`benchmarks.guard`.
     """
 
     description: str
     figure: Figure
     limit: float
     at_least: bool = False
+    slack: float = 1.5
 
     @property
     def verdict(self) -> Verdict:
@@ -106,9 +114,9 @@ class Bound:
         sign = "at least" if self.at_least else "at most"
         return (
             self.description,
-            f"{self.figure.value:.3g}",
+            format_value(self.figure.value),
             self.figure.format_spread(),
-            f"{sign} {self.limit:.3g}",
+            f"{sign} {format_value(self.limit)}",
             self.format_margin(),
             self.verdict,
         )

@@ -43,7 +43,7 @@ class PollLoop:
         self.durations = durations
         self._client = client
         self._clock = Clock()
-        self._scheduler = PollScheduler(_get_batch_rule, random.random)
+        self._scheduler = PollScheduler(get_batch_rule, random.random)
         self._metrics = LoopMetrics(metrics, self._scheduler) if metrics else None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -186,7 +186,8 @@ class PollLoop:
             wait.on_step(step)
 
 
-def _get_batch_rule(target: Target) -> BatchRule:
+def get_batch_rule(target: Target) -> BatchRule:
+    """Return how a target's service polls it together with others."""
     service = get_service(target.service)
     # The runs of starts have no ids yet, so they are always found in a list.
     by_id = service.info.batches_by_id and isinstance(target, RunTarget)
