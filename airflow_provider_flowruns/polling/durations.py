@@ -36,7 +36,7 @@ class DurationRange:
 class _PastRuns:
     """The recent runs of one flow, and what was derived from them."""
 
-    __slots__ = ("oldest", "poll_rates", "runs")
+    __slots__ = ("is_history_read", "oldest", "poll_rates", "runs")
 
     def __init__(self) -> None:
         #: When each run began, in Unix seconds, and how many seconds it took; the oldest first.
@@ -45,6 +45,7 @@ class _PastRuns:
         self.oldest = -math.inf
         #: By maximum interval.
         self.poll_rates: dict[float, PollRate] = {}
+        self.is_history_read = False
 
     def add(self, run: tuple[int, float]) -> None:
         if run[0] < self.oldest or run in self.runs:
@@ -106,6 +107,21 @@ class RunDurations:
             poll_rate = build_poll_rate(seconds, max_interval, is_batched=self._is_batched)
             past_runs.poll_rates[max_interval] = poll_rate
         return poll_rate
+
+    def lacks_history(self, flow_id: str) -> bool:
+        """Return whether too few runs of a flow are known, and its history has not been read for that.
+
+        :param flow_id: the flow's id.
+        """
+        past_runs = self._by_flow.get(flow_id)
+        return past_runs is None or (len(past_runs.runs) < MIN_RUNS and not past_runs.is_history_read)
+
+    def mark_history_read(self, flow_id: str) -> None:
+        """Remember that a flow's history was read, or cannot be.
+
+        :param flow_id: the flow's id.
+        """
+        self._get_past_runs(flow_id).is_history_read = True
 
     def to_record(self, flow_id: str) -> list[tuple[int, float]]:
         """Return what is known of a flow's runs as plain JSON; :meth:`restore` reads it.

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
+from itertools import chain
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -15,12 +16,14 @@ from airflow_provider_flowruns.client.aio import AsyncClient
 from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.metrics import ConnectionMetrics
 from airflow_provider_flowruns.model.errors import FlowRunsError
+from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, Target
 from airflow_provider_flowruns.polling.durations import RunDurations
 from airflow_provider_flowruns.polling.messages import LogMessage
 from airflow_provider_flowruns.polling.polled_targets import BatchRule, PolledTarget
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
 from airflow_provider_flowruns.services.registry import get_service
+from airflow_provider_flowruns.triggers.history_reader import HistoryReader
 from airflow_provider_flowruns.triggers.loop_metrics import LoopMetrics
 from airflow_provider_flowruns.triggers.waiter import PendingWait, Waiter
 
@@ -37,17 +40,25 @@ class PollLoop:
     :param client: sends the requests.
     :param durations: learns from the polled runs how long runs take.
     :param metrics: reports what the loop does, None where Airflow's metrics are off.
+    :param history: reads the durations of runs that polls do not show, None where they show them.
     """
 
-    def __init__(self, client: AsyncClient, durations: RunDurations, metrics: ConnectionMetrics | None = None) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        durations: RunDurations,
+        metrics: ConnectionMetrics | None = None,
+        history: HistoryReader | None = None,
+    ) -> None:
         self.durations = durations
         self._client = client
+        self._history = history
         self._clock = Clock()
         self._scheduler = PollScheduler(get_batch_rule, random.random)
         self._metrics = LoopMetrics(metrics, self._scheduler) if metrics else None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._requests: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         # One response at a time: the steps of twenty responses in a row would block the event loop.
         self._delivery_lock = asyncio.Lock()
         # Lines about requests belong to no trigger. Without a trigger's context they go to the triggerer's own log.
@@ -83,9 +94,9 @@ class PollLoop:
                 self._metrics.on_waits_changed()
 
     def _cancel_all(self) -> None:
-        for request in self._requests:
-            request.cancel()
-        self._requests.clear()
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
         self._scheduler.clear()
         self._set_timer()
 
@@ -115,10 +126,13 @@ class PollLoop:
         for poll in polls:
             if log.isEnabledFor(logging.DEBUG):
                 self._log_context.run(log.debug, "Polling %s", str(poll))
-            request = asyncio.create_task(self._send(poll))
-            self._requests.add(request)
-            request.add_done_callback(self._requests.discard)
+            self._start_task(self._send(poll))
         self._set_timer()
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _send(self, poll: Poll) -> None:
         vendor_clock = self._client.vendor_clock
@@ -150,8 +164,18 @@ class PollLoop:
         if self._metrics:
             self._metrics.on_result(result, self._clock.now() - poll.sent_at)
         if not isinstance(result, FlowRunsError):
-            self.durations.learn(result.runs if isinstance(result, BatchResult) else result)
+            self._learn(result)
         return result
+
+    def _learn(self, result: tuple[FlowRun, ...] | BatchResult) -> None:
+        if isinstance(result, BatchResult):
+            read, found = result.runs, tuple(chain.from_iterable(result.found.values()))
+        else:
+            read = found = result
+        self.durations.learn(read)
+        service_now = self._clock.now() + self._client.vendor_clock.offset_seconds
+        if self._history and self._history.add(found, service_now):
+            self._start_task(self._history.read_all())
 
     async def _deliver(self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float) -> None:
         recipients = self._scheduler.take_recipients(poll, seen, self._clock.now())
@@ -209,10 +233,12 @@ def get_poll_loop(client: AsyncClient, service: str, conn_id: str) -> PollLoop:
     """
     poll_loop = _poll_loops.get(client)
     if poll_loop is None:
+        # A service that reads each run from its flow's list shows the flow's other runs with every poll.
+        is_batched = get_service(service).info.min_batch_size > 1
         durations = _durations.get((service, conn_id))
         if durations is None:
-            is_batched = get_service(service).info.min_batch_size > 1
             durations = _durations[service, conn_id] = RunDurations(is_batched=is_batched)
+        history = HistoryReader(service, client, durations) if is_batched else None
         metrics = ConnectionMetrics.create(service, conn_id)
-        poll_loop = _poll_loops[client] = PollLoop(client, durations, metrics)
+        poll_loop = _poll_loops[client] = PollLoop(client, durations, metrics, history)
     return poll_loop

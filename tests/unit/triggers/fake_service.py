@@ -137,5 +137,5 @@ def assert_empty(poll_loop: PollLoop) -> None:
     scheduler = poll_loop._scheduler
     left = {name: getattr(scheduler, f"_{name}") for name in ("wait_count", "heap", "queue", "in_flight", "load")}
     left |= {"targets": scheduler._targets._by_target, "batches": scheduler._targets._by_batch_key}
-    left |= {"requests": poll_loop._requests, "timer": poll_loop._timer}
+    left |= {"tasks": poll_loop._tasks, "timer": poll_loop._timer}
     assert not any(left.values()), left
