@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
@@ -22,8 +23,10 @@ from airflow_provider_flowruns.model.errors import (
     ServiceConnectionError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.model.quality import QualityCheck
-from airflow_provider_flowruns.model.runs import RunSummary
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.quality import QualityCheck
+    from airflow_provider_flowruns.model.runs import RunSummary
 
 __all__ = [
     "ApiError",

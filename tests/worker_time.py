@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_flowruns.client import clock, sync
-from airflow_provider_flowruns.operators import portable
+from airflow_provider_flowruns.operators import portable_runs
 from airflow_provider_flowruns.tasks import polling, starting
 
 START = 1_800_000_000.0
@@ -43,5 +43,5 @@ class WorkerTime:
         self.kill_at = self.now + seconds
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (clock, sync, polling, portable, starting):
+        for module in (clock, sync, polling, portable_runs, starting):
             monkeypatch.setattr(module, "time", self)

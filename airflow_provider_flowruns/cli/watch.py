@@ -51,7 +51,7 @@ def watch_run(args: Namespace) -> int:
             not_found_grace_seconds=hook.info.not_found_grace,
         )
         waiter = RunWaiter(config, watch.clock.now())
-        watch.log_beginning(waiter, "mode='poke'")
+        watch.waiting.log_beginning(waiter, "mode='poke'")
         try:
             result = watch.wait_for_end(waiter)
         except KeyboardInterrupt:
@@ -80,7 +80,7 @@ class RunWatch(WaitingTask[Any]):
 
         :param waiter: the wait.
         """
-        while (action := self.poll(waiter)).result is None:
+        while (action := self.waiting.poll(waiter)).result is None:
             time.sleep(action.wait)
         return action.result
 

@@ -125,14 +125,6 @@ def _add_name(names: set[str], name: str | None) -> None:
         names.remove(max(names))
 
 
-def is_run_summary(value: Any) -> bool:
-    """Return whether a value looks like a run summary.
-
-    :param value: anything.
-    """
-    return isinstance(value, Mapping) and "disposition" in value
-
-
 def read_past_run(summary: Any) -> PastRun | None:
     """Return the run that a summary describes, None if it has not ended or is no summary.
 

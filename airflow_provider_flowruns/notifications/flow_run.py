@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 
-from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
-from airflow_provider_flowruns.model.calls import Call
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.catalog import CATALOG
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -20,6 +18,8 @@ from airflow_provider_flowruns.tasks.arguments import check_when_known, get_know
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowruns.model.calls import Call
 
 
 class FlowRunNotifier(BaseNotifier):
@@ -119,6 +119,8 @@ class FlowRunNotifier(BaseNotifier):
         self.log.info("Started flow %s on %s", self.flow_id, get_service(self.service).info.title)
 
     def _count_start(self) -> None:
+        from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
+
         if metrics := ConnectionMetrics.create(self.service, self.conn_id):
             metrics.increment(Metric.RUNS_STARTED)
 

@@ -6,17 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.exceptions import FlowRunNotFailed, StepNotEnded, StepOutputMissing
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.model.calls import Pages
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.activepieces_outputs import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.activepieces_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -26,7 +22,6 @@ from airflow_provider_flowruns.services.activepieces_arguments import (
     validate_step,
     validate_strategy,
 )
-from airflow_provider_flowruns.services.activepieces_starts import shows_start
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.tasks.arguments import (
     check_range_when_known,
@@ -37,12 +32,15 @@ from airflow_provider_flowruns.tasks.arguments import (
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.started_run import StartedRun
-from airflow_provider_flowruns.tasks.starting import RunStarter
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowruns.model.calls import Pages
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
+    from airflow_provider_flowruns.tasks.started_run import StartedRun
+    from airflow_provider_flowruns.tasks.starting import RunStarter
 
 __all__ = [
     "ActivepiecesGetFlowRunOperator",
@@ -229,50 +227,37 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Call the flow's webhook."""
+        from airflow_provider_flowruns.operators.activepieces_runs import start_flow
+
         flow_id = validate_flow_id(self.flow_id)
         if self._returns_step:
             self._validate_return_step(self.return_step)
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
         payload = parse_payload(self.payload, reserved=self.correlation_key)
-        # The run will be looked for in this list: a token that may not read it has to fail before there is a run.
-        newest = self.hook.client.send(self.hook.api.list_flow_runs(flow_id=flow_id, limit=1).first).items
-        marker = starter.new_marker(self.correlation_key, newest[0].run_id if newest else None)
-        own = {marker.correlation_key: marker.correlation}
-        if isinstance(payload, list):
-            call = self.hook.api.run_flow(flow_id, payload, query=own)
-        else:
-            call = self.hook.api.run_flow(flow_id, {**payload, **own})
-        return starter.start(StartedRun(flow_id, marker), call)
+        return start_flow(self.hook, flow_id, payload, self.correlation_key, starter)
 
     def recover_run(self, failed: FlowRun, starter: RunStarter) -> StartedRun | None:
         """Retry the failed run from its failed step, if asked to."""
-        if not self.retry_from_failure or failed.disposition is not Disposition.FAILED:
+        from airflow_provider_flowruns.operators.activepieces_runs import retry_run
+
+        if not self.retry_from_failure or failed.disposition != "FAILED":
             return None
         return retry_run(self.hook, failed, "FROM_FAILED_STEP", starter)
 
     def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
         """Add what the step returned, if one is named."""
+        from airflow_provider_flowruns.operators.activepieces_runs import read_returned_step
+
         added = super().add_results(summary, context)
         if not self._returns_step:
             return added
         step = self._validate_return_step(self.return_step)
-        run = self.read_again(summary)
-        if not self.is_certainly_own(run, shows_start):
-            raise StepOutputMissing(
-                f"Activepieces {describe(run)} does not show that this task started it, because the flow's trigger "
-                "does not pass on its input, so its steps may be those of another start: read them with "
-                "ActivepiecesGetStepOutputOperator if there is no other start"
-            )
-        try:
-            output = self.hook.read_step_outputs(run, (step,))[step]
-        except (StepOutputMissing, StepNotEnded) as error:
-            # Of a run that counts as a success, so that a retry would not wait for it. A cleared task starts a new run.
-            self._save_delivered(summary)
-            raise StepOutputMissing(str(error)) from None
-        result = {**added, "step_output": output}
+        result = {**added, "step_output": read_returned_step(self, summary, step)}
         check_xcom_size(
-            result, f"what {step} of run {run.run_id} returned", "write it with ActivepiecesGetStepOutputOperator"
+            result,
+            f"what {step} of run {summary['run_id']} returned",
+            "write it with ActivepiecesGetStepOutputOperator",
         )
         return result
 
@@ -317,28 +302,7 @@ class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Retry the run, if it has failed or was cancelled."""
-        run: FlowRun = self.hook.get_flow_run(self.run_id)
-        if run.disposition not in {Disposition.FAILED, Disposition.CANCELED}:
-            raise FlowRunNotFailed(
-                f"Activepieces {describe(run)}: only one that failed or was cancelled can be retried; nothing was sent"
-            )
+        from airflow_provider_flowruns.operators.activepieces_runs import get_failed_run, retry_run
+
+        run = get_failed_run(self.hook, self.run_id)
         return retry_run(self.hook, run, validate_strategy(self.strategy), starter)
-
-
-def retry_run(hook: ActivepiecesHook, failed: FlowRun, strategy: str, starter: RunStarter) -> StartedRun:
-    """Retry a run and return the run that results; an end that it had before does not count.
-
-    :param hook: the service's hook.
-    :param failed: the run to retry.
-    :param strategy: ``FROM_FAILED_STEP`` or ``ON_LATEST_VERSION``.
-    :param starter: sends the retry once, and saves what is known of the run.
-    :raises ApiError: the service rejected the request.
-    """
-    failed_run_id = validate_run_id(failed.run_id)
-    call = hook.api.retry_flow_run(failed_run_id, strategy)
-    if strategy == "ON_LATEST_VERSION":
-        run_id = hook.client.send(call).run_id
-        generation = starter.store.generation
-        return starter.store.save(StartedRun(failed.flow_id, run_id=run_id, is_accepted=True, generation=generation))
-    ended = failed.completed_at.timestamp() if failed.completed_at else None
-    return starter.start(StartedRun(failed.flow_id, run_id=failed_run_id, ended_before=ended), call)

@@ -4,55 +4,16 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, cast
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_flowruns.model.calls import Part
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Flow
-from airflow_provider_flowruns.services.parsing import describe_value
-from airflow_provider_flowruns.services.payload import parse_object
-
-#: One path, or several for a field that takes several files.
-Paths = str | Sequence[str]
-
-
-def parse_files(value: Any) -> dict[str, Paths]:
-    """Return the argument ``files``: file field key to path or paths; None names none.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is no JSON object of texts and lists of texts.
-    """
-    files = parse_object(value, argument="files")
-    for key, paths in files.items():
-        if not all(isinstance(path, str) for path in (paths if isinstance(paths, list) else [paths])):
-            raise InvalidArgumentError(f"files[{key!r}] must be a path or a list of paths, got {describe_value(paths)}")
-    return files
-
-
-def parse_file_metadata(value: Any) -> dict[str, dict[str, Any]]:
-    """Return the argument ``file_metadata``: file field key to a JSON object; None names none.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is no JSON object of objects.
-    """
-    by_key = parse_object(value, argument="file_metadata")
-    return {key: parse_object(metadata, argument=f"file_metadata[{key!r}]") for key, metadata in by_key.items()}
-
-
-def parse_guidance(value: Any) -> dict[str, str]:
-    """Return the argument ``guidance``: file field key to a text; None names none.
-
-    :param value: the value as the DAG author passed it.
-    :raises InvalidArgumentError: it is no JSON object of texts.
-    """
-    guidance = parse_object(value, argument="guidance")
-    for key, text in guidance.items():
-        # Rendered natively, a text of digits is a number.
-        if not isinstance(text, str | int | float):
-            raise InvalidArgumentError(f"guidance[{key!r}] must be a text, got {describe_value(text)}")
-    return {key: str(text) for key, text in guidance.items()}
+from airflow_provider_flowruns.operators.file_arguments import Paths
 
 
 def build_file_parts(
@@ -107,8 +68,6 @@ def _build_parts(
 
 
 def _build_file_part(key: str, name: str, path: str, field: Mapping[str, Any]) -> Part:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
     file = ObjectStoragePath(path)
     if not file.is_file():
         raise InvalidArgumentError(f"files[{key!r}]: file {path!r} does not exist")

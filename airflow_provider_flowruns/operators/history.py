@@ -8,13 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import format_iso
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.services.validation import validate_limit
 from airflow_provider_flowruns.tasks.arguments import check_when_known, require_rendered
 from airflow_provider_flowruns.tasks.base import HookT
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.json_lines import write_json_lines
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path
 from airflow_provider_flowruns.tasks.xcom_size import collect_for_xcom
 
@@ -116,6 +114,8 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
         return min(limit, most), most
 
     def _write(self, runs: Iterable[FlowRun], path: str, context: Context) -> dict[str, Any]:
+        from airflow_provider_flowruns.tasks.json_lines import write_json_lines
+
         interval = _CreationInterval()
         with self.open_output(path, context) as file:
             written = write_json_lines(interval.iterate_summaries(runs), file)
@@ -144,6 +144,8 @@ class _CreationInterval:
 
     def to_manifest(self) -> dict[str, str | None]:
         """Return the two times as ISO-8601 text, None if no run had one."""
+        from airflow_provider_flowruns.model.runs import format_iso
+
         return {
             "oldest_created_at": format_iso(self._oldest),
             "newest_created_at": format_iso(self._newest),

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
-from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.exceptions import FlowAlreadyRunning, FlowRunTimeout
 from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.metrics import Metric
-from airflow_provider_flowruns.model.calls import Pages
 from airflow_provider_flowruns.model.choices import IfRunning
-from airflow_provider_flowruns.model.errors import FlowRunsError
-from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
-from airflow_provider_flowruns.polling.messages import describe
-from airflow_provider_flowruns.polling.run_waiter import RunWaiter
-from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.portable_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -41,22 +26,14 @@ from airflow_provider_flowruns.tasks.arguments import (
     parse_seconds,
 )
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.outcomes import build_error
-from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
-from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
-from airflow_provider_flowruns.tasks.starting import RunStarter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-#: Number of a flow's newest attempts that tell whether it is running.
-_NEWEST_ATTEMPTS = 50
-#: Maximum number of seconds for which a task keeps others of its machine from starting a flow after its own start.
-MAX_LOCK_SECONDS = 10.0
-#: Seconds between two polls while other tasks wait for the lock.
-VISIBILITY_POLL_SECONDS = 1.0
-#: Maximum of the random delay between the end of another run and the start of the flow, in seconds.
-MAX_STAGGER_SECONDS = 10.0
+    from airflow_provider_flowruns.model.calls import Pages
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
+    from airflow_provider_flowruns.tasks.started_run import StartedRun
+    from airflow_provider_flowruns.tasks.starting import RunStarter
 
 
 class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
@@ -176,20 +153,9 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Start the flow as soon as ``if_running`` allows it."""
-        flow_id = validate_flow_id(self.flow_id)
-        while True:
-            with self._start_lock(flow_id):
-                newest = self._read_newest_attempts(flow_id)
-                running = next((attempt for attempt in newest if attempt.is_active), None)
-                if running is None:
-                    marker = starter.new_marker("", newest[0].run_id if newest else None)
-                    started = starter.start(StartedRun(flow_id, marker), self.hook.api.run_flow(flow_id))
-                    # The next holder of the lock must see it running; if that takes too long, the lock is released.
-                    self._wait_until_visible(started, starter.store)
-                    return started
-            if self.if_running == "join":
-                return self._join(running, starter.store)
-            self._wait_for_other_run(running)
+        from airflow_provider_flowruns.operators.portable_runs import PortableStart
+
+        return PortableStart(self, starter).start()
 
     @explains_errors
     def resume_after_other_run(
@@ -202,85 +168,13 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         :param deadline_at: Unix time at which the whole wait ends.
         :param limited_by: the argument that sets the deadline, ``timeout`` or ``execution_timeout``.
         """
+        from airflow_provider_flowruns.operators.portable_runs import require_end
+        from airflow_provider_flowruns.polling.wait_state import WaitResult
+
         if deadline_at:
             self.wait_limits = {"deadline_at": deadline_at, "limited_by": limited_by}
-        self._require_end(WaitResult.from_dict(event))
+        require_end(WaitResult.from_dict(event), self.poll_interval)
         return self.execute(context)
-
-    @contextmanager
-    def _start_lock(self, flow_id: str) -> Generator[None]:
-        """Let one task of this machine at a time start the flow; starts of other machines are told apart by time."""
-        seconds_left = self.wait_limits["deadline_at"] - self.clock.now()
-        try:
-            with hold_start_lock(self.hook.settings.base_url, flow_id, timeout=seconds_left) as problem:
-                if problem:
-                    self.log.warning(
-                        "No lock file for starts of Portable flow %s (%s): set TMPDIR to a folder that the worker can "
-                        "write to. Until then, tasks of this machine that start the flow at the same moment wait for "
-                        "all of their runs",
-                        flow_id,
-                        problem,
-                    )
-                yield
-        except StartLockTimeout:
-            raise FlowRunTimeout(
-                f"Portable flow {flow_id} was not started: other tasks of this machine were starting it during all of "
-                f"this task's timeout ({self.timeout:g} s); let this task be retried, or raise timeout"
-            ) from None
-
-    def _read_newest_attempts(self, flow_id: str) -> tuple[FlowRun, ...]:
-        # Read as a wait reads them: if the newest attempt cannot be read, nothing may be started.
-        target = NewestRunsTarget("portable", flow_id, _NEWEST_ATTEMPTS)
-        return self.hook.client.execute(self.hook.api.poll(target))
-
-    def _wait_until_visible(self, started: StartedRun, store: StartedRunStore) -> None:
-        """Wait until the attempt list shows the run, for as long as the lock may be held."""
-        until = self.clock.now() + MAX_LOCK_SECONDS
-        target = started.to_target("portable")
-        while True:
-            seen = self.hook.client.poll(target)
-            if isinstance(seen, FlowRunsError) or self.clock.now() >= until:
-                return
-            if seen and isinstance(target, StartedRunTarget):
-                store.record_runs(target.marker.most_likely(seen))
-                return
-            time.sleep(min(VISIBILITY_POLL_SECONDS, self.poll_interval))
-
-    def _join(self, running: FlowRun, store: StartedRunStore) -> StartedRun:
-        self.log.warning(
-            "Joined run %s of flow %s, which this task did not start and will not cancel",
-            running.run_id,
-            running.flow_id,
-        )
-        generation = store.generation
-        return store.save(StartedRun(running.flow_id, run_id=running.run_id, is_joined=True, generation=generation))
-
-    def _wait_for_other_run(self, running: FlowRun) -> None:
-        """Wait for the end of a run that is in the way, in this process or in the triggerer.
-
-        :raises FlowRunTimeout: it does not end in time; nothing was started.
-        """
-        reason = f"Portable flow {running.flow_id} is already running (run {running.run_id})"
-        if self.if_running == "fail":
-            raise FlowAlreadyRunning(reason)
-        if self.if_running == "skip":
-            raise AirflowSkipException(reason)
-        self.log.info("%s; waiting for it to end before starting another run", reason)
-        target = RunTarget("portable", str(running.run_id), running.flow_id)
-        config = self.build_config(target, interval_seconds=self.poll_interval, on_paused="wait", **self.wait_limits)
-        waiter = RunWaiter(config, self.clock.now())
-        self.log_beginning(waiter, f"deferrable={self.deferrable}")
-        if self.deferrable:
-            self.hand_over(waiter, "resume_after_other_run", **self.wait_limits)
-        while (action := self.poll(waiter)).result is None:
-            time.sleep(action.wait)
-        self._require_end(action.result)
-
-    def _require_end(self, result: WaitResult) -> None:
-        if result.outcome not in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED}:
-            raise build_error(result, FlowRunTimeout)
-        # All tasks that waited for this end see it at the same moment; the first one to start is seen by the others.
-        time.sleep(random.random() * min(MAX_STAGGER_SECONDS, self.poll_interval))
 
 
 class PortableCancelFlowOperator(ReadOperator[PortableHook]):
@@ -318,16 +212,6 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
     @explains_errors
     def execute(self, context: Context) -> RunSummary:
         """Cancel, and return the flow's status once it is idle."""
-        clock = Clock()
-        deadline = clock.now() + self.timeout
-        with self.hook as hook:
-            hook.cancel_flow(self.flow_id)
-            if self.metrics:
-                self.metrics.increment(Metric.CANCELS)
-            while True:
-                status: FlowRun = hook.get_flow_status(self.flow_id)
-                if not status.is_active:
-                    return status.summary()
-                if clock.now() >= deadline:
-                    raise FlowRunTimeout(f"{describe(status)} {self.timeout:g} s after it was cancelled")
-                time.sleep(self.poll_interval)
+        from airflow_provider_flowruns.operators.portable_runs import cancel_flow
+
+        return cancel_flow(self)

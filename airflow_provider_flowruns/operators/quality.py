@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.exceptions import FlowRunQualityFailed
 from airflow_provider_flowruns.model.choices import OnFailure
-from airflow_provider_flowruns.model.quality import QualityReport, check_quality
 from airflow_provider_flowruns.model.quality_limits import DEFAULT_LAST, QualityLimits
 from airflow_provider_flowruns.tasks.arguments import (
     check_choice,
@@ -21,11 +18,12 @@ from airflow_provider_flowruns.tasks.arguments import (
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.quality_report import describe_failure, format_table
-from airflow_provider_flowruns.tasks.run_summaries import check_runs, open_runs
+from airflow_provider_flowruns.tasks.run_summaries import check_runs
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowruns.model.quality import QualityReport
 
 _LIMITS = (
     "last",
@@ -117,23 +115,8 @@ class FlowRunQualityCheckOperator(BaseOperator):
     @explains_errors
     def execute(self, context: Context) -> QualityReport:
         """Judge the runs, and return the result unless a check failed."""
+        from airflow_provider_flowruns.operators.quality_check import judge
+
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
-        limits = QualityLimits(**{name: getattr(self, name) for name in _LIMITS})
-        with open_runs(self.runs) as runs:
-            report = check_quality(runs, limits=limits, now=datetime.fromtimestamp(Clock().now(), UTC))
-        for line in format_table(report["checks"]):
-            self.log.info("%s", line)
-        if not report["passed"]:
-            self._fail_or_warn(report, context)
-        return report
-
-    def _fail_or_warn(self, report: QualityReport, context: Context) -> None:
-        message = describe_failure(report)
-        if self.on_failure == "warn":
-            self.log.warning("%s", message)
-            return
-        task_instance = context.get("ti")  # missing in a user's unit test
-        if task_instance is not None and self.do_xcom_push:
-            task_instance.xcom_push(key="return_value", value=report)
-        raise FlowRunQualityFailed(message, report["checks"])
+        return judge(self, QualityLimits(**{name: getattr(self, name) for name in _LIMITS}), context)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.exceptions import ExtractToFailed
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.model.calls import Pages, Part
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, prepare_extract_to
-from airflow_provider_flowruns.operators.files import (
+from airflow_provider_flowruns.operators.file_arguments import (
     Paths,
-    build_file_parts,
     parse_file_metadata,
     parse_files,
     parse_guidance,
@@ -29,9 +24,7 @@ from airflow_provider_flowruns.operators.tableflow_extractions import (
     TableFlowGetExtractionOperator,
     TableFlowGetTableRowsOperator,
 )
-from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.payload import parse_object
-from airflow_provider_flowruns.services.tableflow import shows_start
 from airflow_provider_flowruns.services.tableflow_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -47,12 +40,15 @@ from airflow_provider_flowruns.tasks.arguments import (
     require_rendered,
 )
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
-from airflow_provider_flowruns.tasks.started_run import StartedRun
-from airflow_provider_flowruns.tasks.starting import RunStarter
 from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_flowruns.model.calls import Pages
+    from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
+    from airflow_provider_flowruns.tasks.started_run import StartedRun
+    from airflow_provider_flowruns.tasks.starting import RunStarter
 
 __all__ = [
     "TableFlowDownloadOriginalOperator",
@@ -273,46 +269,20 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
 
     def start_run(self, starter: RunStarter) -> StartedRun:
         """Send the files and start the flow."""
+        from airflow_provider_flowruns.operators.tableflow_runs import start_flow
+
         flow_id = validate_flow_id(self.flow_id)
         if self._extracts:
             prepare_extract_to(self.extract_to)
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
-        metadata = parse_object(self.metadata, argument="metadata", reserved=self.correlation_key)
-        about_files = parse_files(self.files), parse_file_metadata(self.file_metadata), parse_guidance(self.guidance)
-        files = build_file_parts(self._flow(flow_id), *about_files)
-        marker = starter.new_marker(self.correlation_key)
-        texts = [Part("metadata", json.dumps({**metadata, marker.correlation_key: marker.correlation}))]
-        if self.name:
-            texts.append(Part("name", str(self.name)))  # rendered natively, a name of digits is a number
-        call = self.hook.api.run_flow(flow_id, (*files, *texts))
-        return starter.start(StartedRun(flow_id, marker), call)
+        return start_flow(self, flow_id, starter)
 
     def add_results(self, summary: RunSummary, context: Context) -> Mapping[str, Any]:
         """Write the run's tables, if asked to."""
+        from airflow_provider_flowruns.operators.tableflow_runs import extract_tables
+
         result = super().add_results(summary, context)
         if not self._extracts:
             return result
-        run = self.read_again(summary)
-        try:
-            if not self.is_certainly_own(run, shows_start):
-                raise ExtractToFailed(
-                    f"TableFlow {describe(run)} does not show that this task started it, so its tables may be those of "
-                    "another start: read them with TableFlowGetTableRowsOperator if there is no other start"
-                )
-            return {**result, "extracted": self.write_tables(prepare_extract_to(self.extract_to), run, context)}
-        except ExtractToFailed:
-            # It is due to the run: a cleared task starts a new one.
-            self._save_delivered(summary)
-            raise
-        except InvalidArgumentError as error:
-            # A cleared task, with the argument corrected, takes the same run.
-            raise ExtractToFailed(f"TableFlow {describe(run)}; its tables cannot be written: {error}") from error
-
-    def _flow(self, flow_id: str) -> Flow:
-        flows: dict[str, Flow] = {flow.flow_id: flow for flow in self.hook.list_flows()}
-        if flow_id not in flows:
-            raise InvalidArgumentError(
-                f"flow_id {flow_id!r} is not among the workspace's active flows: {', '.join(flows)}"
-            )
-        return flows[flow_id]
+        return {**result, "extracted": extract_tables(self, summary, context)}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.activepieces_arguments import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.targets import Target
 
 
 class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
@@ -34,6 +36,8 @@ class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
 
     def target(self) -> Target:
         """Return the run."""
+        from airflow_provider_flowruns.model.targets import RunTarget
+
         return RunTarget("activepieces", validate_run_id(self.run_id))
 
 
@@ -60,4 +64,6 @@ class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
+        from airflow_provider_flowruns.model.targets import NewestRunsTarget
+
         return NewestRunsTarget("activepieces", validate_flow_id(self.flow_id))

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
-from airflow_provider_flowruns.compat.state_stores import TaskState, get_generation
-from airflow_provider_flowruns.compat.versions import get_due_time, get_first_poke_time, is_mapped
+from airflow_provider_flowruns.compat.versions import is_mapped
 from airflow_provider_flowruns.model.choices import OnCanceled, OnPaused
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.runs import RunSummary
-from airflow_provider_flowruns.model.targets import Target
-from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
-from airflow_provider_flowruns.polling.wait_state import WaitResult
-from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import validate_guard
 from airflow_provider_flowruns.tasks.arguments import check_choice, check_when_known, parse_seconds
 from airflow_provider_flowruns.tasks.base import HookT, WaitingTask
@@ -26,14 +20,16 @@ from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, PokeReturnValue
 
-_STATE_KEY = "flowruns_wait"
+    from airflow_provider_flowruns.model.runs import RunSummary
+    from airflow_provider_flowruns.model.targets import Target
+    from airflow_provider_flowruns.sensors.wait import SensorWait
 
 #: Default of a guard, to tell it from None.
 _NOT_GIVEN: Any = object()
 #: Value of a guard: the time at which the DAG run was due, however it was started.
-_AUTO = "auto"
+AUTO = "auto"
 _DEFAULT_INTERVAL_SECONDS = 60.0
 
 
@@ -78,9 +74,7 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
     started_after: datetime | str | None = None
 
     #: Names of the guards that were given, also if they render to nothing.
-    _given_guards: frozenset[str] = frozenset()
-    #: Unix time at which this process began to wait.
-    _began_at = 0.0
+    given_guards: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -106,8 +100,6 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         self.on_canceled = on_canceled
         check_choice(on_paused, argument="on_paused", choices=get_args(OnPaused))
         check_choice(on_canceled, argument="on_canceled", choices=get_args(OnCanceled))
-        self._waiter: RunWaiter | None = None
-        self._action = NextAction()
 
     @abstractmethod
     def target(self) -> Target:
@@ -116,17 +108,23 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         :raises InvalidArgumentError: an argument is not valid.
         """
 
+    @cached_property
+    def waiting(self) -> SensorWait:
+        """The wait; imported when the task runs."""
+        from airflow_provider_flowruns.sensors.wait import SensorWait
+
+        return SensorWait(self)
+
     @explains_errors
     def execute(self, context: Context) -> Any:
         """Wait for the run; see the class for what is returned and raised."""
-        self._began_at = self.clock.now()
         self._is_resumed = bool(context.get("task_reschedule_count"))
         with self.hook:
-            self._waiter = self._resume_or_start(context)
+            self.waiting.begin(context)
             if not self.deferrable:
                 return super().execute(context)
-            result = self._poll_and_record(self._waiter, context)
-        return self._deliver_result(result, context) if result else self.hand_over(self._waiter)
+            result = self.waiting.poll_and_hand_over(context)
+        return self.waiting.deliver(result, context)
 
     @explains_errors
     def execute_complete(self, context: Context, event: Any = None) -> RunSummary:
@@ -135,63 +133,16 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         :param context: Airflow's context of the task.
         :param event: the trigger's event, see ``polling.run_waiter.WaitResult.to_dict``.
         """
-        return self._deliver_result(WaitResult.from_dict(event), context)
+        return self.waiting.complete(event, context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once. Done when the wait succeeded; a wait that ended otherwise raises, see the class."""
-        waiter = self._waiter = self._waiter or self._resume_or_start(context)
-        result = self._poll_and_record(waiter, context)
-        if result is None and self.clock.now() >= waiter.deadline:
-            # Airflow would end the task now, without a last poll and without regard to never_fail.
-            result = self._poll_and_record(waiter, context)
-        if result is None:
-            if self.reschedule:  # what this process has seen would be lost
-                self._save_wait(waiter, context)
-            return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._deliver_result(result, context))
-
-    def _resume_or_start(self, context: Context) -> RunWaiter:
-        """Return the waiter from before this try was rescheduled, or a new one."""
-        target = self.target()
-        self.hook.get_conn()  # an invalid connection fails here, also with silent_fail
-        saved = self._load_wait(context)
-        if saved.get("try_number") == context["ti"].try_number and "waiter" in saved:
-            return RunWaiter.from_json(saved["waiter"])
-        # The guards stay those of the first try: a template that says "now" must not move between tries.
-        completed_after, started_after = saved.get("guards") or (
-            self._validate_guard("completed_after", context),
-            self._validate_guard("started_after", context),
-        )
-        began = (get_first_poke_time(self, context) if self.reschedule else None) or self._began_at or self.clock.now()
-        deadline_at, limited_by = self.get_deadline(began, began)
-        config = self.build_config(
-            target,
-            deadline_at=deadline_at,
-            limited_by=limited_by,
-            interval_seconds=self.poke_interval,
-            completed_after_at=completed_after,
-            started_after_at=started_after,
-            can_fail=not self.silent_fail,
-            is_backing_off=self.exponential_backoff,
-            max_interval_seconds=self.max_wait.total_seconds() if self.max_wait else None,
-        )
-        waiter = RunWaiter(config, began)
-        self.log_beginning(waiter, "deferrable=True" if self.deferrable else f"mode={self.mode!r}")
-        self._save_wait(waiter, context)
-        return waiter
+        return self.waiting.poke(context)
 
     @property
     def is_guarded(self) -> bool:
         """Whether only a run that is fresh enough counts."""
-        return bool(self._given_guards) or self.completed_after is not None or self.started_after is not None
-
-    def _load_wait(self, context: Context) -> dict[str, Any]:
-        saved = TaskState(context, _STATE_KEY).load_if_possible(self.log) if self._is_saved else {}
-        return saved if saved.get("generation") == get_generation(context) else {}  # a cleared task waits anew
-
-    @property
-    def _is_saved(self) -> bool:
-        return self.reschedule or self.is_guarded
+        return bool(self.given_guards) or self.completed_after is not None or self.started_after is not None
 
     def _take_guard(self, name: str, value: datetime | str | None) -> None:
         """Store a guard as the DAG file has it.
@@ -205,63 +156,14 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
             setattr(self, name, None)
             return
         setattr(self, name, value)
-        self._given_guards |= {name}
-        if value != _AUTO:
+        self.given_guards |= {name}
+        if value != AUTO:
             # Whether it is too far ahead is checked when the task runs: a DAG file may be written long before.
             check_when_known(value, partial(validate_guard, argument=name))
 
-    def _validate_guard(self, name: str, context: Context) -> float | None:
-        value = getattr(self, name)
-        if value is None and name not in self._given_guards:
-            return None
-        if value == _AUTO:
-            value = get_due_time(context)
-            if value is None:
-                raise InvalidArgumentError(f"{name}='auto' requires a DAG run, and this task has none: pass a time")
-        return validate_guard(value, argument=name, now=datetime.fromtimestamp(self.clock.now(), UTC)).timestamp()
-
-    def _save_wait(self, waiter: RunWaiter, context: Context) -> None:
-        if self._is_saved:
-            config = waiter.config
-            state = {
-                "generation": get_generation(context),
-                "try_number": context["ti"].try_number,
-                "guards": [config.completed_after_at, config.started_after_at],
-                "waiter": waiter.to_json(),
-            }
-            TaskState(context, _STATE_KEY).save_if_possible(state, self.log)
-
-    def _poll_and_record(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
-        self._action = self.poll(waiter)
-        if waiter.last_seen:
-            self.record_run(waiter.last_seen.summary(), context)
-        return self._action.result
-
     def _get_next_poke_interval(self, *_: Any, **__: Any) -> float:
-        # Airflow's own loop sleeps as long as the waiter says, as in every other mode. Only a rescheduled task is not
-        # woken before its interval has passed, except for its last poll.
-        wait = self._action.wait
-        if self.reschedule and self._waiter:
-            left = self._waiter.deadline - self.clock.now()
-            wait = max(wait, min(self.poke_interval, left), self.min_reschedule_seconds)
-        return wait
-
-    def _deliver_result(self, result: WaitResult, context: Context) -> RunSummary:
-        summary = self.result_or_raise(result, context, soft_fail=self.soft_fail, never_fail=self.never_fail)
-        self._warn_if_old(summary, result.vendor_offset, context)
-        return summary
-
-    def _warn_if_old(self, run: RunSummary, vendor_offset: float, context: Context) -> None:
-        ended, due = parse_time(run["completed_at"]), get_due_time(context)
-        if not self.takes_guard or self.is_guarded or ended is None or due is None:
-            return
-        if ended.timestamp() < due.timestamp() + vendor_offset:
-            self.log.warning(
-                "The run that was accepted ended at %s, before this DAG run was due (%s); "
-                "set completed_after='auto' to accept nothing older",
-                ended.isoformat(),
-                due.isoformat(),
-            )
+        # Airflow's own loop sleeps as long as the waiter says, as in every other mode.
+        return self.waiting.get_next_interval()
 
 
 def _choose_interval(poke_interval: float | timedelta | None, poll_interval: float | timedelta | None) -> float:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.portable import PortableHook
-from airflow_provider_flowruns.model.targets import (
-    FlowStatusTarget,
-    NewestRunsTarget,
-    RunTarget,
-    Target,
-    WorkflowStatusTarget,
-)
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
 from airflow_provider_flowruns.services.portable_arguments import (
     validate_flow_id,
@@ -20,6 +13,9 @@ from airflow_provider_flowruns.services.portable_arguments import (
     validate_workflow_id,
 )
 from airflow_provider_flowruns.tasks.arguments import check_when_known
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.targets import Target
 
 
 class PortableFlowSensor(FlowSensor[PortableHook]):
@@ -45,6 +41,8 @@ class PortableFlowSensor(FlowSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the flow's status or, with a guard, its newest attempts."""
+        from airflow_provider_flowruns.model.targets import FlowStatusTarget, NewestRunsTarget
+
         flow_id = validate_flow_id(self.flow_id)
         return NewestRunsTarget("portable", flow_id) if self.is_guarded else FlowStatusTarget("portable", flow_id)
 
@@ -79,6 +77,8 @@ class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the run attempt."""
+        from airflow_provider_flowruns.model.targets import RunTarget
+
         return RunTarget("portable", validate_run_id(self.run_id), validate_flow_id(self.flow_id))
 
 
@@ -105,4 +105,6 @@ class PortableWorkflowSensor(FreshSensor[PortableHook]):
 
     def target(self) -> Target:
         """Return the workflow's status."""
+        from airflow_provider_flowruns.model.targets import WorkflowStatusTarget
+
         return WorkflowStatusTarget("portable", validate_workflow_id(self.workflow_id))

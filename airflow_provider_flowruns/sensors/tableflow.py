@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.tableflow_arguments import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.model.targets import Target
 
 
 class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
@@ -32,6 +34,8 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
 
     def target(self) -> Target:
         """Return the run."""
+        from airflow_provider_flowruns.model.targets import RunTarget
+
         return RunTarget("tableflow", validate_run_id(self.run_id))
 
 
@@ -59,4 +63,6 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
 
     def target(self) -> Target:
         """Return the flow's newest runs."""
+        from airflow_provider_flowruns.model.targets import NewestRunsTarget
+
         return NewestRunsTarget("tableflow", validate_flow_id(self.flow_id))

@@ -6,20 +6,21 @@ name is the service's.
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
-from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.services.base import Service
 from airflow_provider_flowruns.services.parsing import describe_value
-from airflow_provider_flowruns.services.portable import PortableApi
-from airflow_provider_flowruns.services.tableflow import TableFlowApi
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.services.base import Service
 
 ENTRY_POINT_GROUP = "airflow_provider_flowruns.services"
 
-_OWN: dict[str, type[Service]] = {cls.info.name: cls for cls in (PortableApi, ActivepiecesApi, TableFlowApi)}
-_loaded = dict(_OWN)
+#: Classes of our own services; the module of each has the service's name, and is imported when it is asked for.
+_OWN = {"portable": "PortableApi", "activepieces": "ActivepiecesApi", "tableflow": "TableFlowApi"}
+_loaded: dict[str, type[Service]] = {}
 
 
 def get_service(name: str) -> type[Service]:
@@ -44,6 +45,8 @@ def list_service_names() -> tuple[str, ...]:
 
 
 def _load_service(name: str) -> type[Service]:
+    if isinstance(name, str) and name in _OWN:
+        return cast("type[Service]", getattr(import_module(f"airflow_provider_flowruns.services.{name}"), _OWN[name]))
     points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
     if not points:
         raise InvalidArgumentError(

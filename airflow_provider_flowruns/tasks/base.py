@@ -7,31 +7,20 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
-from airflow_provider_flowruns.client.clock import Clock
-from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.links import FlowRunLink
-from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
-from airflow_provider_flowruns.model.errors import ApiError, AuthenticationError, FlowRunsError
-from airflow_provider_flowruns.model.runs import RunSummary
-from airflow_provider_flowruns.model.targets import RunTarget, StartedRunTarget, Target
-from airflow_provider_flowruns.polling.durations import RunDurations
-from airflow_provider_flowruns.polling.opening_lines import describe_wait
-from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
-from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
-from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
-from airflow_provider_flowruns.tasks.outlets import emit_asset_events
 from airflow_provider_flowruns.tasks.peer_arguments import reject_peer_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_flowruns.model.runs import FlowRun
+    from airflow_provider_flowruns.client.clock import Clock
+    from airflow_provider_flowruns.hooks.base import FlowRunsHook
+    from airflow_provider_flowruns.metrics import ConnectionMetrics
+    from airflow_provider_flowruns.model.runs import RunSummary
+    from airflow_provider_flowruns.tasks.waiting import Waiting
 
-#: Maximum number of seconds for reading the details of a run that has been accepted.
-DETAILS_TIMEOUT_SECONDS = 10.0
-
-HookT = TypeVar("HookT", bound=FlowRunsHook[Any])
+HookT = TypeVar("HookT", bound="FlowRunsHook[Any]")
 
 #: Seconds before ``execution_timeout`` at which a wait ends on its own: time for its last poll, and for reporting what
 #: it saw, before Airflow interrupts the task wherever it is. A tenth of shorter ones.
@@ -66,6 +55,8 @@ class ServiceTask(Generic[HookT]):
     @cached_property
     def metrics(self) -> ConnectionMetrics | None:
         """Reports what the task does on its connection, None where Airflow's metrics are off."""
+        from airflow_provider_flowruns.metrics import ConnectionMetrics
+
         return ConnectionMetrics.create(self.hook.api.info.name, self.conn_id)
 
 
@@ -112,6 +103,8 @@ class RunTask(ServiceTask[HookT]):
         :param run: the run's summary.
         :param context: Airflow's context of the task.
         """
+        from airflow_provider_flowruns.tasks.outlets import emit_asset_events
+
         self.record_run(run, context)
         emit_asset_events(self.outlets, run, context)
         return run
@@ -135,11 +128,9 @@ class WaitingTask(RunTask[HookT]):
     @cached_property
     def clock(self) -> Clock:
         """Wall-clock time that does not jump during this process."""
-        return Clock()
+        from airflow_provider_flowruns.client.clock import Clock
 
-    @cached_property
-    def _durations(self) -> RunDurations:
-        return RunDurations()
+        return Clock()
 
     def get_deadline(self, wait_began_at: float, task_began_at: float) -> tuple[float, str]:
         """Return the Unix time at which a wait has to end, and the argument that sets it.
@@ -156,122 +147,12 @@ class WaitingTask(RunTask[HookT]):
         by_execution = task_began_at + seconds - min(_LAST_POLL_SECONDS, seconds / 10)
         return min((by_timeout, "timeout"), (by_execution, "execution_timeout"))
 
-    def build_config(self, target: Target, *, deadline_at: float, interval_seconds: float, **more: Any) -> WaitConfig:
-        """Return the config of a wait for a target, with this task's arguments.
+    @cached_property
+    def waiting(self) -> Waiting:
+        """What the task does while it waits; imported when it runs."""
+        from airflow_provider_flowruns.tasks.waiting import Waiting
 
-        Further keyword arguments replace fields of the config.
-
-        :param target: what to poll.
-        :param deadline_at: Unix time at which the wait ends.
-        :param interval_seconds: maximum time between two polls.
-        """
-        info = self.hook.api.info
-        is_run = isinstance(target, RunTarget | StartedRunTarget)
-        arguments: dict[str, Any] = {
-            "error_budget_seconds": self.error_budget,
-            "on_paused": self.on_paused,
-            "on_canceled": self.on_canceled,
-            "recovery_grace_seconds": self.recovery_grace,
-            "gone_grace_seconds": self.gone_grace,
-            # Only a run can be too new to be known; a flow's or a project's id is right or wrong.
-            "not_found_grace_seconds": info.not_found_grace if is_run else 0.0,
-        }
-        return WaitConfig(
-            target=target, deadline_at=deadline_at, interval_seconds=interval_seconds, **{**arguments, **more}
-        )
-
-    def log_beginning(self, waiter: RunWaiter, mode: str) -> None:
-        """Log what a wait is for, once, before its first poll.
-
-        :param waiter: the waiter.
-        :param mode: how the task waits, as the arguments that say so.
-        """
-        for line in describe_wait(waiter.config, self.hook_class.info.title, mode):
-            self.log.info("%s", line)
-
-    def poll(self, waiter: RunWaiter, read: list[FlowRun] | None = None) -> NextAction:
-        """Poll a waiter's target once, and log its messages.
-
-        :param waiter: the waiter, which keeps no data as it was sent.
-        :param read: takes the runs that were read, with that data.
-        """
-        sent_at = self.clock.now()
-        polled = self.hook.client.poll(waiter.target)
-        if isinstance(polled, AuthenticationError) and self.hook.renew_token():
-            polled = self.hook.client.poll(waiter.target)
-        polled_at = self.clock.now()
-        if read is not None and not isinstance(polled, ApiError):
-            read[:] = polled
-        vendor_clock = self.hook.client.vendor_clock
-        waiter.vendor_offset = vendor_clock.offset_seconds
-        if warning := vendor_clock.warning():
-            waiter.warn_once("vendor clock", warning)
-        waiter.durations = self._durations
-        if not isinstance(polled, FlowRunsError):
-            self._durations.learn(polled)
-        action = waiter.step(polled, polled_at)
-        if self.metrics:
-            self.metrics.record_poll(polled if isinstance(polled, FlowRunsError) else None, polled_at - sent_at)
-            for seconds in waiter.measure_delays(polled_at) if action.result else ():
-                self.metrics.record_seconds(Metric.DETECTION_DELAY, seconds)
-        log_messages(self.log, action.messages)
-        return action
-
-    def hand_over(
-        self, waiter: RunWaiter, method_name: str = "execute_complete", *, cancel_on_kill: bool = False, **kwargs: Any
-    ) -> NoReturn:
-        """Defer: the triggerer continues the wait, and the task resumes in one of its methods afterwards.
-
-        The method gets the trigger's event, and the further keyword arguments.
-
-        :param waiter: the wait so far.
-        :param method_name: the method in which the task resumes.
-        :param cancel_on_kill: cancel the run when the task is marked failed or succeeded meanwhile.
-        """
-        from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-
-        left = max(0.0, waiter.config.deadline_at - self.clock.now())
-        self.defer(
-            trigger=FlowRunTrigger(conn_id=self.conn_id, waiter=waiter.to_json(), cancel_on_kill=cancel_on_kill),
-            method_name=method_name,
-            kwargs=kwargs,
-            # Only a safety net: the trigger knows the deadline. This timeout would skip the last poll and the cancel.
-            timeout=timedelta(seconds=left + 2 * waiter.config.interval_seconds + 60),
-        )
-
-    def result_or_raise(self, wait_result: WaitResult, context: Context, **meaning: Any) -> RunSummary:
-        """Return the run's summary if the wait succeeded, else raise; see :func:`tasks.outcomes.result_or_raise`.
-
-        :param wait_result: how the wait ended.
-        :param context: Airflow's context of the task.
-        """
-        if wait_result.run:
-            self.record_run(wait_result.run, context)  # before raising: lineage is collected afterwards
-        return self.result(self._read_details(result_or_raise(wait_result, **meaning)), context)
-
-    def _read_details(self, accepted: RunSummary) -> RunSummary:
-        """Return an accepted run with all its details: read by its id if a list showed it; else as it is."""
-        key, run_id = self.hook.api.info.key_of_single_read, accepted["run_id"]
-        if key is None or run_id is None or accepted.get("details", {}).get(key):
-            return accepted
-        try:
-            run = self._read_once(RunTarget(accepted["service"], run_id)).summary()
-        except Exception as error:  # whatever it is, the run was a success
-            self.log.warning("The details of run %s are incomplete, because it could not be read: %s", run_id, error)
-            return accepted
-        if any(run[name] != accepted[name] for name in ("vendor_status", "completed_at")):
-            self.log.warning("The details of run %s are incomplete, because it is %s again", run_id, run["lifecycle"])
-            return accepted
-        return run
-
-    def _read_once(self, target: RunTarget) -> FlowRun:
-        from airflow_provider_flowruns.client.retry import ONCE
-        from airflow_provider_flowruns.client.settings import limit_timeout
-        from airflow_provider_flowruns.client.sync import SyncClient
-
-        with SyncClient(limit_timeout(self.hook.settings, DETAILS_TIMEOUT_SECONDS), ONCE) as client:
-            (run,) = client.execute(client.settings.service.poll(target))
-        return run
+        return Waiting(self)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return what OpenLineage is told about the run, see ``lineage.build_lineage``; None when no run was seen.

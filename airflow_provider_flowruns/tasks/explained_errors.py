@@ -13,7 +13,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_flowruns.model.errors import CodedError
-from airflow_provider_flowruns.polling.end_lines import explain_error
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,9 +39,13 @@ def get_explanation(error: BaseException) -> tuple[str, ...]:
     :param error: the exception.
     """
     lines: tuple[str, ...] | None = getattr(error, _LINES, None)
-    if lines is None:
-        return explain_error(error) if isinstance(error, CodedError) else ()
-    return lines
+    if lines is not None:
+        return lines
+    if not isinstance(error, CodedError):
+        return ()
+    from airflow_provider_flowruns.polling.end_lines import explain_error
+
+    return explain_error(error)
 
 
 def log_explanation(log: Any, error: BaseException) -> None:

@@ -6,8 +6,7 @@ import hashlib
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _UPLOAD_PART_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFile:
+class OutputFile(NamedTuple):
     """A file that a task has written.
 
     :param path: local path or URL.

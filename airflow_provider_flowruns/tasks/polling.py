@@ -84,7 +84,7 @@ class WorkerWait:
 
     def _poll(self) -> NextAction:
         waiter = self._waiter
-        action = self._task.poll(waiter)
+        action = self._task.waiting.poll(waiter)
         if waiter.last_runs and waiter.last_seen:
             self._task.record_run(waiter.last_seen.summary(), self._context)
             self._store.record_runs(waiter.last_runs, waiter.run_id)
@@ -100,7 +100,7 @@ def poll_until_end(task: WaitingTask[Any], waiter: RunWaiter) -> tuple[WaitResul
     """
     runs: list[FlowRun] = []
     while True:
-        action = task.poll(waiter, runs)
+        action = task.waiting.poll(waiter, runs)
         if action.result:
             return action.result, runs
         time.sleep(action.wait)

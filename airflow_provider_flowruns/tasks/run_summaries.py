@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.model.past_runs import is_run_summary
 from airflow_provider_flowruns.services.parsing import describe_value
 
 _HINT = (
@@ -29,7 +28,7 @@ def parse_runs(value: Any) -> Sequence[Any] | str:
             value = json.loads(value)
         except (ValueError, RecursionError):
             raise InvalidArgumentError(f"runs is text that is not JSON, got {describe_value(value)}: {_HINT}") from None
-    if is_run_summary(value):
+    if _is_run_summary(value):
         return [value]
     if isinstance(value, Mapping) and isinstance(value.get("path"), str) and value["path"].strip():
         return str(value["path"])
@@ -78,7 +77,7 @@ def _read_list(runs: Sequence[Any]) -> Iterator[Any]:
 
 def _check_summaries(items: Iterable[tuple[str, Any]]) -> Iterator[Any]:
     for place, item in items:
-        if not is_run_summary(item):
+        if not _is_run_summary(item):
             raise InvalidArgumentError(f"{place} is no run summary, got {describe_value(item)}: {_HINT}")
         yield item
 
@@ -90,3 +89,7 @@ def _decode_line(line: bytes) -> Any:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return line
+
+
+def _is_run_summary(value: Any) -> bool:
+    return isinstance(value, Mapping) and "disposition" in value

@@ -156,7 +156,7 @@ class RunFinder:
             **self._limits,
         }
         target = started.to_target(info.name)
-        config = self._task.build_config(target, interval_seconds=self._interval_seconds, **{**fields, **more})
+        config = self._task.waiting.build_config(target, interval_seconds=self._interval_seconds, **{**fields, **more})
         return RunWaiter(config, self._task.clock.now(), started.candidates)
 
     def _may_start_again(self, started: StartedRun) -> bool:
@@ -178,7 +178,7 @@ class RunFinder:
         """Return a waiter after the poll that showed the run, or may have, or after the last one that did not."""
         waiter = self.new_waiter(started, appear_within_seconds=appear_within_seconds)
         while True:
-            action = self._task.poll(waiter)
+            action = self._task.waiting.poll(waiter)
             if waiter.last_runs:
                 self._store.record_runs(waiter.last_runs, waiter.run_id)
             if waiter.last_runs or waiter.may_be_shown:

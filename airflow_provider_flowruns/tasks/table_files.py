@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_flowruns.model.choices import RowFormat
-from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
+from airflow_provider_flowruns.model.errors import UnexpectedResponseError
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.parsing import describe_value
 from airflow_provider_flowruns.services.tableflow_arguments import MAX_LIMIT
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.model.calls import Pages, Request
     from airflow_provider_flowruns.model.extractions import TableRow
 
-#: The formats in which rows are written, by their names and the suffixes of their files.
-FORMATS: tuple[RowFormat, ...] = get_args(RowFormat)
 #: Number of rows in a row group of a Parquet file; one group is kept in memory.
 _ROWS_PER_GROUP = 10_000
 
@@ -37,19 +34,6 @@ class WrittenTable:
     count: int
     size: int
     columns: tuple[str, ...]
-
-
-def require_parquet() -> None:
-    """Check that Parquet files can be written here.
-
-    :raises InvalidArgumentError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise InvalidArgumentError(
-            "format 'parquet' needs pyarrow: pip install 'airflow-provider-flowruns[parquet]'"
-        ) from None
 
 
 def write_table(

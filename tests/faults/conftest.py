@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_flowruns.operators import portable as portable_module
+from airflow_provider_flowruns.operators import portable_runs as portable_module
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi

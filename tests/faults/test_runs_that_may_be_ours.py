@@ -226,10 +226,10 @@ import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 import tests.conftest
 from tools.task_modes import run_task, task_context
-from airflow_provider_flowruns.operators import portable
+from airflow_provider_flowruns.operators import portable_runs
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 
-flow_id, first, portable.MAX_STAGGER_SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+flow_id, first, portable_runs.MAX_STAGGER_SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 
 def work(number):
     operator = lambda: PortableRunFlowOperator(task_id="start", flow_id=flow_id, poll_interval=0.5, timeout=60)

@@ -56,4 +56,4 @@ def test_the_interval_may_have_the_name_that_it_has_in_operators(name: str, mode
         flow = kind.add_flow(sandbox)
         arguments = {**kind.arguments(flow.id, flow.add_run().id), name: 90}
         sensor = kind.sensor(task_id="wait", **arguments, **mode)
-        assert sensor._resume_or_start(task_context()).config.interval_seconds == 90
+        assert sensor.waiting.resume_or_start(task_context()).config.interval_seconds == 90

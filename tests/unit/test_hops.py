@@ -115,8 +115,8 @@ def test_a_deferred_poll_takes_at_most_thirteen_hops_and_validates_nothing(
     monkeypatch.setattr(FlowRunTrigger, "first_wait", (0.0, 0.01))
     sensor, counter = PortableFlowSensor(task_id="wait", flow_id=flow_id, poke_interval=0.1), HopCounter(flow_id)
     sensor.poke(task_context())
-    assert sensor._waiter is not None
-    trigger = FlowRunTrigger("portable_default", sensor._waiter.to_json())
+    assert sensor.waiting.waiter is not None
+    trigger = FlowRunTrigger("portable_default", sensor.waiting.waiter.to_json())
 
     async def wait() -> None:
         async for _ in trigger.run():

@@ -112,7 +112,7 @@ def test_it_waits_as_the_sensor_with_its_defaults_does(service, timed_sandbox, r
     flow = getattr(timed_sandbox, service).add_flow()
     made = flow.add_run(outcome="RUNNING")
     monkeypatch.setattr(watch, "RunWaiter", Taking)
-    monkeypatch.setattr("airflow_provider_flowruns.sensors.base.RunWaiter", Taking)
+    monkeypatch.setattr("airflow_provider_flowruns.sensors.wait.RunWaiter", Taking)
     with pytest.raises(ConfigTaken):
         run(*watch_line(service, flow, made.id))
     flow_id = {"flow_id": str(flow.id)} if service == "portable" else {}

@@ -19,7 +19,7 @@ from airflow_provider_flowruns.exceptions import (
     InvalidArgumentError,
     InvalidRequestError,
 )
-from airflow_provider_flowruns.operators.extract_to import plan_files
+from airflow_provider_flowruns.operators.run_tables import plan_files
 from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.tableflow_extractions import get_extraction
@@ -158,8 +158,8 @@ def test_a_retry_takes_the_same_run_and_overwrites(sandbox, make, tmp_path) -> N
 def test_a_kill_while_writing_leaves_no_half_file_and_cancels_nothing(sandbox, make, tmp_path, monkeypatch) -> None:
     flow = add_flow(sandbox)
     task = make(flow.id, f"{tmp_path}/out/{{table}}.jsonl")
-    monkeypatch.setattr(task, "_cancel", lambda started: pytest.fail("the run has ended"))
-    monkeypatch.setattr("airflow_provider_flowruns.operators.extract_to.write_table", lambda *_, **__: task.on_kill())
+    monkeypatch.setattr(task.waiting, "_cancel", lambda started: pytest.fail("the run has ended"))
+    monkeypatch.setattr("airflow_provider_flowruns.operators.run_tables.write_table", lambda *_, **__: task.on_kill())
     with pytest.raises(SystemExit):
         task.execute(task_context())
     assert names_in(tmp_path / "out") == []

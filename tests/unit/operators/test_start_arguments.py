@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 from airflow_provider_flowruns.exceptions import InvalidArgumentError
 from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
-from airflow_provider_flowruns.operators import portable as portable_module
+from airflow_provider_flowruns.operators import portable_runs as portable_module
 from airflow_provider_flowruns.operators.activepieces import (
     ActivepiecesListFlowRunsOperator,
     ActivepiecesRunFlowOperator,

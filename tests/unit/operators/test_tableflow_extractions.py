@@ -27,7 +27,7 @@ from airflow_provider_flowruns.exceptions import (
     TableNotFound,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.operators import tableflow_extractions
+from airflow_provider_flowruns.operators import extraction_data, tableflow_extractions
 from airflow_provider_flowruns.operators.tableflow import (
     TableFlowDownloadOriginalOperator,
     TableFlowDownloadTableOperator,
@@ -375,7 +375,7 @@ def test_a_page_in_place_of_a_csv_is_an_error(wire, tmp_path) -> None:
 
 
 def test_more_rows_than_a_csv_takes_are_an_error_that_names_the_other_operator(wire, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tableflow_extractions, "MAX_CSV_ROWS", 2)
+    monkeypatch.setattr(extraction_data, "MAX_CSV_ROWS", 2)
     serve(wire, total=3)
     wire.get(f"{URL}/tables/line_items/download", text="a,b\n1,2\n3,4\n")
     with pytest.raises(InvalidArgumentError, match="TableFlowGetTableRowsOperator"):

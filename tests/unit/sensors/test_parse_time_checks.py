@@ -168,7 +168,7 @@ def test_a_guard_in_the_future_passes_until_the_task_runs(sensor, name) -> None:
     task = made(sensor, **{name: "2999-01-01"})
     assert task.is_guarded
     with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name} must not be more than a day ahead"):
-        task._validate_guard(name, {})
+        task.waiting.validate_guard(name, {})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
@@ -177,16 +177,19 @@ def test_the_automatic_guard_is_when_the_dag_run_was_due(sensor, name) -> None:
     task: Any = made(sensor, **{name: "auto"})
     assert task.is_guarded
     with_interval = {"data_interval_end": due, "dag_run": SimpleNamespace(run_after=later)}
-    assert task._validate_guard(name, with_interval) == due.timestamp()
+    assert task.waiting.validate_guard(name, with_interval) == due.timestamp()
     # One that an asset started, or a request without a logical date, has no data interval.
     for context in ({}, {"data_interval_end": None}):
-        assert task._validate_guard(name, {**context, "dag_run": SimpleNamespace(run_after=later)}) == later.timestamp()
+        assert (
+            task.waiting.validate_guard(name, {**context, "dag_run": SimpleNamespace(run_after=later)})
+            == later.timestamp()
+        )
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_the_automatic_guard_needs_a_dag_run(sensor, name) -> None:
     with pytest.raises(InvalidArgumentError, match=rf"^FR301: {name}='auto' requires a DAG run"):
-        made(sensor, **{name: "auto"})._validate_guard(name, {})
+        made(sensor, **{name: "auto"}).waiting.validate_guard(name, {})
 
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
