@@ -74,8 +74,9 @@ class TriggererAirflow(RealAirflow):
         return [psutil.Process(pid) for pid in self.list_process_ids(TRIGGERER)]
 
     def read_log(self) -> str:
-        """Return what the triggerers have logged."""
-        return (self.home / "components" / f"{TRIGGERER}.log").read_text(errors="replace")
+        """Return what the triggerers have logged, nothing before the first one is started."""
+        log = self.home / "components" / f"{TRIGGERER}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def count_stalls(self) -> int:
         """Return how often the triggerers have logged so far that their event loop was blocked."""
