@@ -49,7 +49,7 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
     if call.may_be_empty and not response.body.strip():
         return call.read(None)
     try:
-        result = call.read(response.json())
+        result = call.read(call.decode(response.body))
     except Exception as error:  # any error of a reading function is due to the response
         reason, hint = _describe_reading_error(settings, response, error)
     else:

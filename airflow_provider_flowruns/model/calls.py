@@ -85,11 +85,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request and the function that reads the JSON body of its response.
+    """A request and the functions that read the body of its response.
 
     :param service: registry name of the service.
     :param request: what is sent.
     :param read: returns the result, from the response's JSON body or from None when the body is empty.
+    :param decode: returns the body as ``read`` takes it: as JSON, or with records that have been read already.
     :param may_be_empty: whether a response without a body is usable.
     :param meanings: by HTTP status, what it means here; for responses that do not say it themselves.
     :param read_bytes: returns the same from the body as it arrived, without parsing what is not needed. It parses what
@@ -99,6 +100,7 @@ class Call(Generic[T]):
     service: str
     request: Request
     read: Callable[[Any], T]
+    decode: Callable[[bytes], Any] = parse_json
     may_be_empty: bool = False
     meanings: Mapping[int, str] = field(default_factory=dict)
     read_bytes: Callable[[bytes, ParseJson], T] | None = None

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
-from msgspec import Raw, Struct, to_builtins
+from msgspec import Meta, Raw, Struct, to_builtins
 
-from airflow_provider_flowruns.model.clean import parse_json
+from airflow_provider_flowruns.model.clean import MAX_NAME_CHARS, parse_json
 from airflow_provider_flowruns.model.clip import clip_json
 from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.steps import RunStep
@@ -22,6 +22,9 @@ MAX_ERROR_CHARS = 2_000
 MAX_RESOURCES = 200
 #: Maximum size of a run's details as JSON.
 MAX_DETAILS_BYTES = 64 * 1024
+
+RowCount = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+ErrorText = Annotated[str, Meta(min_length=1)]
 
 
 class Lifecycle(StrEnum):
@@ -118,18 +121,18 @@ class RunDetails(NamedTuple):
 class ResourceCounts(Struct, frozen=True, gc=False):
     """Rows of one resource (endpoint or table) of a run.
 
-    :param name: name of the endpoint or table.
+    :param name: name of the endpoint or table, at most 200 characters.
     :param extracted: rows read from the source.
     :param analyzed: rows analyzed in between.
     :param loaded: rows written to the destination.
     :param errors: the service's error texts about it.
     """
 
-    name: str
-    extracted: int = 0
-    analyzed: int = 0
-    loaded: int = 0
-    errors: tuple[str, ...] = ()
+    name: Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+    extracted: RowCount = 0
+    analyzed: RowCount = 0
+    loaded: RowCount = 0
+    errors: tuple[ErrorText, ...] = ()
 
 
 class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):

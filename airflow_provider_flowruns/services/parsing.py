@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
+from airflow_provider_flowruns.model.clean import MAX_NAME_CHARS
 from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.rows import Rows
 
@@ -29,13 +30,13 @@ _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 _LARGEST_ID = 10**128
 #: Maximum length of an id.
 MAX_ID_CHARS = 128
-#: Maximum length of names and statuses; longer ones are cut.
-MAX_NAME_CHARS = 200
 #: Maximum length of a word that a service documents.
-_MAX_WORD_CHARS = 64
+MAX_WORD_CHARS = 64
 _SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
 #: Python would read a Unix time in digits as a date and a time without separators: 13 digits as the year 1768.
 _UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
+#: The other types of JSON values.
+_NO_OBJECTS = (list, str, int, float, type(None))
 #: Result of :func:`parse_word` for a value that is not a word; no service documents it.
 UNREADABLE = "(unreadable)"
 
@@ -56,6 +57,11 @@ def parse_time(value: Any) -> datetime | None:
 
 def parse_iso_time(value: str) -> datetime | None:
     """Return an ISO-8601 text as aware UTC, None for any other text."""
+    if len(value) <= _MAX_TIME_CHARS:
+        try:
+            return convert_to_utc(datetime.fromisoformat(value))
+        except (ValueError, OverflowError):
+            pass
     text = value.strip()
     if not text or len(text) > _MAX_TIME_CHARS:
         return None
@@ -87,7 +93,7 @@ def parse_word(value: Any) -> str:
     Empty if missing (None, empty text, empty object); :data:`UNREADABLE` for anything else that is not a word.
     """
     if isinstance(value, str):
-        return _normalize_word(value) if len(value) <= _MAX_WORD_CHARS else UNREADABLE
+        return _normalize_word(value) if len(value) <= MAX_WORD_CHARS else UNREADABLE
     return "" if value is None or value == {} else UNREADABLE
 
 
@@ -235,8 +241,8 @@ def unwrap_list(value: Any, *names: str) -> list[Any]:
     return value
 
 
-def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names: str, created: str = "") -> Rows[T]:
-    """Read the objects of a list as :func:`unwrap_list` finds it, one by one.
+def read_rows(value: Any, read: Callable[[Any], T | None], *names: str, created: str = "") -> Rows[T]:
+    """Read the objects of a list as :func:`unwrap_list` finds it, or runs that were decoded from them, one by one.
 
     A row that cannot be read is omitted and counted, so that it does not hide the others. The list may be found under
     any of the names.
@@ -251,7 +257,7 @@ def read_rows(value: Any, read: Callable[[Mapping[str, Any]], T | None], *names:
     unread, is_first_unread, unread_at, reason = 0, False, list[datetime](), ""
     for row in rows:
         try:
-            item = read(row) if is_object(row) else _reject_row(row)
+            item = _reject_row(row) if isinstance(row, _NO_OBJECTS) else read(row)
         except Exception as error:  # one malformed row must not hide the others
             unread += 1
             is_first_unread = is_first_unread or not items

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from airflow_provider_flowruns.model.errors import (
     NotFoundError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, ResourceCounts
+from airflow_provider_flowruns.model.runs import Flow, FlowRun, Kind
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
     FlowStatusTarget,
@@ -34,48 +33,27 @@ from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.known_runs import KnownRuns
+from airflow_provider_flowruns.services.lists import decode_list
 from airflow_provider_flowruns.services.parsing import (
-    UNREADABLE,
     format_time,
-    is_object,
     is_run_of_flow,
-    parse_count,
-    parse_id,
     parse_name,
-    parse_status,
     parse_text,
-    parse_texts,
-    parse_time,
-    parse_word,
     read_rows,
     require_id,
     sort_newest_first,
-    unwrap_object_with_id,
 )
 from airflow_provider_flowruns.services.portable_arguments import (
     DEFAULT_LIMIT,
-    ID_PATTERN,
     MAX_LIMIT,
     validate_flow_id,
     validate_run_id,
     validate_sort,
     validate_workflow_id,
 )
-from airflow_provider_flowruns.services.portable_details import build_portable_details
+from airflow_provider_flowruns.services.portable_records import decode_attempt, read_attempt, read_status
 from airflow_provider_flowruns.services.validation import validate_limit, validate_range
 
-#: The app has no documented address of a single flow.
-APP_URL = "https://app.portable.io/"
-
-_DISPOSITIONS = {
-    "": Disposition.NONE,
-    "NONE": Disposition.NONE,
-    "SUCCEEDED": Disposition.SUCCEEDED,
-    "FAILED": Disposition.FAILED,
-    # Not documented, but the obvious names if there were such a status.
-    "CANCELED": Disposition.CANCELED,
-    "CANCELLED": Disposition.CANCELED,
-}
 #: Number of a flow's newest attempts that decide a wait with a freshness guard.
 _MAX_NEWEST = 50
 #: Maximum number of pages that are read to find the run of a start: 2,000 attempts.
@@ -129,7 +107,7 @@ class PortableApi(Service):
 
     def _get_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
         request = Request("GET", f"/v2/{path}/{object_id}/status", names=str(kind))
-        return Call(self.info.name, request, lambda body: _read_status(body, object_id, kind))
+        return Call(self.info.name, request, lambda body: read_status(body, object_id, kind))
 
     def _poll_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
         call = self._get_status(path, object_id, kind)
@@ -138,7 +116,7 @@ class PortableApi(Service):
             key = hash((kind, object_id, body))
             run = self._known_runs.get(key)
             if run is None:
-                run = replace(_read_status(parse(body), object_id, kind), record={})
+                run = replace(read_status(parse(body), object_id, kind), record={})
                 self._known_runs.add(key, run)
             return run
 
@@ -173,9 +151,12 @@ class PortableApi(Service):
     ) -> Pages[FlowRun]:
         number = str(int(flow_id))  # as the service writes it
 
-        def read_row(row: Mapping[str, Any]) -> FlowRun | None:
-            attempt = _read_attempt(row, number)
+        def read_row(row: Mapping[str, Any] | FlowRun) -> FlowRun | None:
+            attempt = row if isinstance(row, FlowRun) else read_attempt(row, number)
             return attempt if is_run_of_flow(attempt, number) else None
+
+        def decode(body: bytes) -> Any:
+            return decode_list(body, lambda row: decode_attempt(row, number))
 
         def page(offset: int, order: str) -> Call[Page[FlowRun]]:
             def read(body: Any) -> Page[FlowRun]:
@@ -188,7 +169,8 @@ class PortableApi(Service):
             # The default order is never sent: the documentation disagrees with itself on how to spell it.
             sort_by = (("sort", order),) if order.upper() != "DESC" else ()
             query = (("limit", str(size)), ("offset", str(offset)), *sort_by, *filters)
-            return Call(self.info.name, Request("GET", f"/v2/flows/{flow_id}/run", query, names="flow"), read)
+            request = Request("GET", f"/v2/flows/{flow_id}/run", query, names="flow")
+            return Call(self.info.name, request, read, decode)
 
         if order == "ASC":
             return OldestFirst(page(0, order), lambda run: run.run_id, lower_case_first=page(0, order.lower()))
@@ -336,112 +318,6 @@ def _select_runs_of_start(attempts: Iterable[FlowRun], marker: StartMarker) -> t
 def _build_time_filters(start_time: Any, end_time: Any) -> tuple[tuple[str, str], ...]:
     start, end = validate_range(start_time, end_time, start_argument="start_time", end_argument="end_time")
     return tuple((name, format_time(time)) for name, time in (("startTime", start), ("endTime", end)) if time)
-
-
-def _read_status(body: Any, asked_id: str, kind: Kind) -> FlowRun:
-    record = unwrap_object_with_id(body, str(int(asked_id)))
-    completed_at = parse_time(record.get("completedAt"))
-    lifecycle, disposition = _map_state(
-        parse_word(record.get("lifecycle")), parse_word(record.get("disposition")), completed_at is not None
-    )
-    return FlowRun(
-        service=PortableApi.info.name,
-        kind=kind,
-        run_id=None,
-        flow_id=require_id(record),
-        lifecycle=lifecycle,
-        disposition=disposition,
-        vendor_status=_format_vendor_status(record, _get_sent_disposition(record)),
-        completed_at=completed_at,
-        resources=_parse_resources(record),
-        errors=parse_texts(record.get("errors")),
-        url=APP_URL,
-        build_details=build_portable_details,
-        record=record,
-    )
-
-
-def _read_attempt(record: Mapping[str, Any], flow_id: str) -> FlowRun:
-    completed_at = parse_time(record.get("completedAt"))
-    sent_outcome = _get_sent_disposition(record)
-    outcome = parse_word(sent_outcome)
-    lifecycle, disposition = _map_state(
-        parse_word(record.get("lifecycle")) or _imply_lifecycle(outcome, completed_at),
-        outcome,
-        completed_at is not None,
-    )
-    if completed_at and disposition is Disposition.NONE and lifecycle is Lifecycle.NOT_RUNNING:
-        disposition = Disposition.CANCELED  # an attempt that ended without an outcome
-    return FlowRun(
-        service=PortableApi.info.name,
-        kind=Kind.RUN,
-        run_id=require_id(record, ID_PATTERN),
-        flow_id=parse_id(record.get("flow")) or flow_id,
-        lifecycle=lifecycle,
-        disposition=disposition,
-        vendor_status=_format_vendor_status(record, sent_outcome),
-        trigger=_parse_trigger(record),
-        created_at=parse_time(record.get("createdAt")),
-        completed_at=completed_at,
-        resources=_parse_resources(record),
-        errors=parse_texts(record.get("errors")),
-        url=APP_URL,
-        build_details=build_portable_details,
-        record=record,
-    )
-
-
-def _parse_trigger(record: Mapping[str, Any]) -> str | None:
-    found = parse_word(record.get("trigger"))
-    return None if found == UNREADABLE else found or None
-
-
-def _get_sent_disposition(record: Mapping[str, Any]) -> Any:
-    # The schema of an attempt calls it status, every example calls it disposition.
-    found = record.get("disposition")
-    return found if parse_word(found) else record.get("status")
-
-
-def _imply_lifecycle(disposition: str, completed_at: datetime | None) -> str:
-    # The schema of an attempt has no lifecycle: it runs as long as it has neither an outcome nor an end.
-    in_progress = disposition in {"", "NONE"} and completed_at is None
-    return "RUNNING" if in_progress else "NOT_RUNNING"
-
-
-@lru_cache(maxsize=256)  # a long history has the same few combinations hundreds of thousands of times
-def _map_state(lifecycle: str, disposition: str, has_ended: bool) -> tuple[Lifecycle, Disposition]:
-    if lifecycle in {"PENDING", "RUNNING"}:
-        return Lifecycle(lifecycle), Disposition.NONE
-    # Without a lifecycle, a disposition counts only for a run that has ended: a status without both is legal.
-    ended = lifecycle == "NOT_RUNNING" or (not lifecycle and (has_ended or disposition == "FAILED"))
-    if not ended:
-        return Lifecycle.UNKNOWN, Disposition.NONE
-    outcome = _DISPOSITIONS.get(disposition)
-    return (Lifecycle.NOT_RUNNING, outcome) if outcome else (Lifecycle.UNKNOWN, Disposition.NONE)
-
-
-def _format_vendor_status(record: Mapping[str, Any], outcome: Any) -> str:
-    lifecycle, disposition = parse_status(record.get("lifecycle")), parse_status(outcome)
-    return f"{lifecycle}/{disposition}" if lifecycle and disposition else lifecycle or disposition
-
-
-def _parse_resources(record: Mapping[str, Any]) -> tuple[ResourceCounts, ...]:
-    found = record.get("resources") or record.get("details") or []
-    if is_object(found):
-        found = [{"name": name, **counts} for name, counts in found.items() if isinstance(counts, Mapping)]
-    if not isinstance(found, list):
-        return ()
-    return tuple([_read_resource(item) for item in found if is_object(item)])
-
-
-def _read_resource(item: Mapping[str, Any]) -> ResourceCounts:
-    return ResourceCounts(
-        name=parse_name(item.get("name")) or "",
-        extracted=parse_count(item.get("extracted")),
-        analyzed=parse_count(item.get("analyzed")),
-        loaded=parse_count(item.get("loaded")),
-        errors=parse_texts(item.get("errors")),
-    )
 
 
 def _read_flow(record: Mapping[str, Any]) -> Flow:

@@ -28,6 +28,7 @@ from airflow_provider_flowruns.model.targets import (
 from airflow_provider_flowruns.polling.messages import describe
 from airflow_provider_flowruns.services.base import cancel_run
 from tests.fuzz.answers import TOKEN, TOKEN_FORMS, answer, texts_in
+from tests.fuzz.decoding import check_decoding
 from tests.fuzz.documented import (
     ATTEMPT_NUMBER,
     DOCUMENT_FLOW_ID,
@@ -260,7 +261,9 @@ class _Question:
         self.exchanges.append(Exchange(call, response))
         if call.read_bytes:
             self._compare_readers(call, response)
-        return read_result(SETTINGS[call.service], call, response)
+        settings = SETTINGS[call.service]
+        check_decoding(call, settings.mask.response(response).body)
+        return read_result(settings, call, response)
 
     def _compare_readers(self, call: Call[Any], response: Response) -> None:
         """Check that reading only what is needed comes to the same as reading all; twice, since it remembers runs."""

@@ -11,11 +11,11 @@ import pytest
 
 from airflow_provider_flowruns.client import responses as policy
 from airflow_provider_flowruns.client.masking import SecretMask
-from airflow_provider_flowruns.model import calls as model
+from airflow_provider_flowruns.model import clean
 from airflow_provider_flowruns.model.calls import Request
 from airflow_provider_flowruns.model.clean import clean_text
 from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
-from airflow_provider_flowruns.services import activepieces, portable, tableflow
+from airflow_provider_flowruns.services import activepieces, portable_records, tableflow
 from tests.fuzz.answers import TOKEN, answer
 from tests.fuzz.documented import ATTEMPT, DOCUMENT, FITTING, FLOW_NUMBER, RUN, RUN_ID, SCHEMA_ATTEMPT, STATUS
 from tests.fuzz.oracle import is_behind_a_newer_run, successes
@@ -52,21 +52,30 @@ def test_every_request_has_documented_responses() -> None:
 # -- what is wrong is noticed
 
 
-def careless_json(body: bytes) -> Any:
-    return json.loads(body.decode("utf-8", "replace"), strict=False)
-
-
 def hopeful_state(lifecycle: str, disposition: str, has_ended: bool) -> Any:
     return (Lifecycle.NOT_RUNNING, Disposition("SUCCEEDED" if "SUCC" in disposition else "NONE"))
 
 
+def active_state(lifecycle: Any, disposition: Any, status: Any, trigger: Any, has_ended: bool) -> Any:
+    return portable_records._parse_state(lifecycle, disposition, status, trigger, has_ended=False)
+
+
+def patch_hopeful_state(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(portable_records, "_map_state", hopeful_state)
+    # The function behind the cache, which must not remember this.
+    patch.setattr(portable_records, "_parse_documented_state", portable_records._parse_state)
+
+
 BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "texts that cannot be encoded": lambda patch: patch.setattr(model, "parse_json", careless_json),
+    "texts that cannot be encoded": lambda patch: patch.setattr(clean, "_clean_leaf", lambda leaf: leaf),
     "a token": lambda patch: patch.setattr(SecretMask, "text", lambda mask, text: clean_text(text)),
     "a status that is almost a success": lambda patch: patch.setitem(
         tableflow._STATES, "OK", (Lifecycle.NOT_RUNNING, Disposition.SUCCEEDED)
     ),
-    "a run that is going": lambda patch: patch.setattr(portable, "_map_state", hopeful_state),
+    "a run that is going": patch_hopeful_state,
+    "another run than that of its JSON value": lambda patch: patch.setattr(
+        portable_records, "_parse_documented_state", active_state
+    ),
     "an error that is none of ours": lambda patch: patch.setattr(policy, "_describe_reading_error", None),
     "an older run": lambda patch: patch.setattr(activepieces, "sort_newest_first", lambda runs: runs),
     "a text without end": lambda patch: patch.setattr(activepieces, "parse_status", lambda value: str(value or "")),
