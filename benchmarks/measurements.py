@@ -6,13 +6,14 @@ import os
 import tempfile
 from collections.abc import Callable
 
-from benchmarks import detection_delay, history, imports, metrics, requests_per_round, table_rows, upload, waits
+from benchmarks import detection_delay, history, imports, metrics, pokes, requests_per_round, table_rows, upload, waits
 from benchmarks.sections import Section
 
 #: Each takes whether to measure few waits in few turns, without the peers.
 _MEASUREMENTS: tuple[Callable[[bool], list[Section]], ...] = (
     waits.build_sections,
     requests_per_round.build_sections,
+    pokes.build_sections,
     detection_delay.build_sections,
     imports.build_sections,
     history.build_sections,

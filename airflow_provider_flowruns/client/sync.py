@@ -45,6 +45,8 @@ class SyncClient:
         self.vendor_clock = VendorClock()
         self._retry = retry or RetryPolicy()
         self._session = open_session(settings)
+        #: The last request without a body, and how it is sent: a wait sends the same one again and again.
+        self._prepared: tuple[Request, requests.PreparedRequest] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -178,13 +180,18 @@ class SyncClient:
                 return build_connection_error(settings, request, reason, sent=sent, has_begun=has_begun)
 
     def _prepare(self, request: Request, body: Any) -> requests.PreparedRequest:
+        if body is None and self._prepared and self._prepared[0] == request:
+            return self._prepared[1]
         headers = build_headers(self.settings, request)
         if request.parts:
             headers["Content-Type"] = body.content_type
         url = self.settings.base_url + request.path
-        return self._session.prepare_request(
+        prepared = self._session.prepare_request(
             requests.Request(request.method, url, params=list(request.query), data=body, headers=headers)
         )
+        if body is None:
+            self._prepared = request, prepared
+        return prepared
 
     def _send_prepared(
         self, request: Request, prepared: requests.PreparedRequest, receive: Receiver[R]

@@ -20,7 +20,7 @@ from airflow_provider_flowruns.tasks.waiting import Waiting
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_flowruns.model.runs import RunSummary
+    from airflow_provider_flowruns.model.runs import FlowRun, RunSummary
 
 _STATE_KEY = "flowruns_wait"
 
@@ -37,6 +37,8 @@ class SensorWait(Waiting):
     #: Unix time at which this process began to wait.
     _began_at = 0.0
     _action = NextAction()
+    #: The run as it was last recorded.
+    _recorded: FlowRun | None = None
 
     def begin(self, context: Context) -> None:
         """Start the wait, or continue that of the process before.
@@ -138,8 +140,9 @@ class SensorWait(Waiting):
 
     def _poll_and_record(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
         self._action = self.poll(waiter)
-        if waiter.last_seen:
+        if waiter.last_seen and waiter.last_seen is not self._recorded:
             self.task.record_run(waiter.last_seen.summary(), context)
+            self._recorded = waiter.last_seen
         return self._action.result
 
     @property

@@ -150,6 +150,28 @@ def test_one_session_serves_all_calls_and_is_closed_once(wire, monkeypatch) -> N
     assert closed == used[:1]
 
 
+def test_a_request_is_prepared_again_only_when_it_is_another_one(wire, client, monkeypatch) -> None:
+    prepared = []
+    prepare = requests.Session.prepare_request
+    monkeypatch.setattr(
+        requests.Session, "prepare_request", lambda self, request: prepared.append(request) or prepare(self, request)
+    )
+    others = f"{BASE}/v2/flows/6/status"
+    wire.get(STATUS_URL, json=DONE)
+    wire.get(others, json={**DONE, "id": 6})
+    for call in (GET_STATUS, GET_STATUS, PortableApi().get_flow_status(6), GET_STATUS):
+        client.send(call)
+    assert [request.url for request in wire.request_history] == [STATUS_URL, STATUS_URL, others, STATUS_URL]
+    assert len(prepared) == 3
+
+
+def test_a_request_with_a_body_is_prepared_every_time(wire, client) -> None:
+    wire.post(f"{BASE}/v2/flows/5/run", json={"message": "started"})
+    for text in ("a", "b"):
+        client.send(Call("portable", Request("POST", "/v2/flows/5/run", json={"text": text}), lambda body: body))
+    assert [request.json() for request in wire.request_history] == [{"text": "a"}, {"text": "b"}]
+
+
 # -- repeating
 
 
