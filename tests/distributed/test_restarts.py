@@ -46,7 +46,8 @@ class Waits:
         def have_polled() -> bool:
             return all(self.count_polls(name) >= before[name] + count for name in self.flows)
 
-        # A message that was on its way when Redis ended may be lost; Airflow queues its task again after ten minutes.
+        # After Redis was away, a Celery worker may accept a task without starting it. Airflow queues it again after ten
+        # minutes.
         self.airflow.wait_for(f"{count} polls of each wait", have_polled, 900)
 
     def check_still_waiting(self) -> None:
