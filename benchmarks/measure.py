@@ -184,6 +184,8 @@ class _Measurement:
         # Additional polls within an interval are a cost, not additional rounds. Fewer polls are fewer rounds.
         total_counts, total_cpu = self._server.get_counts(), time.process_time() - started_at
         rounds = min(counts.polls / len(self._targets), self._load.rounds)
+        if not rounds:
+            raise RuntimeError(f"{self._candidate.title}: no poll in {self._load.rounds} intervals")
         return Sample(
             waits=len(self._keys),
             cpu=cpu / (len(self._keys) * rounds),

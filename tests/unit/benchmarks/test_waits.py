@@ -10,7 +10,7 @@ import pytest
 from benchmarks.bounds import Bound, Verdict
 from benchmarks.candidates import CANDIDATES
 from benchmarks.measure import Load, Sample
-from benchmarks.waits import METERED, _build_waiting_section
+from benchmarks.waits import METERED, _build_large_scale_section, _build_waiting_section
 
 MEASURED = Sample(
     waits=1_000,
@@ -55,3 +55,11 @@ def test_a_peer_whose_memory_came_out_negative_fails_the_bound(memory: list[floa
 def test_a_peer_with_few_waits_is_not_compared() -> None:
     assert CANDIDATES["airbyte"].waits_percent < 100
     assert "Airbyte" not in find_bound("memory", {"airbyte": [1.0, 1.0, 1.0]}).description
+
+
+def test_stalls_are_bounded_by_the_median_of_the_turns() -> None:
+    own = [replace(MEASURED, stall_without_gc=seconds) for seconds in (0.020, 0.060, 0.024)]
+    section = _build_large_scale_section({"activepieces": own, "bare": [MEASURED]})
+    (bound,) = section.bounds
+    assert bound.figure.value == pytest.approx(24)
+    assert bound.verdict is Verdict.TOO_NOISY  # one turn was more than twice as bad
