@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages
@@ -61,5 +62,7 @@ class Paginator:
 
     def _forget(self, needed: int) -> None:
         # New items push back those that came last, and windows overlap at their ends: what came long ago never returns.
-        while len(self._seen) > max(needed, MAX_REMEMBERED_ITEMS):
-            del self._seen[next(iter(self._seen))]
+        excess = len(self._seen) - max(needed, MAX_REMEMBERED_ITEMS)
+        # All at once: to find the first one, a dictionary passes over all that were deleted before it.
+        for identity in [*islice(self._seen, max(excess, 0))]:
+            del self._seen[identity]

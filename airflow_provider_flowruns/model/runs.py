@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict, cast
 
 from msgspec import Meta, Raw, Struct, to_builtins
 
@@ -210,7 +210,11 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
         ISO-8601 times, no ``raw``; ``rows`` are the sums over all resources (None without resources). ``errors``,
         ``resources`` and ``details`` are capped, and ``truncated`` says whether anything was cut.
         """
-        return self._summarize(*self._clip_details())
+        return cast("RunSummary", self._summarize(*self._clip_details(), is_plain=True))
+
+    def encodable_summary(self) -> Mapping[str, Any]:
+        """Return the summary for an encoder of msgspec: with what was read itself, and not copies, unless it is cut."""
+        return self._summarize(*self._clip_details(), is_plain=False)
 
     def current_step(self) -> RunStep | None:
         """Return the step that an active run has reached, None where the response does not show it."""
@@ -218,7 +222,7 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
 
     def brief_summary(self) -> RunSummary:
         """Return the summary with empty ``details``, for what is kept or sent many times: asset events and cursors."""
-        return self._summarize({}, is_cut=False)
+        return cast("RunSummary", self._summarize({}, is_cut=False, is_plain=True))
 
     def details(self) -> Mapping[str, Any]:
         """Return what the service documents of the run beyond its fields here, as plain JSON of at most 64 KiB."""
@@ -233,7 +237,13 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
         clipped, is_cut = clip_json(values, MAX_DETAILS_BYTES)
         return clipped or {}, is_cut
 
-    def _summarize(self, details: Mapping[str, Any], is_cut: bool) -> RunSummary:
+    def _summarize(self, details: Mapping[str, Any], is_cut: bool, *, is_plain: bool) -> Mapping[str, Any]:
+        is_truncated = self._is_truncated()
+        resources: Sequence[Any] = self.resources
+        errors: Sequence[str] = self.errors
+        if is_plain or is_truncated:
+            resources = [_resource_summary(resource) for resource in resources[:MAX_RESOURCES]]
+            errors = _capped(self.errors)
         return {
             "service": self.service,
             "kind": str(self.kind),
@@ -248,11 +258,11 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
             "started_at": format_iso(self.started_at),
             "completed_at": format_iso(self.completed_at),
             "rows": self.rows(),
-            "resources": [_resource_summary(resource) for resource in self.resources[:MAX_RESOURCES]],
-            "errors": _capped(self.errors),
+            "resources": resources,
+            "errors": errors,
             "url": self.url,
             "details": details,
-            "truncated": is_cut or self._is_truncated(),
+            "truncated": is_cut or is_truncated,
         }
 
     def rows(self) -> RowCounts | None:
@@ -271,8 +281,10 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
         }
 
     def _is_truncated(self) -> bool:
-        texts = [self.errors, *[resource.errors for resource in self.resources[:MAX_RESOURCES]]]
-        return len(self.resources) > MAX_RESOURCES or any(map(_is_cut, filter(None, texts)))
+        if len(self.resources) > MAX_RESOURCES or (self.errors and _is_cut(self.errors)):
+            return True
+        texts = [resource.errors for resource in self.resources if resource.errors]
+        return bool(texts) and any(map(_is_cut, texts))
 
 
 #: What a run says: its fields without its record, and without what reads the record.

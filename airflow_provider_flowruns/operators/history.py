@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -130,17 +130,19 @@ class _CreationInterval:
         self._oldest: datetime | None = None
         self._newest: datetime | None = None
 
-    def iterate_summaries(self, runs: Iterable[FlowRun]) -> Iterator[RunSummary]:
-        """Yield the summaries of runs.
+    def iterate_summaries(self, runs: Iterable[FlowRun]) -> Iterator[Mapping[str, Any]]:
+        """Yield the summaries of runs for msgspec's encoder.
 
         :param runs: the runs.
         """
         for run in runs:
             created_at = run.created_at
             if created_at:
-                self._oldest = min(self._oldest or created_at, created_at)
-                self._newest = max(self._newest or created_at, created_at)
-            yield run.summary()
+                if self._oldest is None or created_at < self._oldest:
+                    self._oldest = created_at
+                if self._newest is None or created_at > self._newest:
+                    self._newest = created_at
+            yield run.encodable_summary()
 
     def to_manifest(self) -> dict[str, str | None]:
         """Return the two times as ISO-8601 text, None if no run had one."""

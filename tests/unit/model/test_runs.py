@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,7 +138,9 @@ FULL = "x" * MAX_ERROR_CHARS
     ],
 )
 def test_summary_says_exactly_when_something_was_cut(fields, truncated) -> None:
-    assert replace(RUN, **fields).summary()["truncated"] is truncated
+    run = replace(RUN, **fields)
+    assert run.summary()["truncated"] is truncated
+    assert msgspec.json.encode(run.encodable_summary()) == msgspec.json.encode(run.summary())
 
 
 @examples
@@ -147,11 +150,13 @@ def test_summary_says_exactly_when_something_was_cut(fields, truncated) -> None:
 )
 def test_summary_is_capped_whatever_the_service_sends(errors, resources) -> None:
     many = tuple(ResourceCounts(f"r{number}", extracted=1, errors=errors) for number in range(resources))
-    summary = replace(RUN, errors=errors, resources=many).summary()
+    run = replace(RUN, errors=errors, resources=many)
+    summary = run.summary()
     lists = [summary["errors"], *(resource["errors"] for resource in summary["resources"])]
     assert all(len(texts) <= MAX_ERRORS and all(len(text) <= MAX_ERROR_CHARS for text in texts) for texts in lists)
     assert len(summary["resources"]) <= MAX_RESOURCES
     assert (summary["rows"] or {"extracted": 0})["extracted"] == resources
+    assert msgspec.json.encode(run.encodable_summary()) == msgspec.json.encode(summary)
 
 
 @pytest.mark.parametrize("lifecycle", Lifecycle)
