@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_flowruns.client import retry_after  # ruff: ignore[unused-import] - see responses.py
@@ -58,6 +59,9 @@ class Transport:
         )
         #: An HTTP proxy is authorized by each request that it forwards, or once for a tunnel.
         self._forwarded_headers: dict[str, str] = {}
+        #: By kind of request, for the settings that were used last: those of a renewed token are others.
+        self._headers: dict[tuple[str, bool, bool], CIMultiDict[str]] = {}
+        self._headers_settings: Settings | None = None
         self._proxy: dict[str, Any] = {}
         if proxy and not proxy.is_socks:
             self._proxy["proxy"] = URL(proxy.url)
@@ -99,7 +103,7 @@ class Transport:
         has_begun = False
         try:
             url = _build_url(settings.base_url + request.path, request.query)
-            headers = build_headers(settings, request) | self._forwarded_headers
+            headers = self._get_headers(settings, request)
             # The session's own queue would count the wait for a connection as part of the exchange.
             async with self._slots:
                 has_begun = True
@@ -112,6 +116,18 @@ class Transport:
             sent = has_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
             reason = "the proxy could not be reached or rejected the request" if is_proxy else _describe_failure(error)
             return build_connection_error(settings, request, reason, sent=sent)
+
+    def _get_headers(self, settings: Settings, request: Request) -> CIMultiDict[str]:
+        """Return the headers of a request, built once for all requests of its kind."""
+        if settings is not self._headers_settings:
+            self._headers_settings = settings
+            self._headers.clear()
+        kind = request.accept, request.with_token, request.json is None
+        headers = self._headers.get(kind)
+        if headers is None:
+            headers = CIMultiDict(build_headers(settings, request) | self._forwarded_headers)
+            self._headers[kind] = headers
+        return headers
 
     async def retire(self) -> None:
         """Close the session's connections as soon as the requests in flight have ended."""

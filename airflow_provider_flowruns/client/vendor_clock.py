@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 #: ``Date`` has whole seconds, so the vendor's time is within this many seconds after it.
 _DATE_RESOLUTION_SECONDS = 1.0
@@ -69,6 +70,7 @@ class VendorClock:
         )
 
 
+@lru_cache(maxsize=16)  # responses that arrive within a second have the same date
 def _parse_date(value: str) -> float | None:
     try:
         moment = parsedate_to_datetime(value)

@@ -100,18 +100,15 @@ class RunWaiter:
     @property
     def deadline(self) -> float:
         """Unix time of its last poll: at the end of its time, or of its error budget."""
-        give_up_at = self._give_up_at
-        return self.config.deadline_at if give_up_at is None else min(self.config.deadline_at, give_up_at)
+        since, config = self._state.unreachable_since, self.config
+        if since is None:
+            return config.deadline_at
+        return min(config.deadline_at, since + config.error_budget_seconds)
 
     @property
     def error_budget(self) -> float:
         """Seconds without a usable response after which the wait gives up."""
         return self.config.error_budget_seconds
-
-    @property
-    def _give_up_at(self) -> float | None:
-        since = self._state.unreachable_since
-        return None if since is None else since + self.config.error_budget_seconds
 
     @property
     def state(self) -> WaitState:
