@@ -6,9 +6,10 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.calls import Response
 from airflow_provider_flowruns.model.clean import clean_text, map_leaves, parse_json

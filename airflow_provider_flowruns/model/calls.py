@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Generic, TypeVar
 
+from msgspec import Struct
+
 from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.rows import Rows
 
@@ -32,8 +34,7 @@ class Part:
     open: Callable[[], BinaryIO] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """An HTTP request as data.
 
     :param method: HTTP method in upper case.
@@ -62,8 +63,7 @@ class Request:
         return self.method in {"GET", "HEAD"}
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """An HTTP response as data.
 
     :param status: HTTP status.
@@ -83,8 +83,7 @@ class Response:
         return parse_json(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(Struct, Generic[T], frozen=True):
     """A request and the functions that read the body of its response.
 
     :param service: registry name of the service.
@@ -102,7 +101,7 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
     decode: Callable[[bytes], Any] = parse_json
     may_be_empty: bool = False
-    meanings: Mapping[int, str] = field(default_factory=dict)
+    meanings: Mapping[int, str] = {}
     read_bytes: Callable[[bytes, ParseJson], T] | None = None
 
 

@@ -8,12 +8,12 @@ import subprocess  # ruff: ignore[suspicious-subprocess-import]
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.portable import PortableApi

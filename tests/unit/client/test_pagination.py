@@ -1,12 +1,12 @@
 """Walking a list page by page gives every item once, in order, and ends."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.client.pagination import Paginator
 from airflow_provider_flowruns.model.calls import CallSequence, Pages, Request

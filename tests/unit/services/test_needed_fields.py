@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from airflow_provider_flowruns.client.responses import read_result
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
