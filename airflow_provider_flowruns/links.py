@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow.providers.common.compat.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
@@ -39,4 +39,6 @@ class FlowRunLink(BaseOperatorLink):
         pushed: str | None = getattr(operator, "pushed_url", None)
         if pushed is not None:
             return pushed
+        from airflow.providers.common.compat.sdk import XCom
+
         return XCom.get_value(ti_key=ti_key, key=RUN_URL) or ""

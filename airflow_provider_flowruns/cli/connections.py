@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_flowruns.cli.errors import CommandError
 from airflow_provider_flowruns.compat.command_line import use_metadata_database
-from airflow_provider_flowruns.hooks.base import FlowRunsHook
+from airflow_provider_flowruns.hooks.base import FlowRunsHook, create_hook
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.registry import get_service, list_service_names
 
@@ -24,13 +23,12 @@ def open_hook(conn_id: str) -> FlowRunsHook[Any]:
     use_metadata_database()
     kind = _read_type(conn_id)
     try:
-        path = get_service(kind).info.hook_class
+        info = get_service(kind).info
     except InvalidArgumentError:
         raise CommandError(
             f"connection {conn_id!r} has the type {kind!r}; its type must be one of {', '.join(list_service_names())}"
         ) from None
-    module, _, name = path.rpartition(".")
-    hook: FlowRunsHook[Any] = getattr(import_module(module), name)(conn_id)
+    hook: FlowRunsHook[Any] = create_hook(info, conn_id)
     return hook
 
 

@@ -71,7 +71,7 @@ class RunWatch(WaitingTask[Any]):
     """
 
     def __init__(self, hook: FlowRunsHook[Any]) -> None:
-        self.hook, self.hook_class = hook, type(hook)
+        self.hook = hook
         self.log = _create_logger()
         self.metrics = None  # they count what tasks do
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -151,6 +152,16 @@ class FlowRunsHook(BaseHook, Generic[ApiT]):
             return False, f"{_diagnose(error)} {message}"
         finally:
             self.close()
+
+
+def create_hook(info: ServiceInfo, conn_id: str) -> Any:
+    """Return the hook of a service for a connection.
+
+    :param info: the service's entry, which names the class.
+    :param conn_id: the connection's id.
+    """
+    module, _, name = info.hook_class.rpartition(".")
+    return getattr(import_module(module), name)(conn_id)
 
 
 def _diagnose(error: FlowRunsError) -> str:

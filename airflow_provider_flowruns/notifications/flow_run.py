@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
@@ -86,9 +85,9 @@ class FlowRunNotifier(BaseNotifier):
         :param context: Airflow's context of the task.
         :raises FlowRunsError: it was not started, or it is unknown because there was no response.
         """
-        module, _, class_name = get_service(self.service).info.hook_class.rpartition(".")
-        hook_class: Any = getattr(import_module(module), class_name)
-        with hook_class(self.conn_id) as hook:
+        from airflow_provider_flowruns.hooks.base import create_hook
+
+        with create_hook(get_service(self.service).info, self.conn_id) as hook:
             hook.client.send(self._build_start())
         self._log_start()
         self._count_start()

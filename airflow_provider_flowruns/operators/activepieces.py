@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.activepieces_outputs import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.operators.base import ReadRunOperator
@@ -22,6 +21,7 @@ from airflow_provider_flowruns.services.activepieces_arguments import (
     validate_step,
     validate_strategy,
 )
+from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.payload import parse_payload
 from airflow_provider_flowruns.tasks.arguments import (
     check_range_when_known,
@@ -37,6 +37,7 @@ from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.calls import Pages
     from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
     from airflow_provider_flowruns.tasks.started_run import StartedRun
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 
-class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
+class ActivepiecesGetFlowRunOperator(ReadRunOperator["ActivepiecesHook"]):
     """Return the summary of a flow run in its current state.
 
     Reads ``GET /api/v1/flow-runs/{id}``; the data of the run's steps stays out of XCom. Raises ``InvalidArgumentError``
@@ -63,11 +64,9 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "activepieces_conn_id")
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
-    def __init__(
-        self, *, run_id: str, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, run_id: str, activepieces_conn_id: str = ACTIVEPIECES.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         self.activepieces_conn_id = activepieces_conn_id
@@ -80,7 +79,7 @@ class ActivepiecesGetFlowRunOperator(ReadRunOperator[ActivepiecesHook]):
             return self.result(hook.get_flow_run(self.run_id).summary(), context)
 
 
-class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
+class ActivepiecesListFlowRunsOperator(HistoryOperator["ActivepiecesHook"]):
     """Return the project's production runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /api/v1/flow-runs``, which needs the connection's ``project_id``; ``limit``, ``fetch_all``, ``max_runs``
@@ -105,7 +104,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
         "output_path",
         "activepieces_conn_id",
     )
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
     default_limit = fetch_all_page_size = DEFAULT_LIMIT
     max_limit = MAX_LIMIT
 
@@ -116,7 +115,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
         status: Sequence[str] | str | None = None,
         created_after: datetime | str | None = None,
         created_before: datetime | str | None = None,
-        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        activepieces_conn_id: str = ACTIVEPIECES.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -143,7 +142,7 @@ class ActivepiecesListFlowRunsOperator(HistoryOperator[ActivepiecesHook]):
         return runs
 
 
-class ActivepiecesListFlowsOperator(ListFlowsOperator[ActivepiecesHook]):
+class ActivepiecesListFlowsOperator(ListFlowsOperator["ActivepiecesHook"]):
     """Return the project's flows as a list of flow summaries.
 
     Reads ``GET /api/v1/flows``, which needs the connection's ``project_id``; what is returned and raised is that of
@@ -153,9 +152,9 @@ class ActivepiecesListFlowsOperator(ListFlowsOperator[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("activepieces_conn_id",)
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
-    def __init__(self, *, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, activepieces_conn_id: str = ACTIVEPIECES.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activepieces_conn_id = activepieces_conn_id
 
@@ -164,7 +163,7 @@ class ActivepiecesListFlowsOperator(ListFlowsOperator[ActivepiecesHook]):
         return self.hook.list_flows()
 
 
-class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
+class ActivepiecesRunFlowOperator(RunOperator["ActivepiecesHook"]):
     """Start a flow that has a webhook trigger, and wait for that very run.
 
     Starts it with ``POST /api/v1/webhooks/{flowId}``, whose response does not name the run. So the payload contains a
@@ -195,7 +194,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "payload", "return_step", "activepieces_conn_id")
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
     def __init__(
         self,
@@ -205,7 +204,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         correlation_key: str = "airflow_run",
         retry_from_failure: bool = False,
         return_step: str | None = None,
-        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        activepieces_conn_id: str = ACTIVEPIECES.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -266,7 +265,7 @@ class ActivepiecesRunFlowOperator(RunOperator[ActivepiecesHook]):
         return validate_step(value, argument="return_step")
 
 
-class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
+class ActivepiecesRetryFlowRunOperator(RunOperator["ActivepiecesHook"]):
     """Retry a failed run, and wait for the end of the new attempt.
 
     Sends ``POST /api/v1/flow-runs/{id}/retry``. ``FROM_FAILED_STEP`` keeps the run's id, ``ON_LATEST_VERSION`` creates
@@ -283,14 +282,14 @@ class ActivepiecesRetryFlowRunOperator(RunOperator[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "strategy", "activepieces_conn_id")
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
     def __init__(
         self,
         *,
         run_id: str,
         strategy: str = "FROM_FAILED_STEP",
-        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        activepieces_conn_id: str = ACTIVEPIECES.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

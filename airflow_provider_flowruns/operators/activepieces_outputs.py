@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.services.activepieces_arguments import (
@@ -14,6 +13,7 @@ from airflow_provider_flowruns.services.activepieces_arguments import (
     validate_step,
     validate_steps,
 )
+from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_given_arguments, require_rendered
 from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, prepare_output_path, validate_output_path
@@ -22,8 +22,10 @@ from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook  # noqa: F401 (base classes quote it)
 
-class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator[ActivepiecesHook]):
+
+class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator["ActivepiecesHook"]):
     """Return what one step of a run returned, or several steps.
 
     Reads ``GET /api/v1/flow-runs/{id}``. The result is the output of ``step``, or a mapping of the names in ``steps``
@@ -57,7 +59,7 @@ class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator[Activepi
     """
 
     template_fields: Sequence[str] = ("run_id", "step", "steps", "path", "output_path", "activepieces_conn_id")
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class ActivepiecesGetStepOutputOperator(OutputFileTask, ReadRunOperator[Activepi
         path: str | None = None,
         include_input: bool = False,
         output_path: str | None = None,
-        activepieces_conn_id: str = ActivepiecesHook.default_conn_name,
+        activepieces_conn_id: str = ACTIVEPIECES.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.model.runs import FlowRun
 
 PLACEHOLDERS = ("run_id", "flow_id", "step_id", "extraction_id", "table")
-IN_BRACES = re.compile(r"\{([^{}]*)\}")
+IN_BRACES = r"\{([^{}]*)\}"
 #: What Airflow renders, with braces of its own.
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_TEMPLATE = r"(?s)\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"
 
 
 class ExtractToTask(OutputFileTask):
@@ -62,7 +62,7 @@ def check_extract_to(value: Any) -> None:
     if is_known(value):
         validate_extract_to(value)
     elif isinstance(value, str):
-        *_, end = literals = _TEMPLATE.split(value)
+        *_, end = literals = re.split(_TEMPLATE, value)
         for literal in literals:
             _check_placeholders(literal, value)
         if "." in end:
@@ -96,8 +96,8 @@ def prepare_extract_to(value: Any) -> str:
 
 
 def _check_placeholders(text: str, value: str) -> None:
-    unknown = [name for name in IN_BRACES.findall(text) if name not in PLACEHOLDERS]
-    if unknown or {"{", "}"}.intersection(IN_BRACES.sub("", text)):
+    unknown = [name for name in re.findall(IN_BRACES, text) if name not in PLACEHOLDERS]
+    if unknown or {"{", "}"}.intersection(re.sub(IN_BRACES, "", text)):
         known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
         raise InvalidArgumentError(f"extract_to may contain the placeholders {known}, got {describe_value(value)}")
 

@@ -34,6 +34,6 @@ class ListFlowsOperator(ReadOperator[HookT]):
     @explains_errors
     def execute(self, context: Context) -> list[FlowSummary]:
         """Return the flows' summaries."""
-        way_out = f"use {self.hook_class.__name__}.list_flows in a task of your own, or raise the limit"
-        with self.hook:
+        with self.hook as hook:
+            way_out = f"use {type(hook).__name__}.list_flows in a task of your own, or raise the limit"
             return collect_for_xcom((flow.summary() for flow in self.list_flows()), "flow", way_out)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.model.choices import IfRunning
 from airflow_provider_flowruns.operators.base import ReadOperator
 from airflow_provider_flowruns.operators.flows import ListFlowsOperator
 from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.run import RunOperator
+from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.portable_arguments import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -30,13 +30,14 @@ from airflow_provider_flowruns.tasks.explained_errors import explains_errors
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_flowruns.hooks.portable import PortableHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.calls import Pages
     from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
     from airflow_provider_flowruns.tasks.started_run import StartedRun
     from airflow_provider_flowruns.tasks.starting import RunStarter
 
 
-class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
+class PortableGetRunAttemptsOperator(HistoryOperator["PortableHook"]):
     """Return the run attempts of a flow as a list of run summaries in the given order, or write them to a file.
 
     Reads ``GET /v2/flows/{id}/run``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned
@@ -60,7 +61,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         "output_path",
         "portable_conn_id",
     )
-    hook_class = PortableHook
+    info = PORTABLE
     default_limit = DEFAULT_LIMIT
     max_limit = fetch_all_page_size = MAX_LIMIT
 
@@ -71,7 +72,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         sort: str = "DESC",
         start_time: datetime | str | None = None,
         end_time: datetime | str | None = None,
-        portable_conn_id: str = PortableHook.default_conn_name,
+        portable_conn_id: str = PORTABLE.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -93,7 +94,7 @@ class PortableGetRunAttemptsOperator(HistoryOperator[PortableHook]):
         return attempts
 
 
-class PortableListFlowsOperator(ListFlowsOperator[PortableHook]):
+class PortableListFlowsOperator(ListFlowsOperator["PortableHook"]):
     """Return all flows of the account as a list of flow summaries.
 
     Reads ``GET /v2/flows``; what is returned and raised is that of
@@ -103,9 +104,9 @@ class PortableListFlowsOperator(ListFlowsOperator[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("portable_conn_id",)
-    hook_class = PortableHook
+    info = PORTABLE
 
-    def __init__(self, *, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, portable_conn_id: str = PORTABLE.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.portable_conn_id = portable_conn_id
 
@@ -114,7 +115,7 @@ class PortableListFlowsOperator(ListFlowsOperator[PortableHook]):
         return self.hook.list_flows()
 
 
-class PortableRunFlowOperator(RunOperator[PortableHook]):
+class PortableRunFlowOperator(RunOperator["PortableHook"]):
     """Start a flow and wait for that very run.
 
     Starts it with ``POST /v2/flows/{id}/run``. The response does not name the run, so the newest run attempt is saved
@@ -134,14 +135,14 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "portable_conn_id")
-    hook_class = PortableHook
+    info = PORTABLE
 
     def __init__(
         self,
         *,
         flow_id: int | str,
         if_running: IfRunning = "wait",
-        portable_conn_id: str = PortableHook.default_conn_name,
+        portable_conn_id: str = PORTABLE.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -177,7 +178,7 @@ class PortableRunFlowOperator(RunOperator[PortableHook]):
         return self.execute(context)
 
 
-class PortableCancelFlowOperator(ReadOperator[PortableHook]):
+class PortableCancelFlowOperator(ReadOperator["PortableHook"]):
     """Cancel the active runs of a flow, and return its status afterwards as a run summary.
 
     Sends ``POST /v2/flows/{id}/cancel``, which does nothing if the flow is idle, and then reads
@@ -191,7 +192,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "portable_conn_id")
-    hook_class = PortableHook
+    info = PORTABLE
 
     def __init__(
         self,
@@ -199,7 +200,7 @@ class PortableCancelFlowOperator(ReadOperator[PortableHook]):
         flow_id: int | str,
         timeout: float | timedelta = 300,
         poll_interval: float | timedelta = 5,
-        portable_conn_id: str = PortableHook.default_conn_name,
+        portable_conn_id: str = PORTABLE.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

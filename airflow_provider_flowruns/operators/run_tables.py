@@ -138,7 +138,7 @@ def _write_planned(task: ExtractToTask, hook: TableFlowHook, planned: PlannedFil
 
 
 def _fill(pattern: str, names: Mapping[str, str | None]) -> str:
-    return IN_BRACES.sub(lambda match: _make_safe(names[match[1]] or "unknown"), pattern)
+    return re.sub(IN_BRACES, lambda match: _make_safe(names[match[1]] or "unknown"), pattern)
 
 
 def _make_safe(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadRunOperator
 from airflow_provider_flowruns.operators.extract_to import ExtractToTask, check_extract_to, prepare_extract_to
@@ -24,6 +23,7 @@ from airflow_provider_flowruns.operators.tableflow_extractions import (
     TableFlowGetExtractionOperator,
     TableFlowGetTableRowsOperator,
 )
+from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.tableflow_arguments import (
     DEFAULT_LIMIT,
@@ -45,6 +45,7 @@ from airflow_provider_flowruns.tasks.xcom_size import check_xcom_size
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_flowruns.hooks.tableflow import TableFlowHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.calls import Pages
     from airflow_provider_flowruns.model.runs import Flow, FlowRun, RunSummary
     from airflow_provider_flowruns.tasks.started_run import StartedRun
@@ -67,7 +68,7 @@ __all__ = [
 _ATTEMPTS_ADVICE = "read them with TableFlowHook.get_run_attempts in a task of your own, or raise the limit"
 
 
-class ReadFlowRunOperator(ReadRunOperator[TableFlowHook]):
+class ReadFlowRunOperator(ReadRunOperator["TableFlowHook"]):
     """Base of the operators that read one flow run by its id.
 
     :param run_id: the run's id, templated.
@@ -75,9 +76,9 @@ class ReadFlowRunOperator(ReadRunOperator[TableFlowHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
-    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, run_id: str, tableflow_conn_id: str = TABLEFLOW.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         self.tableflow_conn_id = tableflow_conn_id
@@ -119,7 +120,7 @@ class TableFlowGetRunAttemptsOperator(ReadFlowRunOperator):
         return summaries
 
 
-class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
+class TableFlowListFlowRunsOperator(HistoryOperator["TableFlowHook"]):
     """Return the workspace's flow runs, newest first, as a list of run summaries, or write them to a file.
 
     Reads ``GET /v2/flows/runs``; ``limit``, ``fetch_all``, ``max_runs`` and ``output_path``, and what is returned and
@@ -139,7 +140,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         "output_path",
         "tableflow_conn_id",
     )
-    hook_class = TableFlowHook
+    info = TABLEFLOW
     default_limit = DEFAULT_LIMIT
     max_limit = fetch_all_page_size = MAX_LIMIT
 
@@ -148,7 +149,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         *,
         flow_id: str | None = None,
         status: str | None = None,
-        tableflow_conn_id: str = TableFlowHook.default_conn_name,
+        tableflow_conn_id: str = TABLEFLOW.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -166,7 +167,7 @@ class TableFlowListFlowRunsOperator(HistoryOperator[TableFlowHook]):
         return runs
 
 
-class TableFlowListFlowsOperator(ListFlowsOperator[TableFlowHook]):
+class TableFlowListFlowsOperator(ListFlowsOperator["TableFlowHook"]):
     """Return the workspace's active flows as a list of flow summaries.
 
     Reads ``GET /v2/flows``; what is returned and raised is that of
@@ -176,9 +177,9 @@ class TableFlowListFlowsOperator(ListFlowsOperator[TableFlowHook]):
     """
 
     template_fields: Sequence[str] = ("tableflow_conn_id",)
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
-    def __init__(self, *, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, tableflow_conn_id: str = TABLEFLOW.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.tableflow_conn_id = tableflow_conn_id
 
@@ -187,7 +188,7 @@ class TableFlowListFlowsOperator(ListFlowsOperator[TableFlowHook]):
         return self.hook.list_flows()
 
 
-class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
+class TableFlowRunFlowOperator(ExtractToTask, RunOperator["TableFlowHook"]):
     """Start a flow with its files, and wait for that very run; write the tables that it extracted, if asked to.
 
     Starts it with ``POST /v2/flows/{id}/run``, whose response is the run. The files are streamed; before that, they are
@@ -228,7 +229,7 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         "extract_to",
         "tableflow_conn_id",
     )
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
     def __init__(
         self,
@@ -241,7 +242,7 @@ class TableFlowRunFlowOperator(ExtractToTask, RunOperator[TableFlowHook]):
         name: str | None = None,
         extract_to: str | None = None,
         correlation_key: str = "airflow_run",
-        tableflow_conn_id: str = TableFlowHook.default_conn_name,
+        tableflow_conn_id: str = TABLEFLOW.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.model.choices import OnEmpty, RowFormat
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.base import ReadOperator
+from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.tableflow_arguments import (
     validate_extraction_id,
     validate_filter,
@@ -27,8 +27,10 @@ from airflow_provider_flowruns.tasks.table_formats import FORMATS, require_parqu
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_flowruns.hooks.tableflow import TableFlowHook  # noqa: F401 (base classes quote it)
 
-class ExtractionOperator(ReadOperator[TableFlowHook]):
+
+class ExtractionOperator(ReadOperator["TableFlowHook"]):
     """Base of the operators on one extraction.
 
     :param extraction_id: the extraction's id, templated; a run's extractions are in ``details.steps`` of its summary.
@@ -36,10 +38,10 @@ class ExtractionOperator(ReadOperator[TableFlowHook]):
     """
 
     template_fields: Sequence[str] = ("extraction_id", "tableflow_conn_id")
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
     def __init__(
-        self, *, extraction_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any
+        self, *, extraction_id: str, tableflow_conn_id: str = TABLEFLOW.default_conn_id, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.extraction_id = extraction_id

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.services.activepieces_arguments import validate_flow_id, validate_run_id
+from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 if TYPE_CHECKING:
+    from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.targets import Target
 
 
-class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
+class ActivepiecesFlowRunSensor(FlowRunSensor["ActivepiecesHook"]):
     """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /api/v1/flow-runs/{id}``). A run that is not there yet is given two minutes to appear.
@@ -24,11 +25,9 @@ class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "activepieces_conn_id")
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
-    def __init__(
-        self, *, run_id: str, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, run_id: str, activepieces_conn_id: str = ACTIVEPIECES.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         self.activepieces_conn_id = activepieces_conn_id
@@ -41,7 +40,7 @@ class ActivepiecesFlowRunSensor(FlowRunSensor[ActivepiecesHook]):
         return RunTarget("activepieces", validate_run_id(self.run_id))
 
 
-class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
+class ActivepiecesFlowSensor(FlowSensor["ActivepiecesHook"]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest production runs (``GET /api/v1/flow-runs``, which needs the connection's ``project_id``).
@@ -52,10 +51,10 @@ class ActivepiecesFlowSensor(FlowSensor[ActivepiecesHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "activepieces_conn_id", *FlowSensor.template_fields)
-    hook_class = ActivepiecesHook
+    info = ACTIVEPIECES
 
     def __init__(
-        self, *, flow_id: str, activepieces_conn_id: str = ActivepiecesHook.default_conn_name, **kwargs: Any
+        self, *, flow_id: str, activepieces_conn_id: str = ACTIVEPIECES.default_conn_id, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor, FreshSensor
+from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.portable_arguments import (
     validate_flow_id,
     validate_run_id,
@@ -15,10 +15,11 @@ from airflow_provider_flowruns.services.portable_arguments import (
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 if TYPE_CHECKING:
+    from airflow_provider_flowruns.hooks.portable import PortableHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.targets import Target
 
 
-class PortableFlowSensor(FlowSensor[PortableHook]):
+class PortableFlowSensor(FlowSensor["PortableHook"]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's status (``GET /v2/flows/{id}/status``); with ``completed_after`` or ``started_after`` its newest
@@ -29,11 +30,9 @@ class PortableFlowSensor(FlowSensor[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "portable_conn_id", *FlowSensor.template_fields)
-    hook_class = PortableHook
+    info = PORTABLE
 
-    def __init__(
-        self, *, flow_id: int | str, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, flow_id: int | str, portable_conn_id: str = PORTABLE.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.portable_conn_id = portable_conn_id
@@ -47,7 +46,7 @@ class PortableFlowSensor(FlowSensor[PortableHook]):
         return NewestRunsTarget("portable", flow_id) if self.is_guarded else FlowStatusTarget("portable", flow_id)
 
 
-class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
+class PortableFlowRunSensor(FlowRunSensor["PortableHook"]):
     """Wait until one run attempt has ended, and return its summary.
 
     Looks for it among the flow's run attempts, newest first (``GET /v2/flows/{id}/run``).
@@ -58,14 +57,14 @@ class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "run_id", "portable_conn_id")
-    hook_class = PortableHook
+    info = PORTABLE
 
     def __init__(
         self,
         *,
         flow_id: int | str,
         run_id: int | str,
-        portable_conn_id: str = PortableHook.default_conn_name,
+        portable_conn_id: str = PORTABLE.default_conn_id,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,7 +81,7 @@ class PortableFlowRunSensor(FlowRunSensor[PortableHook]):
         return RunTarget("portable", validate_run_id(self.run_id), validate_flow_id(self.flow_id))
 
 
-class PortableWorkflowSensor(FreshSensor[PortableHook]):
+class PortableWorkflowSensor(FreshSensor["PortableHook"]):
     """Wait until a workflow's last run has ended, and return its summary.
 
     Reads the workflow's status (``GET /v2/workflows/{id}/status``). Portable gives a workflow's runs no identity, so
@@ -93,10 +92,10 @@ class PortableWorkflowSensor(FreshSensor[PortableHook]):
     """
 
     template_fields: Sequence[str] = ("workflow_id", "portable_conn_id", *FreshSensor.template_fields)
-    hook_class = PortableHook
+    info = PORTABLE
 
     def __init__(
-        self, *, workflow_id: int | str, portable_conn_id: str = PortableHook.default_conn_name, **kwargs: Any
+        self, *, workflow_id: int | str, portable_conn_id: str = PORTABLE.default_conn_id, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.workflow_id = workflow_id

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
+from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.tableflow_arguments import validate_flow_id, validate_run_id
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
 if TYPE_CHECKING:
+    from airflow_provider_flowruns.hooks.tableflow import TableFlowHook  # noqa: F401 (base classes quote it)
     from airflow_provider_flowruns.model.targets import Target
 
 
-class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
+class TableFlowFlowRunSensor(FlowRunSensor["TableFlowHook"]):
     """Wait until one flow run has ended, and return its summary.
 
     Reads the run (``GET /v2/flows/runs/{id}``). A run in ``review`` waits for a person, see ``on_paused``.
@@ -24,9 +25,9 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "tableflow_conn_id")
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
-    def __init__(self, *, run_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, run_id: str, tableflow_conn_id: str = TABLEFLOW.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         self.tableflow_conn_id = tableflow_conn_id
@@ -39,7 +40,7 @@ class TableFlowFlowRunSensor(FlowRunSensor[TableFlowHook]):
         return RunTarget("tableflow", validate_run_id(self.run_id))
 
 
-class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
+class TableFlowFlowSensor(FlowSensor["TableFlowHook"]):
     """Wait until a flow's last run has ended, and return its summary.
 
     Reads the flow's newest runs (``GET /v2/flows/runs``). Without a guard it waits for the first run that it
@@ -51,11 +52,9 @@ class TableFlowFlowSensor(FlowSensor[TableFlowHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "tableflow_conn_id", *FlowSensor.template_fields)
-    hook_class = TableFlowHook
+    info = TABLEFLOW
 
-    def __init__(
-        self, *, flow_id: str, tableflow_conn_id: str = TableFlowHook.default_conn_name, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, flow_id: str, tableflow_conn_id: str = TABLEFLOW.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.tableflow_conn_id = tableflow_conn_id

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_flowruns.hooks.base import FlowRunsHook
     from airflow_provider_flowruns.metrics import ConnectionMetrics
     from airflow_provider_flowruns.model.runs import RunSummary
+    from airflow_provider_flowruns.services.info import ServiceInfo
     from airflow_provider_flowruns.tasks.waiting import Waiting
 
 HookT = TypeVar("HookT", bound="FlowRunsHook[Any]")
@@ -30,8 +31,8 @@ _LAST_POLL_SECONDS = 1.0
 class ServiceTask(Generic[HookT]):
     """Mixin of a sensor or operator on one service; the connection id is the attribute its hook names."""
 
-    #: Class of the service's hook; every concrete task names its own.
-    hook_class: type[HookT]
+    #: The service's entry, which names the class of its hook; every concrete task names its own.
+    info: ClassVar[ServiceInfo]
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:  # pyright in strict mode rejects calls on what Airflow returns
@@ -45,19 +46,22 @@ class ServiceTask(Generic[HookT]):
     @property
     def conn_id(self) -> str:
         """Id of the Airflow connection, rendered."""
-        return str(getattr(self, self.hook_class.conn_name_attr))
+        return str(getattr(self, self.info.conn_id_argument))
 
     @cached_property
     def hook(self) -> HookT:
         """The hook for the connection, made on first use."""
-        return self.hook_class(self.conn_id)
+        from airflow_provider_flowruns.hooks.base import create_hook
+
+        hook: HookT = create_hook(self.info, self.conn_id)
+        return hook
 
     @cached_property
     def metrics(self) -> ConnectionMetrics | None:
         """Reports what the task does on its connection, None where Airflow's metrics are off."""
         from airflow_provider_flowruns.metrics import ConnectionMetrics
 
-        return ConnectionMetrics.create(self.hook.api.info.name, self.conn_id)
+        return ConnectionMetrics.create(self.info.name, self.conn_id)
 
 
 class RunTask(ServiceTask[HookT]):

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_flowruns.model.errors import CodedError
 
 P = ParamSpec("P")
@@ -54,6 +52,8 @@ def log_explanation(log: Any, error: BaseException) -> None:
     :param log: the task's logger.
     :param error: the exception.
     """
+    from airflow.providers.common.compat.sdk import AirflowSkipException
+
     level = logging.WARNING if isinstance(error, AirflowSkipException) else logging.ERROR
     for line in get_explanation(error):
         log.log(level, "%s", line)

@@ -49,7 +49,7 @@ def reject_peer_arguments(task_class: type[Any], names: Iterable[str]) -> None:
 
 def _get_our_name(task_class: type[Any], name: str) -> str | None:
     if name == "conn_id" or name.endswith("_conn_id"):
-        return str(task_class.hook_class.conn_name_attr)
+        return str(task_class.info.conn_id_argument)
     return _OUR_NAMES.get(name)
 
 

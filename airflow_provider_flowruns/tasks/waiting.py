@@ -68,7 +68,7 @@ class Waiting:
         :param waiter: the waiter.
         :param mode: how the task waits, as the arguments that say so.
         """
-        for line in describe_wait(waiter.config, self.task.hook_class.info.title, mode):
+        for line in describe_wait(waiter.config, self.task.hook.info.title, mode):
             self.task.log.info("%s", line)
 
     def poll(self, waiter: RunWaiter, read: list[FlowRun] | None = None) -> NextAction:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_flowruns.exceptions import ResultTooLarge
 from airflow_provider_flowruns.get_provider_info import DEFAULT_MAX_XCOM_BYTES
 from airflow_provider_flowruns.model.counts import choose_form, format_count
+
+if TYPE_CHECKING:
+    from airflow_provider_flowruns.exceptions import ResultTooLarge
 
 T = TypeVar("T")
 
@@ -53,11 +53,15 @@ def check_xcom_size(value: Any, what: str, way_out: str = "set output_path to wr
 
 
 def _get_max_bytes() -> int:
+    from airflow.providers.common.compat.sdk import conf
+
     max_bytes: int = conf.getint("flowruns", "max_xcom_bytes", fallback=DEFAULT_MAX_XCOM_BYTES)
     return max_bytes
 
 
 def _build_error(what: str, size: int, max_bytes: int, way_out: str) -> ResultTooLarge:
+    from airflow_provider_flowruns.exceptions import ResultTooLarge
+
     return ResultTooLarge(
         f"{what} {format_count(size, 'byte')} of JSON, and XCom takes at most {max_bytes} ([flowruns] max_xcom_bytes): "
         f"{way_out}"

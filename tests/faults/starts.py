@@ -50,7 +50,7 @@ def finish(task: Any, context: Any, sandbox: Sandbox, worker_time: WorkerTime) -
     except TaskDeferred as deferred:
         worker_time.sleep(1_000.0)
         event = sandbox.ledger.started[-1]
-        service, run_id = task.hook_class.conn_type, str(event.run_id)
+        service, run_id = task.info.name, str(event.run_id)
         (run,) = task.hook.client.poll(RunTarget(service, run_id, str(event.flow_id)))
         payload = {"schema": 1, "outcome": "succeeded", "reason": "", "run": run.summary()}
         return task.execute_complete(context, payload, **(deferred.kwargs or {}))

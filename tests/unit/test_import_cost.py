@@ -14,8 +14,7 @@ HEAVY = ("requests", "urllib3", "aiohttp", "tenacity", "httpx", "openlineage", "
 #: What a DAG file may load of this package, apart from the modules that it names: names, defaults and checks. The rest
 #: is what tasks need when they run.
 PARSED = {
-    *("compat", "compat.form_widgets", "compat.versions", "exceptions", "links"),
-    *("hooks", "hooks.base", "hooks.portable", "hooks.activepieces", "hooks.tableflow"),
+    *("compat", "compat.form_widgets", "compat.versions", "hooks", "hooks.base", "links"),
     *("model", "model.choices", "model.counts", "model.errors", "model.quality_limits", "model.rows"),
     *("operators", "operators.activepieces_outputs", "operators.base", "operators.extract_to"),
     *("operators.file_arguments", "operators.flows", "operators.history", "operators.run"),

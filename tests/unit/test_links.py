@@ -90,7 +90,7 @@ def test_a_task_about_many_runs_has_none(make, arguments) -> None:
 @pytest.mark.parametrize(("make", "arguments"), ABOUT_ONE_RUN, ids=lambda one: getattr(one, "__name__", ""))
 def test_a_mapped_task_has_the_link(make, arguments) -> None:
     with DAG("links", schedule=None) as dag:
-        make.partial(task_id="task", **arguments).expand(**{make.hook_class.conn_name_attr: ["one", "two"]})
+        make.partial(task_id="task", **arguments).expand(**{make.info.conn_id_argument: ["one", "two"]})
     assert shown_links(dag) == {"Flow run": "run_url"}
 
 
@@ -98,7 +98,7 @@ def test_a_mapped_task_has_the_link(make, arguments) -> None:
     ("make", "arguments"), [*ABOUT_ONE_RUN, *ABOUT_MANY], ids=lambda one: getattr(one, "__name__", "")
 )
 def test_a_mapped_task_has_the_inlets_and_outlets_that_airflow_iterates_over(make, arguments) -> None:
-    mapped = make.partial(task_id="task", **arguments).expand(**{make.hook_class.conn_name_attr: ["one", "two"]})
+    mapped = make.partial(task_id="task", **arguments).expand(**{make.info.conn_id_argument: ["one", "two"]})
     assert (mapped.inlets, mapped.outlets) == ([], [])
 
 

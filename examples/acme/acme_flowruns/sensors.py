@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from acme_flowruns.hooks import AcmeHook
 from acme_flowruns.info import ACME
 from acme_flowruns.service import AcmeApi
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.tasks.arguments import check_when_known
 
+if TYPE_CHECKING:
+    from acme_flowruns.hooks import AcmeHook  # noqa: F401 (the base classes quote it)
 
-class AcmeFlowRunSensor(FlowRunSensor[AcmeHook]):
+
+class AcmeFlowRunSensor(FlowRunSensor["AcmeHook"]):
     """Wait until a run has ended, and return its summary.
 
     :param run_id: the run's id, templated.
@@ -21,7 +23,7 @@ class AcmeFlowRunSensor(FlowRunSensor[AcmeHook]):
     """
 
     template_fields: Sequence[str] = ("run_id", "acme_conn_id")
-    hook_class = AcmeHook
+    info = ACME
 
     def __init__(self, *, run_id: str, acme_conn_id: str = ACME.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -34,7 +36,7 @@ class AcmeFlowRunSensor(FlowRunSensor[AcmeHook]):
         return RunTarget(ACME.name, AcmeApi.validate_run_id(self.run_id))
 
 
-class AcmeFlowSensor(FlowSensor[AcmeHook]):
+class AcmeFlowSensor(FlowSensor["AcmeHook"]):
     """Wait until a flow's last run has ended, and return its summary.
 
     :param flow_id: the flow's id, templated.
@@ -42,7 +44,7 @@ class AcmeFlowSensor(FlowSensor[AcmeHook]):
     """
 
     template_fields: Sequence[str] = ("flow_id", "acme_conn_id", *FlowSensor.template_fields)
-    hook_class = AcmeHook
+    info = ACME
 
     def __init__(self, *, flow_id: str, acme_conn_id: str = ACME.default_conn_id, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -139,9 +139,7 @@ def test_a_wrong_end_of_a_range_is_found_though_the_other_is_a_template() -> Non
 def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(operator) -> None:
     with DAG("dag", schedule=None):
         above = BaseOperator(task_id="above")
-        results = {
-            name: above.output for name in operator.template_fields if name != operator.hook_class.conn_name_attr
-        }
+        results = {name: above.output for name in operator.template_fields if name != operator.info.conn_id_argument}
         task = make(operator, **results)
     assert task.upstream_task_ids == {"above"}
 
@@ -150,13 +148,13 @@ def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(operator) -
 def test_every_argument_of_its_own_is_templated_the_connection_too(operator) -> None:
     task = make(operator)
     own = {*vars(task)} - {*vars(BaseOperator(task_id="read"))} - SWITCHES
-    assert operator.hook_class.conn_name_attr in operator.template_fields
+    assert operator.info.conn_id_argument in operator.template_fields
     assert {name for name in own if not name.startswith("_")} == {*operator.template_fields}
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_default_connection_is_the_hooks(operator) -> None:
-    assert make(operator).conn_id == operator.hook_class.default_conn_name
+    assert make(operator).conn_id == operator.info.default_conn_id
 
 
 @pytest.mark.parametrize(
@@ -264,7 +262,9 @@ def test_flows_are_returned_as_plain_json(wire, operator, url, response, flows) 
 def test_too_many_flows_for_xcom_are_refused(wire, monkeypatch, operator, url, response, flows) -> None:
     wire.get(url, json=response)
     monkeypatch.setenv("AIRFLOW__FLOWRUNS__MAX_XCOM_BYTES", "50")
-    way_out = f"the first 1 flow takes .* use {operator.hook_class.__name__}.list_flows in a task of your own"
+    way_out = (
+        f"the first 1 flow takes .* use {operator.info.hook_class.rpartition('.')[2]}.list_flows in a task of your own"
+    )
     with pytest.raises(ResultTooLarge, match=way_out):
         make(operator).execute({})
 
@@ -407,7 +407,7 @@ FILTERS = [
     (operator, name)
     for operator in HISTORIES
     for name in operator.template_fields
-    if name != operator.hook_class.conn_name_attr
+    if name != operator.info.conn_id_argument
 ]
 
 

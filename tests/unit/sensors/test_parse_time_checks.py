@@ -102,7 +102,7 @@ def test_two_intervals_that_differ_are_refused_by_name() -> None:
 @every_sensor
 @pytest.mark.parametrize("name", ["poke_interval", "poll_interval"])
 def test_a_mapped_sensor_has_the_interval_of_either_name(sensor, name) -> None:
-    conn_id = sensor.hook_class.conn_name_attr
+    conn_id = sensor.info.conn_id_argument
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="fixed", **GOOD[sensor], **{name: 90}).expand(**{conn_id: ["one"]})
         sensor.partial(task_id="mapped", **GOOD[sensor]).expand(**{name: [90, 30]})
@@ -194,7 +194,7 @@ def test_the_automatic_guard_needs_a_dag_run(sensor, name) -> None:
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_the_guard_of_a_mapped_sensor_can_be_automatic(sensor, name) -> None:
-    conn_id = sensor.hook_class.conn_name_attr
+    conn_id = sensor.info.conn_id_argument
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="fixed", **GOOD[sensor], **{name: "auto"}).expand(**{conn_id: ["one"]})
         sensor.partial(task_id="mapped", **GOOD[sensor]).expand(**{name: ["auto", "2026-01-31"]})
@@ -216,7 +216,7 @@ def test_an_empty_guard_among_the_values_of_a_mapped_task_is_refused(sensor, nam
 
 @pytest.mark.parametrize(("sensor", "name"), GUARDS)
 def test_a_mapped_task_without_a_guard_has_none(sensor, name) -> None:
-    conn_id = sensor.hook_class.conn_name_attr
+    conn_id = sensor.info.conn_id_argument
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one"]})
     task: Any = dag.get_task("wait").unmap({conn_id: "one"})
@@ -242,7 +242,7 @@ def test_a_template_passes_unchecked(sensor, template) -> None:
 def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(sensor) -> None:
     with DAG("dag", schedule=None):
         above = BaseOperator(task_id="above")
-        results = {name: above.output for name in sensor.template_fields if name != sensor.hook_class.conn_name_attr}
+        results = {name: above.output for name in sensor.template_fields if name != sensor.info.conn_id_argument}
         task = made(sensor, **results)
     assert task.upstream_task_ids == {"above"}
 
@@ -250,12 +250,12 @@ def test_another_tasks_result_passes_unchecked_and_makes_it_upstream(sensor) -> 
 @every_sensor
 def test_ids_guards_and_the_connection_are_templated(sensor) -> None:
     guards = {name for guarded, name in GUARDS if guarded is sensor}
-    assert {*sensor.template_fields} == {*GOOD[sensor], sensor.hook_class.conn_name_attr, *guards}
+    assert {*sensor.template_fields} == {*GOOD[sensor], sensor.info.conn_id_argument, *guards}
 
 
 @every_sensor
 def test_the_default_connection_is_the_hooks(sensor) -> None:
-    assert made(sensor).conn_id == sensor.hook_class.default_conn_name
+    assert made(sensor).conn_id == sensor.info.default_conn_id
 
 
 @pytest.mark.parametrize(("sensor", "name"), IDS)
@@ -272,7 +272,7 @@ def test_it_can_be_mapped_over_its_id(sensor, name) -> None:
 
 @every_sensor
 def test_it_can_be_mapped_over_its_connection(sensor) -> None:
-    conn_id = sensor.hook_class.conn_name_attr
+    conn_id = sensor.info.conn_id_argument
     with DAG("dag", schedule=None) as dag:
         sensor.partial(task_id="wait", **GOOD[sensor]).expand(**{conn_id: ["one", "two"]})
     task: Any = dag.get_task("wait").unmap({conn_id: "two"})
