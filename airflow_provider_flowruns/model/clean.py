@@ -12,9 +12,6 @@ from airflow_provider_flowruns.model.json_pieces import decode_json
 #: Stands for what cannot be encoded as UTF-8 or stored by PostgreSQL.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-#: Maximum length of names and statuses; longer ones are cut.
-MAX_NAME_CHARS = 200
-
 #: NUL is refused by PostgreSQL's JSONB; half a surrogate pair cannot be encoded and ends the process that tries.
 _UNFIT = re.compile(r"[\0\ud800-\udfff]")
 #: Longer integers become infinite: Python refuses to convert more than 4,300 digits.

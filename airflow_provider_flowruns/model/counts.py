@@ -1,9 +1,6 @@
-"""Counts: the largest one, and counted nouns as log lines and error texts have them."""
+"""Counted nouns, as log lines and error texts have them."""
 
 from __future__ import annotations
-
-#: Largest number of rows, also of a sum: Airflow's channels carry integers of 64 bits, JSON's readers 53 bits exactly.
-MAX_COUNT = 2**53 - 1
 
 
 def format_count(number: float, noun: str, plural: str | None = None) -> str:

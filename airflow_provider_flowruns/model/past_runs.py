@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from heapq import nlargest
 from typing import Any
 
-from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.limits import MAX_COUNT
 from airflow_provider_flowruns.model.runs import Disposition
 
 #: Longer durations are mistakes of the service.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.limits import MAX_COUNT
 
 DEFAULT_LAST = 20
 MAX_LAST = 1_000

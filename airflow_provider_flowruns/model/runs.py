@@ -11,9 +11,9 @@ from typing import Annotated, Any, NamedTuple, TypedDict, cast
 
 from msgspec import Meta, Raw, Struct, to_builtins
 
-from airflow_provider_flowruns.model.clean import MAX_NAME_CHARS, parse_json
+from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.clip import clip_json
-from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.limits import MAX_COUNT, MAX_NAME_CHARS
 from airflow_provider_flowruns.model.steps import RunStep
 
 #: What of a run goes to XCom is bounded, whatever the vendor sends.

@@ -53,11 +53,11 @@ class SensorWait(Waiting):
 
         :param context: Airflow's context of the task.
         """
-        waiter = self.waiter = self.waiter or self.resume_or_start(context)
-        result = self._poll_and_record(waiter, context)
+        waiter = self._get_waiter(context)
+        result = self._poll_and_record(context)
         if result is None and self.task.clock.now() >= waiter.deadline:
             # Airflow would end the task now, without a last poll and without regard to never_fail.
-            result = self._poll_and_record(waiter, context)
+            result = self._poll_and_record(context)
         if result is None:
             if self.task.reschedule:  # what this process has seen would be lost
                 self._save(waiter, context)
@@ -69,8 +69,7 @@ class SensorWait(Waiting):
 
         :param context: Airflow's context of the task.
         """
-        waiter = self.waiter = self.waiter or self.resume_or_start(context)
-        return self._poll_and_record(waiter, context) or self.hand_over(waiter)
+        return self._poll_and_record(context) or self.hand_over(self._get_waiter(context))
 
     def complete(self, event: Any, context: Context) -> RunSummary:
         """Return the run's summary if the trigger reports success; anything else raises.
@@ -138,7 +137,12 @@ class SensorWait(Waiting):
                 raise InvalidArgumentError(f"{name}='auto' requires a DAG run, and this task has none: pass a time")
         return validate_guard(value, argument=name, now=datetime.fromtimestamp(self.task.clock.now(), UTC)).timestamp()
 
-    def _poll_and_record(self, waiter: RunWaiter, context: Context) -> WaitResult | None:
+    def _get_waiter(self, context: Context) -> RunWaiter:
+        self.waiter = self.waiter or self.resume_or_start(context)
+        return self.waiter
+
+    def _poll_and_record(self, context: Context) -> WaitResult | None:
+        waiter = self._get_waiter(context)
         self._action = self.poll(waiter)
         if waiter.last_seen and waiter.last_seen is not self._recorded:
             self.task.record_run(waiter.last_seen.summary(), context)

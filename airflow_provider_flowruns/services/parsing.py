@@ -9,8 +9,7 @@ from functools import lru_cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
-from airflow_provider_flowruns.model.clean import MAX_NAME_CHARS
-from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.limits import MAX_COUNT, MAX_NAME_CHARS
 from airflow_provider_flowruns.model.rows import Rows
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ HEAVY = ("requests", "urllib3", "aiohttp", "tenacity", "httpx", "openlineage", "
 #: is what tasks need when they run.
 PARSED = {
     *("compat", "compat.form_widgets", "compat.versions", "hooks", "hooks.base", "links"),
-    *("model", "model.choices", "model.counts", "model.errors", "model.quality_limits", "model.rows"),
+    *("model", "model.choices", "model.counts", "model.errors", "model.limits", "model.quality_limits", "model.rows"),
     *("operators", "operators.activepieces_outputs", "operators.base", "operators.extract_to"),
     *("operators.file_arguments", "operators.flows", "operators.history", "operators.run"),
     "operators.tableflow_extractions",

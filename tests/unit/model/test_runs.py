@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.calls import Call, Request
-from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.limits import MAX_COUNT
 from airflow_provider_flowruns.model.runs import (
     MAX_DETAILS_BYTES,
     MAX_ERROR_CHARS,

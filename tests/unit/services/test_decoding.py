@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_flowruns.client.responses import read_result
 from airflow_provider_flowruns.client.settings import parse_settings
 from airflow_provider_flowruns.model.calls import Response
-from airflow_provider_flowruns.model.counts import MAX_COUNT
+from airflow_provider_flowruns.model.limits import MAX_COUNT
 from airflow_provider_flowruns.model.runs import FlowRun
 from airflow_provider_flowruns.services.portable import PortableApi
 from tests.fuzz.answers import CONSTANTS, NUMBERS, RAW, TEXTS, TIMES, TOKEN, WORDS

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.model.calls import Call, Response
-from airflow_provider_flowruns.model.clean import MAX_NAME_CHARS
-from airflow_provider_flowruns.model.counts import MAX_COUNT
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.limits import MAX_COUNT, MAX_NAME_CHARS
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
