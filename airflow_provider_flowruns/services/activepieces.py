@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Self
 
+from msgspec import Raw, structs
+
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, ParseJson, Request
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.rows import Rows
@@ -29,13 +31,14 @@ from airflow_provider_flowruns.services.activepieces_details import (
     pick_fields,
 )
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
-from airflow_provider_flowruns.services.activepieces_rows import pick_needed, split_rows
+from airflow_provider_flowruns.services.activepieces_rows import pick_needed, read_shown
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder
 from airflow_provider_flowruns.services.activepieces_step_list import find_current_step, read_steps
 from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.known_runs import KnownRuns
+from airflow_provider_flowruns.services.lists import decode_list, split_list
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
     format_time,
@@ -141,7 +144,7 @@ class ActivepiecesApi(Service):
             return run if run.run_id in run_ids else None
 
         def read_bytes(body: bytes, parse: ParseJson) -> BatchResult:
-            rows = split_rows(body)
+            rows = [bytes(row) for row in split_list(body)]
             runs = [run for row in rows if (run := read_sent_row(row, parse))]
             return BatchResult({}, Rows(runs, total=len(rows)), len(body) // len(rows) if rows else 0)
 
@@ -203,8 +206,8 @@ class ActivepiecesApi(Service):
             filters.append(("createdAfter", format_time(after)))
         fixed = (("projectId", self._require_project()), *filters)
 
-        def read_row(row: Mapping[str, Any]) -> FlowRun | None:
-            run = self._read_run(row)
+        def read_row(row: Mapping[str, Any] | FlowRun) -> FlowRun | None:
+            run = row if isinstance(row, FlowRun) else self._read_run(row)
             return run if is_run_of_flow(run, flow_id) else None
 
         def page(before: datetime | None, size: int) -> Call[Page[FlowRun]]:
@@ -224,7 +227,8 @@ class ActivepiecesApi(Service):
 
             window = (("createdBefore", format_time(before)),) if before else ()
             query = (*fixed, *window, ("limit", str(size)))
-            return Call(self.info.name, Request("GET", "/api/v1/flow-runs", query, names="project"), read)
+            request = Request("GET", "/api/v1/flow-runs", query, names="project")
+            return Call(self.info.name, request, read, partial(decode_list, decode_row=self._decode_row))
 
         return Pages(first=page(before, size_limit), identity=lambda run: run.run_id)
 
@@ -410,6 +414,16 @@ class ActivepiecesApi(Service):
 
     def _call(self, path: str, read: Any, query: tuple[tuple[str, str], ...] = ()) -> Call[Any]:
         return Call(self.info.name, Request("GET", path, query, names="project" if query else ""), read)
+
+    def _decode_row(self, sent: Raw) -> FlowRun | None:
+        shown = read_shown(sent)
+        if shown is None:
+            return None
+        try:
+            run = self._read_run(shown, keep_raw=False)
+        except ValueError:
+            return None  # its JSON value tells what is wrong, as it does without the id of a flow
+        return structs.replace(run, record=sent.copy(), find_current_step=find_current_step) if run.flow_id else None
 
     def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
         status = parse_word(record.get("status"))

@@ -1,19 +1,15 @@
-"""What a wait needs of Activepieces' list of runs, whose rows contain whole flow definitions."""
+"""What waits and summaries need of Activepieces' list of runs, whose rows contain whole flow definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, DecodeError, Raw, to_builtins
 from msgspec.json import Decoder, encode
 
 from airflow_provider_flowruns.services.activepieces_arguments import ID_PATTERN
 from airflow_provider_flowruns.services.activepieces_details import SentDetails
-
-
-class _SentPage(Struct):
-    data: list[Raw]
 
 
 class _SentRow(SentDetails, kw_only=True, rename="camel"):
@@ -27,17 +23,19 @@ class _SentRow(SentDetails, kw_only=True, rename="camel"):
     updated: Any = UNSET
 
 
-_pages = Decoder(_SentPage)
 _rows = Decoder(_SentRow)
 
 
-def split_rows(body: bytes) -> list[bytes]:
-    """Return the rows of a list as they were sent, unread.
+def read_shown(row: Raw) -> Mapping[str, Any] | None:
+    """Return what of a row is shown, without the flow's definition; None if it is not a row as documented.
 
-    :param body: the body of a response.
-    :raises msgspec.DecodeError: it is no such list.
+    :param row: a row as it was sent.
     """
-    return [bytes(row) for row in _pages.decode(body).data]
+    try:
+        shown: Mapping[str, Any] = to_builtins(_rows.decode(row))
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return shown
 
 
 def pick_needed(row: bytes, run_ids: Container[str]) -> bytes | None:

@@ -30,17 +30,20 @@ def decode_list(body: bytes, decode_row: Callable[[Raw], T | None]) -> Any:
     :param decode_row: returns what becomes of a row's bytes, None if it cannot tell; then its JSON value is returned.
     :raises ValueError: the body is not JSON, or is nested too deep.
     """
-    rows = _split(body)
-    if rows is None:
+    if b"\\u0000" in body:
+        return parse_json(body)  # its texts have to be cleaned
+    try:
+        rows = split_list(body)
+    except (DecodeError, RecursionError):
         return parse_json(body)
     return {"data": [parse_json(bytes(row)) if (read := decode_row(row)) is None else read for row in rows]}
 
 
-def _split(body: bytes) -> list[Raw] | None:
-    """Return the rows of a list; None for a body that is something else, or whose texts have to be cleaned."""
-    if b"\\u0000" in body:
-        return None
-    try:
-        return _lists.decode(body).data
-    except (DecodeError, RecursionError):
-        return None
+def split_list(body: bytes) -> list[Raw]:
+    """Return the rows of a body ``{"data": [...]}`` as they were sent, unread.
+
+    :param body: the bytes as they arrived.
+    :raises msgspec.DecodeError: it is no such list.
+    :raises RecursionError: it is nested too deep.
+    """
+    return _lists.decode(body).data

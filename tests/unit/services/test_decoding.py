@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,24 +13,28 @@ from hypothesis import strategies as st
 
 from airflow_provider_flowruns.client.responses import read_result
 from airflow_provider_flowruns.client.settings import parse_settings
-from airflow_provider_flowruns.model.calls import Response
+from airflow_provider_flowruns.model.calls import Call, Page, Response
 from airflow_provider_flowruns.model.limits import MAX_COUNT
 from airflow_provider_flowruns.model.runs import FlowRun
+from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.portable import PortableApi
 from tests.fuzz.answers import CONSTANTS, NUMBERS, RAW, TEXTS, TIMES, TOKEN, WORDS
 from tests.fuzz.decoding import check_decoding
-from tests.fuzz.documented import ATTEMPT, RESOURCES, SCHEMA_ATTEMPT
+from tests.fuzz.documented import ATTEMPT, CAPTURES, FLOW_ID, PROJECT_ID, RESOURCES, RUN, SCHEMA_ATTEMPT
 
 #: The same examples every time, and none that fails because a machine is busy.
 examples = settings(deadline=None, derandomize=True, database=None, max_examples=400)
 
 DOCUMENTED_ATTEMPT = {**ATTEMPT, "errors": None, "completedAt": "2023-06-12T20:08:34.25Z"}
 ATTEMPTS = PortableApi().get_run_attempts(568971, limit=3).first
-CALLS = {
+RUNS = ActivepiecesApi(PROJECT_ID).list_flow_runs(flow_id=FLOW_ID, limit=3).first
+CALLS: dict[str, tuple[Call[Page[FlowRun]], dict[str, Any]]] = {
+    "activepieces": (RUNS, RUN),
+    "activepieces failed": (RUNS, {**RUN, "status": "FAILED", "flowVersion": {"displayName": "Sync", "trigger": {}}}),
     "portable": (ATTEMPTS, DOCUMENTED_ATTEMPT),
     "portable without outcome": (ATTEMPTS, {**DOCUMENTED_ATTEMPT, "disposition": "none"}),
 }
-OTHER_NAMES = ('"details"', '"status"', '"i\\u0064"', '"another"')
+OTHER_NAMES = ('"details"', '"status"', '"i\\u0064"', '"another"', '"flowVersion"', '"tags"')
 OTHER_MEMBERS = ("", ', "next": null', ', "another": "\\ud83d"', ', "data": {}', ', "data": []')
 ODD_RESOURCES: list[dict[str, Any]] = [
     *({"name": name} for name in (None, 7, "", "x" * 200, "x" * 201)),
@@ -117,6 +122,19 @@ def test_an_attempt_of_the_documented_form_is_decoded_from_its_bytes(changes: di
     body = json.dumps({"data": [{**record, **changes}]}, ensure_ascii=False).encode()
     assert [type(row) for row in call.decode(body)["data"]] == [FlowRun]
     check_decoding(call, body)
+
+
+@pytest.mark.parametrize("path", sorted(CAPTURES.glob("runs-*.json")), ids=lambda path: path.stem)
+def test_captured_lists_are_the_same_as_read_from_their_json_values(path: Path) -> None:
+    body = json.dumps(json.loads(path.read_text(encoding="utf-8"))["response"]["body"]).encode()
+    check_decoding(ActivepiecesApi(PROJECT_ID).list_flow_runs(limit=3).first, body)
+
+
+def test_captured_runs_are_decoded_from_their_bytes() -> None:
+    found = json.loads((CAPTURES / "runs-page-1.json").read_text(encoding="utf-8"))["response"]["body"]
+    decoded = RUNS.decode(json.dumps(found).encode())["data"]
+    assert decoded
+    assert {type(row) for row in decoded} == {FlowRun}
 
 
 def test_an_attempt_in_the_words_of_the_schema_is_read_from_its_json_value() -> None:
