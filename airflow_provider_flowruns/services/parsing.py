@@ -31,9 +31,6 @@ _LARGEST_ID = 10**128
 MAX_ID_CHARS = 128
 #: Maximum length of a word that a service documents.
 MAX_WORD_CHARS = 64
-_SMALL_NUMBER = re.compile(r"[0-9]{1,9}")
-#: Python would read a Unix time in digits as a date and a time without separators: 13 digits as the year 1768.
-_UNIX_TIME = re.compile(r"[0-9]{9,}", re.ASCII)
 #: The other types of JSON values.
 _NO_OBJECTS = (list, str, int, float, type(None))
 #: Result of :func:`parse_word` for a value that is not a word; no service documents it.

@@ -9,13 +9,15 @@ from typing import Any
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.services.parsing import (
     _LARGEST_ID,
-    _SMALL_NUMBER,
-    _UNIX_TIME,
     convert_to_utc,
     describe_value,
     parse_iso_time,
 )
 
+#: Patterns as text, which Python compiles when they are used.
+_SMALL_NUMBER = r"[0-9]{1,9}"
+#: Python would read a Unix time in digits as a date and a time without separators: 13 digits as the year 1768.
+_UNIX_TIME = r"[0-9]{9,}"
 #: An earlier guard has a wrong unit: no service is that old.
 _OLDEST_GUARD = datetime(2000, 1, 1, tzinfo=UTC)
 #: A guard this far ahead may be due to a time zone; no run can satisfy a later one during its wait.
@@ -47,7 +49,7 @@ def validate_limit(value: Any, *, argument: str = "limit", maximum: int) -> int:
     :param maximum: upper bound.
     :raises InvalidArgumentError: it is something else.
     """
-    if isinstance(value, str) and _SMALL_NUMBER.fullmatch(value.strip()):
+    if isinstance(value, str) and re.fullmatch(_SMALL_NUMBER, value.strip()):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum:
         return value
@@ -78,7 +80,7 @@ def validate_time(value: Any, *, argument: str, also: str = "") -> datetime | No
 def _describe_time_mistake(value: Any) -> str:
     if value == "None":
         return ": the template found no value; a DAG run without a data interval has dag_run.run_after"
-    return ": a Unix time is not accepted" if _UNIX_TIME.fullmatch(str(value).strip()) else ""
+    return ": a Unix time is not accepted" if re.fullmatch(_UNIX_TIME, str(value).strip()) else ""
 
 
 def validate_guard(value: Any, *, argument: str, now: datetime | None = None) -> datetime:
@@ -110,7 +112,7 @@ def validate_guard(value: Any, *, argument: str, now: datetime | None = None) ->
 
 def _parse_moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
-        is_date = isinstance(value, str) and not _UNIX_TIME.fullmatch(value.strip())
+        is_date = isinstance(value, str) and not re.fullmatch(_UNIX_TIME, value.strip())
         return parse_iso_time(value) if is_date else None
     try:
         return convert_to_utc(value)

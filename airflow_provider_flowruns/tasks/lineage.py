@@ -11,7 +11,7 @@ from airflow_provider_flowruns.model.runs import RunSummary
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_flowruns.tasks.output_file import OutputFile
+    from airflow_provider_flowruns.tasks.written_file import WrittenFile
 
 #: Name of the facet that holds what no standard one does, see ``lineage_facet``.
 RUN_FACET = "flowruns_run"
@@ -54,7 +54,7 @@ def build_lineage(run: RunSummary) -> OperatorLineage[Any, Any]:
 
 
 def add_output_files(
-    lineage: OperatorLineage[Any, Any] | None, files: Sequence[OutputFile]
+    lineage: OperatorLineage[Any, Any] | None, files: Sequence[WrittenFile]
 ) -> OperatorLineage[Any, Any] | None:
     """Add files that a task has written to its lineage: one dataset each, with its size and number of rows.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
@@ -16,21 +16,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_flowruns.tasks.written_file import WrittenFile
+
 #: Size of the parts in which object storage is written; one part is kept in memory.
 _UPLOAD_PART_BYTES = 8 * 1024 * 1024
-
-
-class OutputFile(NamedTuple):
-    """A file that a task has written.
-
-    :param path: local path or URL.
-    :param size: its size in bytes.
-    :param rows: number of its rows, None for a file without rows.
-    """
-
-    path: str
-    size: int
-    rows: int | None = None
 
 
 class OutputFileTask:
@@ -38,7 +27,7 @@ class OutputFileTask:
 
     log: Any
     _is_writing = False
-    _written: tuple[OutputFile, ...] = ()
+    _written: tuple[WrittenFile, ...] = ()
 
     @contextmanager
     def open_output(self, path: str, context: Context) -> Generator[BinaryIO]:
@@ -73,7 +62,9 @@ class OutputFileTask:
         :param size: its size in bytes.
         :param rows: number of its rows, None for a file without rows.
         """
-        self._written = (*self._written, OutputFile(path, size, rows))
+        from airflow_provider_flowruns.tasks.written_file import WrittenFile
+
+        self._written = (*self._written, WrittenFile(path, size, rows))
         self.log.info(
             "Wrote %s (%s%s)",
             path,
