@@ -6,14 +6,16 @@ the Unix time from which Airflow's own waits end. Waits saved before are removed
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.candidates import CANDIDATES
+from benchmarks.candidates import CANDIDATES, CONN_ID
 
 DAG_ID, TASK_ID = "many_waits", "wait"
 #: The floor: Airflow's own wait for a time, which polls nothing.
@@ -130,9 +132,27 @@ def _create_task_instance(session: Any) -> str:
 
 
 def _build_triggers(name: str, count: int) -> Callable[[int], Any]:
+    """Return what builds a wait as a worker defers it, after its first poll: only the first wait is really polled."""
+    from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
+
     candidate = CANDIDATES[name]
     keys = candidate.list_keys(count)
-    return lambda number: candidate.prepare(keys[number], INTERVAL_SECONDS)()
+    polled = _poll(candidate.prepare(keys[0], INTERVAL_SECONDS)())
+    key = re.compile(rf"\b{keys[0]}\b")
+    return lambda number: FlowRunTrigger(CONN_ID, key.sub(keys[number], polled))
+
+
+def _poll(trigger: Any) -> str:
+    """Poll for a wait once as a worker does, and return its waiter as the worker hands it over."""
+    from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
+    from airflow_provider_flowruns.hooks.portable import PortableHook
+    from airflow_provider_flowruns.polling.run_waiter import RunWaiter
+
+    hooks: dict[str, Any] = {"portable": PortableHook, "activepieces": ActivepiecesHook}
+    waiter = RunWaiter.from_json(trigger.serialize()[1]["waiter"])
+    with hooks[waiter.target.service](CONN_ID) as hook:
+        waiter.step(hook.client.poll(waiter.target), time.time())
+    return waiter.to_json()
 
 
 def _build_time_triggers(count: int, end_at: float) -> Callable[[int], Any]:
