@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.bare_dags import build_bare_dag
 from benchmarks.bounds import Bound, Figure
 from benchmarks.sections import Section, build_table
 
@@ -114,6 +113,8 @@ classes in place of those of this package: they take the same arguments, store t
 
 def build_sections(quick: bool) -> list[Section]:
     """Measure and return the section. ``quick`` measures one service in few turns, without the peers."""
+    from benchmarks.bare_dags import build_bare_dag  # imports Airflow
+
     print("measuring imports ...", flush=True)
     turns = 3 if quick else TURNS
     tasks = {name: task for name, task in _TASKS.items() if not quick or name in {*_BARE, *_QUICK}}

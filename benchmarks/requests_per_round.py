@@ -13,7 +13,6 @@ from itertools import count
 from airflow_provider_flowruns.model.targets import BatchResult, FlowStatusTarget, RunTarget, Target
 from airflow_provider_flowruns.polling.polled_targets import ScheduledWait
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
-from airflow_provider_flowruns.triggers.poll_loop import get_batch_rule
 from benchmarks.bounds import Bound, Figure
 from benchmarks.sections import Section, build_table
 
@@ -81,6 +80,8 @@ class _Simulation:
     """Waits that are polled at once when they are due, and never end."""
 
     def __init__(self, case: Case) -> None:
+        from airflow_provider_flowruns.triggers.poll_loop import get_batch_rule
+
         rng = random.Random(1)
         self._scheduler = PollScheduler(get_batch_rule, rng.random)
         self._responses: list[tuple[float, int, Poll]] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess  # ruff: ignore[suspicious-subprocess-import]
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from benchmarks.bounds import Bound, Figure
 from benchmarks.guard import find_regressions, load_figures, store_figures
 from benchmarks.sections import Section
 
+ROOT = Path(__file__).resolve().parents[3]
 COST = "CPU time, relative to the bare loop"
 SPEED = "throughput, relative to the bare loop"
 COUNT = "requests per round"
@@ -92,6 +95,13 @@ def test_the_command_fails_on_a_worse_figure(
         guard.main()
     assert exit_info.value.code == status
     assert (f"WORSE: {COUNT}" in capsys.readouterr().out) is bool(status)
+
+
+def test_the_measured_processes_configure_airflow_before_they_import_it() -> None:
+    """Each imports the main module first."""
+    program = "import sys, benchmarks.guard, benchmarks.__main__; print({'airflow', 'aiohttp'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_stored_figures_are_no_noise() -> None:
