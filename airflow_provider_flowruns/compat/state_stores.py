@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from airflow_provider_flowruns.compat.versions import ASSET_REFERENCES
 
 
 def get_generation(context: Any) -> int:
@@ -63,6 +66,55 @@ class TaskState:
         """Remove the value."""
         if self._store is not None:
             self._store.delete(self._key)
+
+
+class AssetState:
+    """One JSON value in the state store of a task's asset, which all tasks of that asset share.
+
+    It remembers nothing if Airflow has no such store, or the task has no asset.
+
+    :param context: the task's context.
+    :param assets: the task's outlets and inlets; the first asset among them keeps the value.
+    :param key: name of the value.
+    """
+
+    def __init__(self, context: Any, assets: Iterable[Any], key: str) -> None:
+        self._stores = context.get("asset_state_store")
+        self._assets = assets
+        self._key = key
+
+    def load_if_possible(self, log: Any) -> Any:
+        """Return the value, None if there is none; warn when Airflow cannot be reached.
+
+        :param log: the task's logger.
+        """
+        try:
+            store = self._find_store()
+            return None if store is None else store.get(self._key)
+        except Exception as error:  # whatever this Airflow raises
+            log.warning("Could not load %r from the state store of this task's asset: %s", self._key, error)
+            return None
+
+    def save_if_possible(self, value: Any, log: Any) -> None:
+        """Save the value in place of the one before; only warn when Airflow cannot be reached.
+
+        :param value: plain JSON.
+        :param log: the task's logger.
+        """
+        try:
+            if (store := self._find_store()) is not None:
+                store.set(self._key, value)
+        except Exception as error:  # whatever this Airflow raises
+            log.warning("Could not save %r to the state store of this task's asset: %s", self._key, error)
+
+    def _find_store(self) -> Any:
+        if self._stores is None:
+            return None
+        from airflow.providers.common.compat.sdk import Asset
+
+        kinds = (Asset, *ASSET_REFERENCES)
+        asset = next((one for one in self._assets if isinstance(one, kinds)), None)
+        return None if asset is None else self._stores[asset]
 
 
 def get_asset_stores(trigger: Any) -> Any:

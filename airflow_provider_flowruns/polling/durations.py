@@ -76,6 +76,24 @@ class RunDurations:
             if run.flow_id is not None and (past_run := _measure(run)):
                 self._get_past_runs(run.flow_id).add(past_run)
 
+    def add(self, flow_id: str, started_at: datetime | None, completed_at: datetime | None) -> None:
+        """Remember the duration of a run that succeeded, if both times are known.
+
+        :param flow_id: the flow's id.
+        :param started_at: when the run started, or was created.
+        :param completed_at: when it ended.
+        """
+        if past_run := _measure_times(started_at, completed_at):
+            self._get_past_runs(flow_id).add(past_run)
+
+    def merge(self, other: RunDurations) -> None:
+        """Remember what another one knows.
+
+        :param other: the other one.
+        """
+        for flow_id in other._by_flow:
+            self.restore(flow_id, other.to_record(flow_id))
+
     def get_range(self, flow_id: str | None, *, without: FlowRun | None = None) -> DurationRange | None:
         """Return how long recent runs of a flow took, None if too few are known.
 
@@ -154,10 +172,13 @@ def _measure(run: FlowRun) -> tuple[int, float] | None:
     """Return when a run began and how long it took, None if it does not count."""
     if run.disposition is not Disposition.SUCCEEDED or run.run_id is None:
         return None
-    started_at: datetime | None = run.started_at or run.created_at
-    if started_at is None or run.completed_at is None:
+    return _measure_times(run.started_at or run.created_at, run.completed_at)
+
+
+def _measure_times(started_at: datetime | None, completed_at: datetime | None) -> tuple[int, float] | None:
+    if started_at is None or completed_at is None:
         return None
-    seconds = (run.completed_at - started_at).total_seconds()
+    seconds = (completed_at - started_at).total_seconds()
     return (int(started_at.timestamp()), round(seconds, 1)) if seconds >= 0.0 else None
 
 

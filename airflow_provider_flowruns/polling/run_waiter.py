@@ -145,6 +145,22 @@ class RunWaiter:
         """Whether the last poll brought a usable response without the run that is waited for."""
         return self._state.is_absent
 
+    def may_end_within(self, seconds: float, now: float) -> bool:
+        """Return whether a run that was seen may have ended when it is this old, as far as its flow's runs are known.
+
+        :param seconds: age of the run.
+        :param now: Unix time of the last step.
+        """
+        run, service_now = self._last_seen, now + self.vendor_offset
+        if run is None:
+            return False
+        if not run.is_active:  # it has ended, but another run may still be the one of the start
+            return self.config.decide_at is not None and now < self.config.decide_at <= now + seconds
+        began_at = get_start(run, service_now)
+        usual = self._get_usual(run)
+        is_young = began_at is not None and service_now - began_at < seconds
+        return is_young and (usual is None or usual.shortest < seconds)
+
     def step(self, polled: Sequence[FlowRun] | FlowRunsError, now: float) -> NextAction:
         """Take a poll's result and return what to do next.
 
@@ -211,7 +227,12 @@ class RunWaiter:
 
     def to_json(self) -> str:
         """Return the config and the state as JSON text; :meth:`from_json` continues from there."""
-        return saved.to_json(SavedWait(self.config, self._state))
+        return saved.to_json(SavedWait(self.config, self._state, self._save_durations()))
+
+    def _save_durations(self) -> dict[str, list[tuple[int, float]]] | None:
+        flow_id = self._last_seen.flow_id if self._last_seen else self._flow_id
+        known = self.durations.to_record(flow_id) if self.durations and flow_id else []
+        return {flow_id: known} if flow_id and known else None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -227,7 +248,20 @@ class RunWaiter:
             waiter._match_by_time()
         if wait.state.followed_run_id:
             waiter._follow(wait.state.followed_run_id)
+        if isinstance(wait.durations, dict):
+            waiter.durations = RunDurations()
+            for flow_id, known in wait.durations.items():
+                waiter.durations.restore(flow_id, known)
         return waiter
+
+    def share_durations(self, durations: RunDurations) -> None:
+        """Know the durations that others know, and let them know its own.
+
+        :param durations: shared with other waits, or with earlier waits of this process.
+        """
+        if self.durations is not None and self.durations is not durations:
+            durations.merge(self.durations)
+        self.durations = durations
 
     # -- a poll that brought a response
 

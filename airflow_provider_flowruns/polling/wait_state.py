@@ -134,12 +134,15 @@ class SavedWait(msgspec.Struct, frozen=True):
 
     :param config: what it is for.
     :param state: what it remembers.
+    :param durations: by flow, when its last runs began and how long they took, see :class:`durations.RunDurations`. Of
+        any type, because a wait does not depend on it.
     """
 
     schema: ClassVar[int] = 1
 
     config: WaitConfig
     state: WaitState
+    durations: Any = None
 
 
 class WaitResult(msgspec.Struct, frozen=True):

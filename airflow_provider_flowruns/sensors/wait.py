@@ -15,6 +15,7 @@ from airflow_provider_flowruns.polling.wait_state import WaitResult
 from airflow_provider_flowruns.sensors.base import AUTO, FlowRunSensor
 from airflow_provider_flowruns.services.parsing import parse_time
 from airflow_provider_flowruns.services.validation import validate_guard
+from airflow_provider_flowruns.tasks.polling import poll_before_deferring
 from airflow_provider_flowruns.tasks.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -65,11 +66,17 @@ class SensorWait(Waiting):
         return PokeReturnValue(is_done=True, xcom_value=self.deliver(result, context))
 
     def poll_and_hand_over(self, context: Context) -> WaitResult:
-        """Poll once, and return how the wait ended; if it goes on, defer.
+        """Poll once, or as long as a young run may end soon, and return how the wait ended; if it goes on, defer.
 
         :param context: Airflow's context of the task.
         """
-        return self._poll_and_record(context) or self.hand_over(self._get_waiter(context))
+        waiter = self._get_waiter(context)
+
+        def poll() -> NextAction:
+            self._poll_and_record(context)
+            return self._action
+
+        return poll_before_deferring(poll, waiter, self.task.clock.now) or self.hand_over(waiter)
 
     def complete(self, event: Any, context: Context) -> RunSummary:
         """Return the run's summary if the trigger reports success; anything else raises.
@@ -145,7 +152,7 @@ class SensorWait(Waiting):
         waiter = self._get_waiter(context)
         self._action = self.poll(waiter)
         if waiter.last_seen and waiter.last_seen is not self._recorded:
-            self.task.record_run(waiter.last_seen.summary(), context)
+            self.record_run(waiter.last_seen.summary(), context)
             self._recorded = waiter.last_seen
         return self._action.result
 

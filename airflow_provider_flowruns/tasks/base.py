@@ -69,6 +69,7 @@ class RunTask(ServiceTask[HookT]):
 
     operator_extra_links: Collection[BaseOperatorLink] = (FlowRunLink(),)
     outlets: list[Any]
+    inlets: list[Any]
     log: Any
 
     _run: RunSummary | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_flowruns.model.targets import StartedRunTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowruns.model.runs import FlowRun
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Maximum number of seconds for which the worker looks for the run before it leaves that to the triggerer.
 FIND_BEFORE_DEFERRING_SECONDS = 10.0
+#: The worker waits itself for a run that may end when it is this old, because a deferral takes longer; and polls it at
+#: this interval.
+SHORT_RUN_SECONDS, SHORT_RUN_INTERVAL_SECONDS = 5.0, 1.0
 #: Maximum number of seconds for which a task that does not wait looks for its run before it returns without its id.
 FIND_WITHOUT_WAITING_SECONDS = 60.0
 #: Seconds between a start and the first poll for its run, where the service creates runs a moment later.
@@ -45,13 +50,17 @@ class WorkerWait:
         :param is_deferrable: wait only until the triggerer can take over; then the result is None.
         """
         waiter, now = self._waiter, self._task.clock.now
-        find_until = now() + FIND_BEFORE_DEFERRING_SECONDS
+        began_at = now()
         self._delay_first_poll()
         while True:
             action = self._poll()
             if action.result:
                 return action.result
-            if is_deferrable and (waiter.last_runs or waiter.is_one_of_many or now() >= find_until):
+            if is_deferrable and may_end_before_deferral(waiter, began_at, now()):
+                time.sleep(min(action.wait, SHORT_RUN_INTERVAL_SECONDS))
+                continue
+            is_found = waiter.last_runs or waiter.is_one_of_many
+            if is_deferrable and (is_found or now() >= began_at + FIND_BEFORE_DEFERRING_SECONDS):
                 return None
             time.sleep(action.wait)
 
@@ -86,9 +95,36 @@ class WorkerWait:
         waiter = self._waiter
         action = self._task.waiting.poll(waiter)
         if waiter.last_runs and waiter.last_seen:
-            self._task.record_run(waiter.last_seen.summary(), self._context)
+            self._task.waiting.record_run(waiter.last_seen.summary(), self._context)
             self._store.record_runs(waiter.last_runs, waiter.run_id)
         return action
+
+
+def poll_before_deferring(
+    poll: Callable[[], NextAction], waiter: RunWaiter, now: Callable[[], float]
+) -> WaitResult | None:
+    """Poll once, and go on while the run may end sooner than a deferral takes; None if it has not ended.
+
+    :param poll: polls once.
+    :param waiter: the wait.
+    :param now: returns the current time.
+    """
+    began_at = now()
+    while True:
+        action = poll()
+        if action.result or not may_end_before_deferral(waiter, began_at, now()):
+            return action.result
+        time.sleep(min(action.wait, SHORT_RUN_INTERVAL_SECONDS))
+
+
+def may_end_before_deferral(waiter: RunWaiter, began_at: float, now: float) -> bool:
+    """Return whether the run may end sooner than a deferral takes, so that the worker goes on polling.
+
+    :param waiter: the wait.
+    :param began_at: Unix time at which this process began to wait.
+    :param now: the current time.
+    """
+    return now < began_at + SHORT_RUN_SECONDS and waiter.may_end_within(SHORT_RUN_SECONDS, now)
 
 
 def poll_until_end(task: WaitingTask[Any], waiter: RunWaiter) -> tuple[WaitResult, list[FlowRun]]:

@@ -16,6 +16,7 @@ from airflow_provider_flowruns.polling.opening_lines import describe_wait
 from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
 from airflow_provider_flowruns.polling.wait_state import WaitConfig, WaitResult
 from airflow_provider_flowruns.tasks.outcomes import log_messages, result_or_raise
+from airflow_provider_flowruns.tasks.stored_durations import StoredDurations
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,6 +37,7 @@ class Waiting:
     def __init__(self, task: WaitingTask[Any]) -> None:
         self.task = task
         self._durations = RunDurations()
+        self._stored_durations: dict[str, StoredDurations] = {}
 
     def build_config(self, target: Target, *, deadline_at: float, interval_seconds: float, **more: Any) -> WaitConfig:
         """Return the config of a wait for a target, with this task's arguments.
@@ -88,7 +90,7 @@ class Waiting:
         waiter.vendor_offset = vendor_clock.offset_seconds
         if warning := vendor_clock.warning():
             waiter.warn_once("vendor clock", warning)
-        waiter.durations = self._durations
+        waiter.share_durations(self._durations)
         if not isinstance(polled, FlowRunsError):
             self._durations.learn(polled)
         action = waiter.step(polled, polled_at)
@@ -130,7 +132,30 @@ class Waiting:
         """
         if wait_result.run:
             self.task.record_run(wait_result.run, context)  # before raising: lineage is collected afterwards
-        return self.task.result(self._read_details(result_or_raise(wait_result, **meaning)), context)
+        accepted = result_or_raise(wait_result, **meaning)
+        if accepted["flow_id"] is not None:
+            self._load_durations(accepted["flow_id"], context).save(accepted, self.task.log)
+        return self.task.result(self._read_details(accepted), context)
+
+    def record_run(self, run: RunSummary, context: Context) -> None:
+        """Record a run that a poll has shown, and load how long earlier runs of its flow took.
+
+        :param run: the run's summary.
+        :param context: Airflow's context of the task.
+        """
+        self.task.record_run(run, context)
+        if run["flow_id"] is not None:
+            self._load_durations(run["flow_id"], context)
+
+    def _load_durations(self, flow_id: str, context: Context) -> StoredDurations:
+        """Return the store of a flow's durations, which has been read."""
+        stored, task = self._stored_durations.get(flow_id), self.task
+        if stored is None:
+            assets = [*task.outlets, *task.inlets]
+            names = {"service": task.info.name, "conn_id": task.conn_id, "flow_id": flow_id}
+            stored = self._stored_durations[flow_id] = StoredDurations(self._durations, context, assets, **names)
+            stored.load(task.log)
+        return stored
 
     def _read_details(self, accepted: RunSummary) -> RunSummary:
         """Return an accepted run with all its details: read by its id if a list showed it; else as it is."""

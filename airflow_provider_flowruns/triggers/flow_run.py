@@ -95,7 +95,7 @@ class FlowRunTrigger(BaseTrigger):
         with get_standstill_detector() if self.cancel_on_kill else nullcontext():
             async with SharedClient(service, self.conn_id, async_settings) as client:
                 poll_loop = get_poll_loop(client, service, self.conn_id)
-                waiter.durations = poll_loop.durations
+                waiter.share_durations(poll_loop.durations)
                 first = self._draw_first_delay(waiter, Clock().now())
                 self.logger().info("%s", describe_takeover(waiter.config, get_service(service).info.title, first))
                 return await poll_loop.wait_for_result(waiter, _log_messages, first)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_flowruns.compat.state_stores import (
+    AssetState,
     TaskState,
     get_asset_state,
     get_asset_stores,
@@ -105,3 +107,31 @@ def test_an_asset_store_may_be_synchronous_or_not(kind: type[SyncStore]) -> None
 
 def test_a_trigger_of_an_older_airflow_has_no_stores() -> None:
     assert get_asset_stores(SimpleNamespace()) is None
+
+
+def test_the_first_asset_of_a_task_keeps_a_value_that_its_next_task_finds() -> None:
+    stores = {"orders": StateStore(), "invoices": StateStore()}
+
+    class Stores:
+        def __getitem__(self, asset: Any) -> StateStore:
+            return stores[asset.name]
+
+    context = {"asset_state_store": Stores()}
+    assets = [AssetAlias("any"), Asset("orders"), Asset("invoices")]
+    AssetState(context, assets, "key").save_if_possible([1, 2], None)
+    assert AssetState(context, assets, "key").load_if_possible(None) == [1, 2]
+    assert (bool(stores["orders"].values), bool(stores["invoices"].values)) == (True, False)
+
+
+@pytest.mark.parametrize(("context", "assets"), [({}, [Asset("orders")]), ({"asset_state_store": {}}, [])])
+def test_without_a_store_or_an_asset_no_value_is_kept(context: Any, assets: list[Any]) -> None:
+    state = AssetState(context, assets, "key")
+    state.save_if_possible([1], None)
+    assert state.load_if_possible(None) is None
+
+
+def test_an_asset_store_that_cannot_be_reached_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    state = AssetState({"asset_state_store": {}}, [Asset("orders")], "key")
+    assert state.load_if_possible(LOG) is None
+    state.save_if_possible([1], LOG)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -104,6 +104,7 @@ def test_a_new_run_changes_the_poll_rate() -> None:
     assert after.get_interval(895) < before.get_interval(895)
 
 
+@settings(deadline=None)
 @given(took=st.lists(st.floats(0, 1e6), max_size=MAX_RUNS_PER_FLOW + 5))
 def test_what_is_stored_is_known_again_in_the_next_process(took: list[float]) -> None:
     durations, later = RunDurations(), RunDurations()
@@ -122,6 +123,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(record=json_values | st.lists(st.lists(st.floats() | st.integers(), max_size=3)))
 def test_whatever_is_stored_can_be_restored(record: Any) -> None:
     durations = RunDurations()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_flowruns.polling.poll_rate import (
@@ -18,6 +18,9 @@ from airflow_provider_flowruns.polling.poll_rate import (
     PollRate,
     build_poll_rate,
 )
+
+#: Without a deadline: the machine may be busy.
+examples = settings(deadline=None)
 
 durations = st.lists(st.floats(0, 1e6), min_size=1, max_size=20)
 intervals = st.floats(0.1, 1e5)
@@ -36,6 +39,7 @@ def draw(count: int, middle: float, spread: float) -> list[float]:
     return [middle + rng.uniform(-spread, spread) for _ in range(count)]
 
 
+@examples
 @given(known=durations, max_interval=intervals, age=st.floats(0, 1e7), is_batched=st.booleans())
 def test_an_interval_is_at_most_the_maximum_and_never_below_the_minimum(
     known: list[float], max_interval: float, age: float, is_batched: bool
@@ -44,6 +48,7 @@ def test_an_interval_is_at_most_the_maximum_and_never_below_the_minimum(
     assert min(max_interval, MIN_INTERVAL_SECONDS) * (1 - 1e-9) <= interval <= max_interval
 
 
+@examples
 @given(known=durations, max_interval=intervals, ages=st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)))
 def test_a_later_poll_is_never_followed_by_an_earlier_one(
     known: list[float], max_interval: float, ages: tuple[float, float]
@@ -53,6 +58,7 @@ def test_a_later_poll_is_never_followed_by_an_earlier_one(
     assert early + rate.get_interval(early) <= late + rate.get_interval(late) + 1e-6
 
 
+@examples
 @given(known=st.lists(st.floats(1, 10_000), min_size=3, max_size=20), max_interval=st.floats(10, 600))
 def test_the_number_of_polls_is_bounded(known: list[float], max_interval: float) -> None:
     rate = build_poll_rate(known, max_interval)

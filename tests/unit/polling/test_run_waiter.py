@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -594,6 +595,50 @@ def test_json_round_trip_keeps_every_field() -> None:
     again = RunWaiter.from_json(waiter.to_json())
     assert again.to_json() == waiter.to_json()
     assert again.target == waiter.target
+
+
+def _learn_three_runs(waiter: RunWaiter) -> RunDurations:
+    begun = datetime.fromtimestamp(START, UTC)
+    durations = RunDurations()
+    for number, seconds in enumerate((190, 200, 210)):
+        ended = begun + timedelta(seconds=seconds)
+        durations.learn([run("SUCCEEDED", f"old{number}", started_at=begun, completed_at=ended)])
+    waiter.share_durations(durations)
+    return durations
+
+
+def test_a_saved_wait_knows_how_long_its_flow_s_runs_take() -> None:
+    waiter = RunWaiter(config(), START)
+    durations = _learn_three_runs(waiter)
+    step(waiter, run("RUNNING"), 1)
+    again = RunWaiter.from_json(waiter.to_json())
+    shared = RunDurations()
+    again.share_durations(shared)
+    (flow_id,) = json.loads(waiter.to_json())["durations"]
+    assert shared.to_record(flow_id) == durations.to_record(flow_id) != []
+    assert again.durations is shared
+
+
+@pytest.mark.parametrize("durations", [7, "text", [], {"f": 7}, {"f": [None, ["a", "b"]]}])
+def test_durations_that_cannot_be_read_do_not_end_a_wait(durations: Any) -> None:
+    saved_wait = {**json.loads(RunWaiter(config(), START).to_json()), "durations": durations}
+    waiter = RunWaiter.from_json(json.dumps(saved_wait))
+    waiter.share_durations(RunDurations())
+    assert step(waiter, run("RUNNING"), 1).wait == 5
+
+
+@pytest.mark.parametrize(
+    ("age", "is_known", "expected"), [(0, False, True), (4.9, False, True), (5, False, False), (0, True, False)]
+)
+def test_a_young_run_may_end_soon_unless_its_flow_s_runs_take_longer(
+    age: float, is_known: bool, expected: bool
+) -> None:
+    waiter = RunWaiter(config(), START)
+    if is_known:
+        _learn_three_runs(waiter)
+    assert not waiter.may_end_within(5, START)  # no run was seen yet
+    step(waiter, run("RUNNING", started_at=datetime.fromtimestamp(START, UTC)), age)
+    assert waiter.may_end_within(5, START + age) is expected
 
 
 def test_fields_of_a_later_release_are_skipped() -> None:

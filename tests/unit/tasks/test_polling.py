@@ -16,7 +16,7 @@ from airflow_provider_flowruns.tasks.polling import (
     WorkerWait,
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
-from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter
+from airflow_provider_flowruns.tasks.starting import AMBIGUITY_SECONDS, RunFinder, RunStarter
 from tests.faults.starts import SERVICES, add_flow, started
 from tests.worker_time import WorkerTime
 from tools.task_modes import task_context
@@ -65,6 +65,21 @@ def test_a_deferrable_wait_ends_as_soon_as_the_run_is_known(
     assert wait.wait_for_end(is_deferrable=True) is None
     assert started_run.label == f"run {started(timed_sandbox, flow)[0]}"
     assert worker_time.elapsed < FIND_BEFORE_DEFERRING_SECONDS
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 4.0])
+def test_a_run_that_ends_within_seconds_is_seen_before_deferring(
+    service: str, seconds: float, timed_sandbox: Sandbox, begin: Begin, worker_time: WorkerTime
+) -> None:
+    wait, _ = begin(service, add_flow(timed_sandbox, service, outcome="SUCCEEDED", waiting=0.0, running=seconds))
+    begun, requests = worker_time.now, len(timed_sandbox.ledger.requests)
+    result = wait.wait_for_end(is_deferrable=True)
+    assert result
+    assert result.outcome is Outcome.SUCCEEDED
+    is_identified_by_time = service == "portable"  # and therefore not decided before
+    assert worker_time.now - begun <= max(AMBIGUITY_SECONDS if is_identified_by_time else 0.0, seconds) + 1.5
+    assert len(timed_sandbox.ledger.requests) - requests <= 8
 
 
 @pytest.mark.parametrize("service", ["portable", "activepieces"])
