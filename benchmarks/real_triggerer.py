@@ -34,7 +34,7 @@ QUIET_FLOOR = {"AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.providers.standard
 #: Number of parts of a measurement: their differences show how far a figure can be trusted.
 PARTS = 5
 #: Seconds within which every ended wait must have reached the database.
-DELIVERY_SECONDS = 180.0
+DELIVERY_SECONDS = 900.0
 
 
 def main() -> None:
