@@ -198,7 +198,7 @@ def test_a_list_is_polled_only_where_it_is_cheaper(waits: int, older_than: int, 
 
     lists, singles = sandbox.ledger.count(path="/runs$"), sandbox.ledger.count(path="/runs/[^/]+$")
     if waits < 5:
-        assert lists == 0
+        assert lists <= 1  # the flow's history, read once to learn how long its runs take
     elif older_than:
         assert lists < 2 * waits
         assert singles >= waits

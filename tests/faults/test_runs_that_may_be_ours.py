@@ -215,7 +215,7 @@ def test_a_killed_task_cancels_its_own_run_and_no_joined_one(
     worker.on_kill()
     assert bool(sandbox.ledger.canceled) is cancels
     with pytest.raises(TaskDeferred) as deferred:
-        operator("portable", flow, if_running=if_running, deferrable=True, timeout=5.0)().execute(task_context())
+        operator("portable", flow, if_running=if_running, deferrable=True, timeout=20.0)().execute(task_context())
     assert deferred.value.trigger.cancel_on_kill is cancels
 
 

@@ -15,8 +15,9 @@ from airflow_provider_flowruns.client.pagination import Paginator
 from airflow_provider_flowruns.client.responses import read_result
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.model.calls import Call, Page, Pages, Response
+from airflow_provider_flowruns.model.clip import measure_json
 from airflow_provider_flowruns.model.errors import ApiError, FlowRunsError
-from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, Flow, FlowRun, Kind
+from airflow_provider_flowruns.model.runs import MAX_DETAILS_BYTES, MAX_ERROR_CHARS, Disposition, Flow, FlowRun, Kind
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
     FlowStatusTarget,
@@ -355,7 +356,12 @@ def _check_summary(summary: Any) -> None:
     if json.loads(text) != summary:
         raise Wrong(f"{summary} is no plain JSON")
     _check_texts(texts_in(summary))
+    # Details carry what users passed and what steps returned, of which only the whole size is bounded.
+    if measure_json(summary.get("details")) > MAX_DETAILS_BYTES:
+        raise Wrong(f"details have more than {MAX_DETAILS_BYTES} bytes")
     for name, value in summary.items():
+        if name == "details":
+            continue
         most = MAX_ERROR_CHARS if name in {"errors", "resources"} else MAX_SHOWN_CHARS
         if any(len(one) > most for one in texts_in(value)):
             raise Wrong(f"{name} has a text of more than {most} characters")

@@ -52,7 +52,8 @@ def test_a_wait_begins_with_all_that_it_is_about(mode: str, sandbox: Sandbox, ta
     flow = sandbox.portable.add_flow()
     flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0, ago=120.0)
     guard = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=30)
-    flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0)
+    # So old that the worker does not wait for its end, which it does for a run of a few seconds.
+    flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=7.5, ago=6.0)
     assert run_in(mode, make_sensor(flow.id, completed_after=guard)).state == "success"
     told = lines(task_log, "INFO")
     assert told[0] == f"Waiting for a run of Portable flow {flow.id}"
