@@ -201,11 +201,11 @@ class Soak:
     def _check(self, number: int, state: str, result: str) -> None:
         expected = self._open.pop(number, None)
         if expected is None:
-            self.wrong.append(f"wait {number} ended twice: {state}, {result[:500]}")
+            self.wrong.append(f"wait {number} ended twice: {state}, {result}")
         elif state == "scheduled" and expected.outcome in result and expected.target_id in result:
             self.ended += 1
         else:
-            self.wrong.append(f"wait {number} should end with {expected}: {state}, {result[:500]}")
+            self.wrong.append(f"wait {number} should end with {expected}: {state}, {result}")
 
     def _build_trigger(self, number: int) -> Any:
         from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget
