@@ -47,6 +47,11 @@ class StartingDagRun:
     def wait_for_state(self, service: str, *states: str) -> None:
         self.airflow.wait_for_task(self.dag_id, self.run_id, service, states, timeout=240)
 
+    def wait_for_triggerer(self, service: str) -> None:
+        """Wait until a task is deferred and the triggerer has its wait: before that, nobody would cancel its run."""
+        self.wait_for_state(service, "deferred")
+        self.airflow.wait_for_log(self.dag_id, self.run_id, service, "The triggerer waits for")
+
     def wait_for_second_try(self) -> None:
         """Wait until each task has begun its second try."""
 

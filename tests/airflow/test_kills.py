@@ -91,7 +91,10 @@ def test_marking_tasks_failed_cancels_exactly_their_own_runs(
     )
     for service, seen in (("portable", "is RUNNING"), ("activepieces", "is PAUSED"), ("tableflow", "is RUNNING")):
         airflow.wait_for_log(dag_id, dag_run.run_id, service, seen)
-        dag_run.wait_for_state(service, "deferred" if dag_id == "deferred_starts" else "running")
+        if dag_id == "deferred_starts":
+            dag_run.wait_for_triggerer(service)
+        else:
+            dag_run.wait_for_state(service, "running")
 
     for service in SERVICES:
         airflow.set_task_state(dag_id, dag_run.run_id, service, "failed")

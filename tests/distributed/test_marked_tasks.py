@@ -94,6 +94,9 @@ def test_marking_failed_cancels_exactly_the_tasks_own_runs(
     dag_run = start_endless_runs(start, dag_id)
     wait_until_observed(dag_run)
     wait_for_states(dag_run, state)
+    if state == "deferred":
+        for service in SERVICES:
+            dag_run.wait_for_triggerer(service)
     mark_failed(dag_run)
     check_own_runs_canceled(dag_run)
     airflow.wait_for(
