@@ -45,6 +45,7 @@ DRAIN_SECONDS = RUN_SECONDS[1] + 8 * INTERVAL_SECONDS
 QUARTERS = 4
 #: A quarter's figures are medians over its second half: a triggerer that was started for it has loaded all waits then.
 GROWTH_LIMIT = 1.1
+MAX_REPORTED = 50
 
 CONN_IDS = {service: f"{service}_soak" for service in SERVICES}
 #: What Airflow logs for each event of a trigger.
@@ -173,8 +174,10 @@ class Soak:
         while self._open and time.monotonic() < deadline:
             self._settle(0)
             time.sleep(TICK_SECONDS)
-        self.wrong += [f"wait {number} did not end: {expected}" for number, expected in self._open.items()]
-        self.wrong += self._find_double_events()
+        for text in [f"wait {number} did not end: {expected}" for number, expected in self._open.items()]:
+            self._report(text)
+        for text in self._find_double_events():
+            self._report(text)
 
     def _rotate_tokens(self) -> None:
         self._services.revoke_tokens()
@@ -201,11 +204,17 @@ class Soak:
     def _check(self, number: int, state: str, result: str) -> None:
         expected = self._open.pop(number, None)
         if expected is None:
-            self.wrong.append(f"wait {number} ended twice: {state}, {result}")
+            self._report(f"wait {number} ended twice: {state}, {result}")
         elif state == "scheduled" and expected.outcome in result and expected.target_id in result:
             self.ended += 1
         else:
-            self.wrong.append(f"wait {number} should end with {expected}: {state}, {result}")
+            self._report(f"wait {number} should end with {expected}: {state}, {result}")
+
+    def _report(self, text: str) -> None:
+        """Count what is wrong, and print the first ones at once: they are worth a look while the triggerer runs."""
+        self.wrong.append(text)
+        if len(self.wrong) <= MAX_REPORTED:
+            print(text, flush=True)
 
     def _build_trigger(self, number: int) -> Any:
         from airflow_provider_flowruns.model.targets import FlowStatusTarget, RunTarget
@@ -245,7 +254,6 @@ def main() -> None:
         soak.run(arguments.minutes * 60)
     memory, sockets = soak.samples.memory, soak.samples.sockets
     print(f"{soak.ended:,} waits ended as they had to; {len(soak.wrong)} did not")
-    print("\n".join(soak.wrong[:50]))
     print(f"memory by quarter, MiB: {[round(median(sample) / 2**20) for sample in memory]}")
     print(f"open sockets by quarter, median and most: {[(median(sample), max(sample)) for sample in sockets]}")
     # Idle connections come and go with the polls, so their number is compared with the most in the first quarter.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import FlowRun
 
 #: Hexadecimal digits of a Unix time in milliseconds.
@@ -168,8 +169,10 @@ class BatchResult:
     :param found: the runs of each target that was found, newest first.
     :param runs: all runs that were read, those of no target included.
     :param bytes_per_run: approximate size of one run in the response, 0 when nothing was read.
+    :param error: why the rest of a list could not be read, None if all that was needed was read.
     """
 
     found: Mapping[Target, tuple[FlowRun, ...]]
     runs: tuple[FlowRun, ...] = ()
     bytes_per_run: int = 0
+    error: FlowRunsError | None = None

@@ -303,8 +303,9 @@ class PollScheduler:
         """
         if poll not in self._in_flight:  # everything was cleared meanwhile
             return {}
-        if isinstance(result, FlowRunsError):
-            if self._backoff.on_error(result, now):
+        error = result.error if isinstance(result, BatchResult) else result
+        if isinstance(error, FlowRunsError):
+            if self._backoff.on_error(error, now):
                 self._hold_back_queue(now)
         else:
             self._backoff.on_success()
@@ -346,21 +347,26 @@ class PollScheduler:
 
     def _match(self, poll: Poll, result: Seen | BatchResult) -> dict[PolledTarget, Seen]:
         if poll.is_batch and isinstance(result, FlowRunsError):
-            if result.transient or isinstance(result, AuthenticationError):
-                return dict.fromkeys(poll.targets, result)
-            result = BatchResult({})  # each target may still be readable individually
+            result = BatchResult({}, error=result)
         if not isinstance(result, BatchResult):
             return {poll.targets[0]: result}
         if result.bytes_per_run:
             fitting = MAX_BATCH_RESPONSE_BYTES // result.bytes_per_run
             self.max_batch_size = max(MIN_BATCH_SIZE, min(MAX_BATCH_SIZE, fitting))
+        error = result.error
+        if error and not (error.transient or isinstance(error, AuthenticationError)):
+            error = None  # each target may still be readable individually
         seen: dict[PolledTarget, Seen] = {}
         for number, polled_target in enumerate(poll.targets):
             runs = result.found.get(polled_target.target)
             if runs is not None:
                 polled_target.poll_individually = False
                 seen[polled_target] = runs
-            elif number < poll.required_count:
+            elif number >= poll.required_count:
+                continue
+            elif error:
+                seen[polled_target] = error
+            else:
                 polled_target.poll_individually = True
         return seen
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, ParseJson, Request
 from airflow_provider_flowruns.model.counts import format_count
 from airflow_provider_flowruns.model.errors import (
+    ApiError,
     InvalidArgumentError,
     InvalidRequestError,
     NotFoundError,
@@ -226,7 +227,10 @@ class PortableApi(Service):
         read: dict[str | None, FlowRun] = {}
         pages = 0
         while call:
-            page: Page[FlowRun] = yield call
+            try:
+                page: Page[FlowRun] = yield call
+            except ApiError as error:  # without the starts: runs that were not read may be theirs as well
+                return BatchResult(found, tuple(read.values()), error=error)
             pages += 1
             if not read:
                 found |= self._select_newest(targets, call, page)
@@ -252,6 +256,8 @@ class PortableApi(Service):
 
     def _find_started(self, target: StartedRunTarget) -> CallSequence[tuple[FlowRun, ...]]:
         result = yield from self.poll_batch((target,), 1, MAX_LIMIT)
+        if result.error is not None:
+            raise result.error
         return result.found[target]
 
     def _find_attempt(self, flow_id: str, run_id: str) -> CallSequence[tuple[FlowRun, ...]]:

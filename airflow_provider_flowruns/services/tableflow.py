@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, Part, Request
 from airflow_provider_flowruns.model.counts import format_count
-from airflow_provider_flowruns.model.errors import InvalidArgumentError
+from airflow_provider_flowruns.model.errors import ApiError, InvalidArgumentError
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
@@ -188,9 +188,14 @@ class TableFlowApi(Service):
         wanted = {target.run_id for target in run_targets}
         by_id: dict[str | None, FlowRun] = {}
         read: list[FlowRun] = []
+        error: ApiError | None = None
         call: Call[Page[FlowRun]] | None = self._list_runs(None, min(max_runs, DEFAULT_LIMIT)).first
         while call:
-            page: Page[FlowRun] = yield call
+            try:
+                page: Page[FlowRun] = yield call
+            except ApiError as page_error:
+                error = page_error
+                break
             read += page.items
             here = {run.run_id: run for run in page.items if run.run_id in wanted}
             missing -= here.keys()
@@ -201,7 +206,7 @@ class TableFlowApi(Service):
             for target in run_targets
             if (run := by_id.get(target.run_id)) and run.lifecycle is not Lifecycle.NOT_RUNNING
         }
-        return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0)
+        return BatchResult(found, tuple(read), estimate_size(read[0].raw) if read else 0, error)
 
     def _find_started(
         self, flow_id: str, markers: Sequence[StartMarker]

@@ -11,6 +11,7 @@ from functools import cache, partial
 
 from airflow_provider_flowruns.metrics import ConnectionMetrics, Metric
 from airflow_provider_flowruns.model.errors import FlowRunsError
+from airflow_provider_flowruns.model.targets import BatchResult
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler
 
 #: Interval of the reports, and with it of the gauge.
@@ -64,8 +65,9 @@ class LoopMetrics:
         :param seconds: how long it took.
         """
         self._latencies.append(seconds)
-        if isinstance(result, FlowRunsError):
-            self.on_error(result)
+        error = result.error if isinstance(result, BatchResult) else result
+        if isinstance(error, FlowRunsError):
+            self.on_error(error)
 
     def on_error(self, error: Exception) -> None:
         """Count an error by its class.

@@ -216,6 +216,21 @@ def test_after_a_rejected_batch_each_target_is_polled_individually() -> None:
     assert set(sizes(driver)[1:]) == {1}
 
 
+def test_an_error_amid_a_list_concerns_only_what_was_due_and_not_found() -> None:
+    *due, joining = list_targets(6, FROM_LIST)
+
+    def respond(poll: Poll, now: float) -> Any:
+        return BatchResult(dict.fromkeys(due[:2], ()), error=server_error()) if poll.is_batch else None
+
+    driver = Driver(respond=respond)
+    waits = [driver.add(target, first=10.0) for target in due]
+    early = driver.add(joining, first=5.0, interval=100.0)
+    driver.run(22)
+    assert sizes(driver) == [1, 6, 6]
+    assert [len(driver.steps[wait]) for wait in waits] == [2] * 5
+    assert len(driver.steps[early]) == 1
+
+
 def test_batches_shrink_where_runs_are_large_and_grow_again() -> None:
     bytes_per_run = 26_000
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import pytest
 
 from airflow_provider_flowruns.model.calls import Request
-from airflow_provider_flowruns.model.errors import ConfigurationError
+from airflow_provider_flowruns.model.errors import ApiError, ConfigurationError, ServerError
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
     FlowStatusTarget,
@@ -39,7 +40,12 @@ def drive(
         while True:
             assert len(sent) < 50, "it walks on and on"
             sent.append(dict(call.request.query))
-            call = steps.send(call.read(answer(call.request)))
+            try:
+                response = answer(call.request)
+            except ApiError as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(call.read(response))
     except StopIteration as end:
         return end.value, sent
 
@@ -248,6 +254,49 @@ def test_tableflow_with_an_empty_list() -> None:
     batch_result, sent = drive(TableFlowApi(), documents(1, 2, 3, 4, 5), tableflow_server(0))
     assert len(sent) == 1
     assert batch_result == BatchResult({}, (), 0)
+
+
+# -- a page that fails
+
+
+def fail_at(number: int, server: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """Let a server fail from this request on, counted from 1."""
+    requests = count(1)
+
+    def answer(request: Request) -> Any:
+        if next(requests) >= number:
+            raise ServerError("Service", "GET", request.path, 503, "try later")
+        return server(request)
+
+    return answer
+
+
+START = StartedRunTarget("portable", "7", MARK)
+
+
+@pytest.mark.parametrize(
+    ("api", "targets", "server", "found"),
+    [
+        (PortableApi(), [NEWEST, START, *attempts(300, 30)], portable_server(300), {NEWEST, *attempts(300)}),
+        (TableFlowApi(), documents(500, 499, 400, 399), tableflow_server(500), set(documents(500, 499))),
+    ],
+    ids=["portable", "tableflow"],
+)
+def test_what_the_pages_before_showed_counts(
+    api: Service, targets: list[Target], server: Callable[[Request], Any], found: set[Target]
+) -> None:
+    """Else one failure among many pages would leave all waits without a response."""
+    batch_result, sent = drive(api, targets, fail_at(2, server))
+    assert (len(sent), batch_result.found.keys(), len(batch_result.runs)) == (2, found, 100)
+    assert isinstance(batch_result.error, ServerError)
+
+
+@pytest.mark.parametrize("api", [PortableApi(), TableFlowApi()])
+def test_nothing_is_found_if_the_first_page_fails(api: Service) -> None:
+    targets = [NEWEST, *attempts(1)] if isinstance(api, PortableApi) else documents(1, 2)
+    batch_result, _ = drive(api, targets, fail_at(1, portable_server(1)))
+    assert (batch_result.found, batch_result.runs) == ({}, ())
+    assert isinstance(batch_result.error, ServerError)
 
 
 # -- who belongs together
