@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import msgspec
 
 from airflow_provider_flowruns.model import saved
+from airflow_provider_flowruns.model.choices import OnCanceled, OnPaused
 from airflow_provider_flowruns.model.targets import Target
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class WaitConfig(msgspec.Struct, frozen=True, kw_only=True):
     completed_after_at: float | None = None
     started_after_at: float | None = None
     ignore_ends_until_at: float | None = None
-    on_paused: str = "wait"
-    on_canceled: str = "fail"
+    on_paused: OnPaused = "wait"
+    on_canceled: OnCanceled = "fail"
     can_fail: bool = True
     recovery_grace_seconds: float = 300.0
     not_found_grace_seconds: float = 0.0

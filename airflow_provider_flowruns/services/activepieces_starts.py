@@ -15,6 +15,7 @@ from airflow_provider_flowruns.model.calls import Call, CallSequence, Page
 from airflow_provider_flowruns.model.errors import NotFoundError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import StartMarker, sent_time
+from airflow_provider_flowruns.services.base import read_page
 
 #: Runs per page, and maximum number of pages, of one search: rows contain whole flow definitions.
 PAGE_SIZE, MAX_PAGES = 50, 4
@@ -97,8 +98,8 @@ class StartFinder:
         if interval:
             first, last = (datetime.fromtimestamp(time, UTC) for time in (interval[0], interval[1] + late_by))
         call = self._list_newest(flow_id, first, last, PAGE_SIZE)
-        for _ in range(MAX_PAGES):
-            page: Page[FlowRun] = yield call
+        for number in range(MAX_PAGES):
+            page = yield from read_page(call, is_first=number == 0)
             runs |= {run.run_id: replace(run, record={}) for run in page.items if run.run_id}
             if page.next is None:
                 return True

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response
-from airflow_provider_flowruns.model.errors import InvalidArgumentError, UnexpectedResponseError
+from airflow_provider_flowruns.model.errors import (
+    InvalidArgumentError,
+    ServerError,
+    ServiceConnectionError,
+    UnexpectedResponseError,
+)
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import parse_text
+
+T = TypeVar("T")
 
 
 class Service(Protocol):
@@ -137,6 +144,25 @@ def cancel_run(service: Service, target: Target) -> CallSequence[str]:
     if not possible:
         return "the run that was started has no id yet, so it cannot be cancelled; it may continue"
     return (yield from service.cancel(target.flow_id, str(possible[0].run_id)))
+
+
+def read_page(call: Call[Page[T]], *, is_first: bool) -> CallSequence[Page[T]]:
+    """Return the calls that read a page in a poll: the request, and one more if the service fails at a later page.
+
+    A poll is not repeated, because a wait has an error budget. But with 5 % of the requests failing, a list of twenty
+    pages would be read to its end by every third poll only, and each would begin again.
+
+    :param call: the call that requests the page.
+    :param is_first: whether no other page has been read.
+    """
+    page: Page[T]
+    try:
+        page = yield call
+    except (ServerError, ServiceConnectionError) as error:
+        if is_first or error.retry_after:
+            raise
+        page = yield call
+    return page
 
 
 def read_newest_runs(info: ServiceInfo, call: Call[Any], page: Page[FlowRun]) -> tuple[FlowRun, ...]:

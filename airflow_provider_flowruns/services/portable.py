@@ -30,7 +30,7 @@ from airflow_provider_flowruns.model.targets import (
     Target,
     WorkflowStatusTarget,
 )
-from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, read_newest_runs, read_page
 from airflow_provider_flowruns.services.catalog import PORTABLE
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.known_runs import KnownRuns
@@ -228,7 +228,7 @@ class PortableApi(Service):
         pages = 0
         while call:
             try:
-                page: Page[FlowRun] = yield call
+                page = yield from read_page(call, is_first=not read)
             except ApiError as error:  # without the starts: runs that were not read may be theirs as well
                 return BatchResult(found, tuple(read.values()), error=error)
             pages += 1
@@ -264,7 +264,7 @@ class PortableApi(Service):
         call: Call[Page[FlowRun]] | None = self._list_attempts(flow_id, DEFAULT_LIMIT).first
         seen: set[str | None] = set()
         while call:
-            page: Page[FlowRun] = yield call
+            page = yield from read_page(call, is_first=not seen)
             found = tuple(run for run in page.items if run.run_id == run_id)
             if found:
                 return found

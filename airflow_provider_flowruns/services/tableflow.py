@@ -21,7 +21,7 @@ from airflow_provider_flowruns.model.targets import (
     StartMarker,
     Target,
 )
-from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs, read_page
 from airflow_provider_flowruns.services.catalog import TABLEFLOW
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import (
@@ -192,7 +192,7 @@ class TableFlowApi(Service):
         call: Call[Page[FlowRun]] | None = self._list_runs(None, min(max_runs, DEFAULT_LIMIT)).first
         while call:
             try:
-                page: Page[FlowRun] = yield call
+                page = yield from read_page(call, is_first=not read)
             except ApiError as page_error:
                 error = page_error
                 break
@@ -219,7 +219,7 @@ class TableFlowApi(Service):
         for _ in range(_MAX_PAGES_OF_START):
             if call is None:
                 break
-            page: Page[FlowRun] = yield call
+            page = yield from read_page(call, is_first=not read)
             read += page.items
             all_found = all(any(shows_start(run, marker) for run in read) for marker in markers)
             call = None if all_found or _reaches_back_to(earliest, page.items) else page.next

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import nullcontext, suppress
-from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -32,6 +31,8 @@ __all__ = ["FlowRunFinishedTrigger", "FlowRunTrigger"]
 
 #: Timeout for cancelling the run, in seconds. Airflow allows 30.
 _CANCEL_TIMEOUT_SECONDS = 20.0
+#: For all waits that need no standstill detector.
+_NO_DETECTOR = nullcontext()
 #: Task states in which no other trigger or worker will wait for the run.
 _FINISHED_TASK_STATES = frozenset({"failed", "success", "skipped", "upstream_failed", "removed"})
 
@@ -63,19 +64,22 @@ class FlowRunTrigger(BaseTrigger):
     def __init__(self, conn_id: str, waiter: str, cancel_on_kill: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
-        self.waiter = waiter
         self.cancel_on_kill = cancel_on_kill
+        # The JSON until it is read, then the waiter: the text would be a quarter of the memory of a wait. Not read
+        # here, because an exception here ends the triggerer, with all other triggers.
+        self._waiter: str | RunWaiter = waiter
 
-    @cached_property
-    def _run_waiter(self) -> RunWaiter:
-        # Not in the constructor: an exception there ends the triggerer, with all other triggers.
-        return RunWaiter.from_json(self.waiter)
+    def _read_waiter(self) -> RunWaiter:
+        if isinstance(self._waiter, str):
+            self._waiter = RunWaiter.from_json(self._waiter)
+        return self._waiter
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments as plain JSON."""
+        """Return the class path and the arguments as plain JSON, with the wait as it is now."""
+        waiter = self._waiter if isinstance(self._waiter, str) else self._waiter.to_json()
         return (
             "airflow_provider_flowruns.triggers.flow_run.FlowRunTrigger",
-            {"conn_id": self.conn_id, "waiter": self.waiter, "cancel_on_kill": self.cancel_on_kill},
+            {"conn_id": self.conn_id, "waiter": waiter, "cancel_on_kill": self.cancel_on_kill},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -89,10 +93,10 @@ class FlowRunTrigger(BaseTrigger):
         yield TriggerEvent(result.to_dict())  # type: ignore[no-untyped-call]
 
     async def _wait_for_result(self) -> WaitResult:
-        waiter = self._run_waiter
+        waiter = self._read_waiter()
         service = waiter.config.target.service
         # Only a trigger that may cancel the run needs to know whether the event loop stood still.
-        with get_standstill_detector() if self.cancel_on_kill else nullcontext():
+        with get_standstill_detector() if self.cancel_on_kill else _NO_DETECTOR:
             async with SharedClient(service, self.conn_id, async_settings) as client:
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.share_durations(poll_loop.durations)
@@ -101,7 +105,7 @@ class FlowRunTrigger(BaseTrigger):
                 return await poll_loop.wait_for_result(waiter, _log_messages, first)
 
     def _describe_failure(self, error: Exception) -> str:
-        if "_run_waiter" not in self.__dict__:
+        if isinstance(self._waiter, str):
             return (
                 "the triggerer cannot read the saved wait, so the run is not monitored: install the same release of "
                 "airflow-provider-flowruns on workers and triggerers, then clear the task"
@@ -122,7 +126,7 @@ class FlowRunTrigger(BaseTrigger):
             self.log.info("The task is not finished (%s), so its run keeps running for it", state or "cleared")
             return
         try:
-            target = self._run_waiter.target
+            target = self._read_waiter().target
         except Exception as error:
             self.log.warning("The task's run is not cancelled and may keep running: %s", self._describe_failure(error))
             return
@@ -150,7 +154,7 @@ class FlowRunTrigger(BaseTrigger):
 
         A triggerer that took the trigger over from one that stood still may have ended the wait, and with it the task.
         """
-        if Clock().now() >= self._run_waiter.config.deadline_at:
+        if Clock().now() >= self._read_waiter().config.deadline_at:
             return "the deadline of the wait has passed, so the task may have timed out"
         if (seconds := get_standstill_detector().get_recent_seconds()) is not None:
             return f"this triggerer stood still for {seconds:.0f} s, so another one may have ended the wait"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
+from airflow_provider_flowruns.model.choices import OnPaused
 from airflow_provider_flowruns.model.errors import (
     AuthenticationError,
     FlowRunsError,
@@ -109,7 +110,7 @@ def classify_runs(runs: list[FlowRun], waiter: RunWaiter) -> Event:
 
 
 def create_configs() -> Iterator[WaitConfig]:
-    for (target, is_own_run), on_paused in product(TARGETS, ("wait", "succeed", "fail", "skip")):
+    for (target, is_own_run), on_paused in product(TARGETS, get_args(OnPaused)):
         yield WaitConfig(
             target=target,
             is_own_run=is_own_run,

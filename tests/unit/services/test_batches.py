@@ -259,12 +259,12 @@ def test_tableflow_with_an_empty_list() -> None:
 # -- a page that fails
 
 
-def fail_at(number: int, server: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """Let a server fail from this request on, counted from 1."""
+def fail(server: Callable[[Request], Any], *numbers: int) -> Callable[[Request], Any]:
+    """Let a server fail at some requests, counted from 1."""
     requests = count(1)
 
     def answer(request: Request) -> Any:
-        if next(requests) >= number:
+        if next(requests) in numbers:
             raise ServerError("Service", "GET", request.path, 503, "try later")
         return server(request)
 
@@ -286,15 +286,33 @@ def test_what_the_pages_before_showed_counts(
     api: Service, targets: list[Target], server: Callable[[Request], Any], found: set[Target]
 ) -> None:
     """Else one failure among many pages would leave all waits without a response."""
-    batch_result, sent = drive(api, targets, fail_at(2, server))
-    assert (len(sent), batch_result.found.keys(), len(batch_result.runs)) == (2, found, 100)
+    batch_result, sent = drive(api, targets, fail(server, 2, 3))
+    assert (len(sent), batch_result.found.keys(), len(batch_result.runs)) == (3, found, 100)
     assert isinstance(batch_result.error, ServerError)
+
+
+@pytest.mark.parametrize(
+    ("api", "targets", "server"),
+    [
+        (PortableApi(), [NEWEST, START, *attempts(300, 30)], portable_server(300)),
+        (TableFlowApi(), documents(500, 499, 400, 399), tableflow_server(500)),
+    ],
+    ids=["portable", "tableflow"],
+)
+def test_a_page_after_the_first_is_requested_once_more(
+    api: Service, targets: list[Target], server: Callable[[Request], Any]
+) -> None:
+    undisturbed, requests = drive(api, targets, server)
+    batch_result, sent = drive(api, targets, fail(server, 2))
+    assert batch_result.error is None
+    assert ids(batch_result) == ids(undisturbed)
+    assert sent == [requests[0], *requests[1:2], *requests[1:]]
 
 
 @pytest.mark.parametrize("api", [PortableApi(), TableFlowApi()])
 def test_nothing_is_found_if_the_first_page_fails(api: Service) -> None:
     targets = [NEWEST, *attempts(1)] if isinstance(api, PortableApi) else documents(1, 2)
-    batch_result, _ = drive(api, targets, fail_at(1, portable_server(1)))
+    batch_result, _ = drive(api, targets, fail(portable_server(1), 1))
     assert (batch_result.found, batch_result.runs) == ({}, ())
     assert isinstance(batch_result.error, ServerError)
 

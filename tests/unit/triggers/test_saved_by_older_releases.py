@@ -39,7 +39,7 @@ def test_this_version_is_among_them() -> None:
 def test_a_saved_trigger_loads_with_its_wait_intact(saved: dict[str, Any]) -> None:
     module, _, name = saved["classpath"].rpartition(".")
     trigger = getattr(importlib.import_module(module), name)(**saved["kwargs"])
-    waiter = RunWaiter.from_json(trigger.waiter)
+    waiter = RunWaiter.from_json(trigger.serialize()[1]["waiter"])
     before, after = json.loads(saved["kwargs"]["waiter"]), json.loads(waiter.to_json())
     for part in ("config", "state"):
         assert before[part].items() <= after[part].items()
