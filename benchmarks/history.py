@@ -63,8 +63,8 @@ def run_operator(url: str, ca_file: str, path: str) -> Used:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
+    from airflow_provider_flowruns.testing.task_modes import task_context
     from benchmarks.history_server import FLOW_ID
-    from tools.task_modes import task_context
 
     ExecutorSafeguard.test_mode = True
     os.environ["AIRFLOW_CONN_PORTABLE_DEFAULT"] = json.dumps(

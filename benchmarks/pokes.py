@@ -170,7 +170,7 @@ def _poke(name: str, key: str, port: str, ca_file: str) -> dict[str, float]:
     poker = POKERS[name]
     connection = CANDIDATES[poker.candidate].connection(f"127.0.0.1:{port}")
     os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(connection)
-    from tools.task_modes import task_context
+    from airflow_provider_flowruns.testing.task_modes import task_context
 
     sensor, meter = poker.create(key), _Meter()
     with patch("time.sleep", meter.on_sleep), suppress(_EnoughPokes):

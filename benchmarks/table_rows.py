@@ -108,7 +108,7 @@ def _run_operator(operator: type, url: str, ca_file: str, path: str) -> Used:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.hooks.tableflow import TableFlowHook
-    from tools.task_modes import task_context
+    from airflow_provider_flowruns.testing.task_modes import task_context
 
     ExecutorSafeguard.test_mode = True
     os.environ["AIRFLOW_CONN_TABLEFLOW_DEFAULT"] = json.dumps(

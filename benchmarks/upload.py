@@ -45,8 +45,8 @@ def upload() -> Used:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
+    from airflow_provider_flowruns.testing.task_modes import task_context
     from benchmarks.server import run_sandbox_process
-    from tools.task_modes import task_context
 
     ExecutorSafeguard.test_mode = True
     with tempfile.TemporaryDirectory() as folder, run_sandbox_process("tableflow", 1, 1.0, latency=0.0) as sandbox:

@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseSensorOperator
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
-from tools.task_modes import FIRST_RESCHEDULE
+from airflow_provider_flowruns.testing.task_modes import FIRST_RESCHEDULE
 
 #: Airflow 3.0 and 3.1 read the extra of an environment variable themselves, and report a bad one as no connection.
 HIDES_BAD_EXTRA = AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS

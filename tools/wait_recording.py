@@ -15,8 +15,8 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sandbox.scenario import PORTABLE_FLOW_ID
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from airflow_provider_flowruns.testing.task_modes import run_in
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tools.task_modes import run_in
 
 #: The run begins this many seconds after the wait, is pending and then runs.
 CREATED_AFTER, PENDING_SECONDS, RUNNING_SECONDS = 12.0, 8.0, 40.0

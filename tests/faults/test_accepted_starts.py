@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks import polling as polling_module
+from airflow_provider_flowruns.testing.task_modes import StateStore, run_task, task_context
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
-from tools.task_modes import StateStore, run_task, task_context
 
 #: Reading one's own run, whose id is known.
 READ_OWN = {"portable": "/v2/flows/[0-9]+/run$", "activepieces": "/flow-runs/", "tableflow": "/flows/runs/"}

@@ -15,9 +15,9 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks import polling as polling_module
+from airflow_provider_flowruns.testing.task_modes import first_event, run_task, task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.faults.starts import Make, add_flow, started
-from tools.task_modes import first_event, run_task, task_context
 
 
 def requests(sandbox: Sandbox, service: str) -> Counter[str]:

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.portable import PortableApi
+from airflow_provider_flowruns.testing.task_modes import StateStore, run_task, task_context
 from tests.faults.starts import Make, add_flow, both_modes, started
-from tools.task_modes import StateStore, run_task, task_context
 
 At = Callable[..., Any]
 
@@ -225,7 +225,7 @@ WORKER = """
 import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 import tests.conftest
-from tools.task_modes import run_task, task_context
+from airflow_provider_flowruns.testing.task_modes import run_task, task_context
 from airflow_provider_flowruns.operators import portable_runs
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 

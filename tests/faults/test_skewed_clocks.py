@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.task_modes import StateStore, run_task, task_context
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
-from tools.task_modes import StateStore, run_task, task_context
 
 DAY = 86_400.0
 

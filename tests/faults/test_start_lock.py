@@ -16,8 +16,8 @@ from airflow_provider_flowruns.hooks.portable import PortableHook
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks import start_lock as lock_module
 from airflow_provider_flowruns.tasks.start_lock import StartLockTimeout, hold_start_lock
+from airflow_provider_flowruns.testing.task_modes import run_task, task_context
 from tests.faults.starts import Make, add_flow, started
-from tools.task_modes import run_task, task_context
 
 
 def use_folder(monkeypatch: pytest.MonkeyPatch, folder: str | None) -> None:

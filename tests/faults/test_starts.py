@@ -15,8 +15,8 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesRetryFlowRunOperator
 from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.task_modes import End, StateStore, run_task, task_context
 from tests.faults.starts import START, Make, add_flow, all_services, both_modes, started
-from tools.task_modes import End, StateStore, run_task, task_context
 
 # -- the plain way
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tools.task_modes import End, run_task, task_context
+from airflow_provider_flowruns.testing.task_modes import End, run_task, task_context
 
 FIELDS = [
     {"key": "invoice", "name": "Invoice", "required": True, "file_types": ["pdf"], "max_file_size": 1_000},

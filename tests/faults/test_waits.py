@@ -19,9 +19,9 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.testing.task_modes import MODES, run_in
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.parity.cases import KINDS, Kind
-from tools.task_modes import MODES, run_in
 
 INTERVAL = 0.2
 

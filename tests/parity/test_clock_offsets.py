@@ -11,8 +11,8 @@ from airflow.providers.common.compat.sdk import timezone
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in, run_in_all, task_context
 from tests.parity.cases import KINDS, Kind
-from tools.task_modes import MODES, End, run_in, run_in_all, task_context
 
 DAY = 24 * 60 * 60.0
 OFFSETS = {"-6 days": -6 * DAY, "-10 minutes": -600.0, "+1 hour": 3_600.0, "+6 days": 6 * DAY}

@@ -10,7 +10,7 @@ from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperat
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor, TableFlowFlowSensor
-from tools.task_modes import run_in_all, run_task, task_context
+from airflow_provider_flowruns.testing.task_modes import run_in_all, run_task, task_context
 
 SINGLE_READ = r"/tableflow/v2/flows/runs/\w+"
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_flowruns.operators.portable import PortableRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tools.task_modes import End, run_task, task_context
+from airflow_provider_flowruns.testing.task_modes import End, run_task, task_context
 
 everywhere = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 

@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator, timezone
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
+from airflow_provider_flowruns.testing.task_modes import MODES, run_in, task_context
 from tests.parity.cases import KINDS, Kind
-from tools.task_modes import MODES, run_in, task_context
 
 GUARDED = [
     pytest.param(kind, name, id=f"{kind.name}-{name}")

@@ -18,8 +18,8 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.tasks.base import ServiceTask
+from airflow_provider_flowruns.testing.task_modes import MODES, run_in, run_task, task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tools.task_modes import MODES, run_in, run_task, task_context
 
 VENDOR_ERRORS = ("source refused the login", "table orders: " + "column missing, " * 40)
 

@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.task_modes import End, run_in_all
 from tests.parity.cases import CASES, KINDS, Case, Kind
-from tools.task_modes import End, run_in_all
 
 TABLE = [
     pytest.param(case, kind, soft_fail, id=f"{case.name}-{kind.name}-{'soft' if soft_fail else 'plain'}")

@@ -12,9 +12,9 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from airflow_provider_flowruns.testing.task_modes import End, run_in_all
 from tests.airflow_versions import HIDES_BAD_EXTRA
 from tests.unit.client.wire import VARIABLES, RecordingProxy
-from tools.task_modes import End, run_in_all
 
 NAME = "AIRFLOW_CONN_PORTABLE_DEFAULT"
 

@@ -8,8 +8,8 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.task_modes import TaskInstance, run_in
 from tests.parity.cases import CASES, KINDS, Case, Kind
-from tools.task_modes import TaskInstance, run_in
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [

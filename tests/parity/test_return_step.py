@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tools.task_modes import End, run_task, task_context
+from airflow_provider_flowruns.testing.task_modes import End, run_task, task_context
 
 OUTPUT = {"rows": [{"id": 7}, {"id": 8}], "count": 2}
 

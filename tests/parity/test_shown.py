@@ -13,9 +13,9 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.base import WaitingTask
 from airflow_provider_flowruns.tasks.lineage import RUN_FACET
 from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
+from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in, run_task, task_context
 from tests.asset_events import OutletEventAccessors, alias_events
 from tests.parity.cases import KINDS, Kind
-from tools.task_modes import MODES, End, run_in, run_task, task_context
 
 TABLE, FLOWS = Asset("a_table"), AssetAlias("some_flows")
 COMMON: dict[str, Any] = {"task_id": "wait", "timeout": 20.0, "outlets": [TABLE, FLOWS, "no asset at all"]}

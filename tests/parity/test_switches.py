@@ -8,8 +8,8 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in_all, task_context
 from tests.parity.cases import CASES, KINDS, Case, Kind
-from tools.task_modes import MODES, End, run_in_all, task_context
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [

@@ -24,9 +24,9 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.services.validation import validate_id
+from airflow_provider_flowruns.testing.task_modes import task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from airflow_provider_flowruns.triggers.poll_loop import PollLoop
-from tools.task_modes import task_context
 
 PACKAGE = str(Path(airflow_provider_flowruns.__file__).parent)
 #: Modules whose objects are searched for the id.

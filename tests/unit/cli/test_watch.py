@@ -18,8 +18,8 @@ from airflow_provider_flowruns.polling.wait_state import WaitConfig
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowRunSensor
 from airflow_provider_flowruns.sensors.tableflow import TableFlowFlowRunSensor
+from airflow_provider_flowruns.testing.task_modes import run_task, task_context
 from tests.worker_time import WorkerTime
-from tools.task_modes import run_task, task_context
 
 SENSORS: dict[str, Any] = {
     "portable": PortableFlowRunSensor,

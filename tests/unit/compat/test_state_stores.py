@@ -18,7 +18,7 @@ from airflow_provider_flowruns.compat.state_stores import (
     get_generation,
     set_asset_state,
 )
-from tools.task_modes import StateStore, task_context
+from airflow_provider_flowruns.testing.task_modes import StateStore, task_context
 
 LOG = logging.getLogger("compat")
 

@@ -23,9 +23,9 @@ from airflow_provider_flowruns.operators.run_tables import plan_files
 from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services.tableflow_extractions import get_extraction
+from airflow_provider_flowruns.testing.task_modes import StateStore, run_task, task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 from tests.faults.starts import started
-from tools.task_modes import StateStore, run_task, task_context
 
 FLOW, RUN = "dk4g1tUg1uHLs8YU", "Wp7kRnT2mX4vQ9bL"
 ROWS = [{"description": "Chair", "amount": "249.99"}, {"description": "Desk", "amount": "1"}]

@@ -19,7 +19,7 @@ from airflow_provider_flowruns.operators.history import HistoryOperator
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.operators.tableflow import TableFlowListFlowRunsOperator
 from airflow_provider_flowruns.sandbox import Sandbox
-from tools.task_modes import task_context
+from airflow_provider_flowruns.testing.task_modes import task_context
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from airflow_provider_flowruns.client.clock import Clock
 from airflow_provider_flowruns.exceptions import FlowRunQualityFailed, InvalidArgumentError
 from airflow_provider_flowruns.operators.portable import PortableGetRunAttemptsOperator
 from airflow_provider_flowruns.operators.quality import FlowRunQualityCheckOperator
+from airflow_provider_flowruns.testing.task_modes import task_context
 from tests.unit.model.histories import NOW, make_history, make_run
-from tools.task_modes import task_context
 
 LIMITS = [name for name in FlowRunQualityCheckOperator.template_fields if name != "runs"]
 

@@ -20,9 +20,9 @@ from airflow_provider_flowruns.exceptions import (
 )
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesRunFlowOperator
 from airflow_provider_flowruns.sandbox import LEFT_OUT, Sandbox
+from airflow_provider_flowruns.testing.task_modes import StateStore, task_context
 from tests.faults.starts import add_flow, finish, started
 from tests.worker_time import TaskKilled, WorkerTime
-from tools.task_modes import StateStore, task_context
 
 FLOW_ID = "ojdVhFCCcrZ2X1rqJL2Mu"
 STEPS = {"step_1": {"type": "CODE", "status": "SUCCEEDED", "input": {"key": "made-up-secret"}, "output": {"rows": 3}}}

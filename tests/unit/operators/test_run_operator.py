@@ -18,9 +18,9 @@ from airflow_provider_flowruns.exceptions import (
 )
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.task_modes import StateStore, task_context
 from tests.faults.starts import OPERATORS, SERVICES, START, add_flow, finish, started
 from tests.worker_time import TaskKilled, WorkerTime
-from tools.task_modes import StateStore, task_context
 
 MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)

@@ -20,8 +20,8 @@ from airflow_provider_flowruns.operators.activepieces import (
 )
 from airflow_provider_flowruns.operators.tableflow import TableFlowRunFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.task_modes import End, run_task, task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tools.task_modes import End, run_task, task_context
 
 ACTIVEPIECES_ID, TABLEFLOW_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
 LEADS: tuple[Any, dict[str, Any]] = (ActivepiecesRunFlowOperator, {"flow_id": ACTIVEPIECES_ID})

@@ -21,8 +21,8 @@ from airflow_provider_flowruns.exceptions import (
 from airflow_provider_flowruns.hooks.activepieces import ActivepiecesHook
 from airflow_provider_flowruns.operators.activepieces import ActivepiecesGetStepOutputOperator
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.task_modes import task_context
 from tests.asset_events import OutletEventAccessors
-from tools.task_modes import task_context
 
 RUN_ID = "cPi5kjLQnJv89Z7KBGg7G"
 MARKER = "made-up-secret-in-an-input"

@@ -35,7 +35,7 @@ from airflow_provider_flowruns.operators.tableflow import (
     TableFlowGetTableRowsOperator,
 )
 from airflow_provider_flowruns.sandbox import Sandbox
-from tools.task_modes import task_context
+from airflow_provider_flowruns.testing.task_modes import task_context
 
 ID = "uT2bJNWN75YPU95r"
 URL = f"https://api.tableflow.com/v2/extractions/{ID}"

@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowException, timezone
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from airflow_provider_flowruns.testing.task_modes import MODES, End, StateStore, TaskInstance, run_in
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tools.task_modes import MODES, End, StateStore, TaskInstance, run_in
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from airflow_provider_flowruns.polling.run_waiter import NextAction
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
 from airflow_provider_flowruns.tasks.waiting import Waiting
+from airflow_provider_flowruns.testing.task_modes import task_context
 from tests.worker_time import WorkerTime
-from tools.task_modes import task_context
 
 
 def test_the_poke_that_passes_the_deadline_polls_once_more(

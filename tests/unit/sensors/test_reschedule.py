@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import timezone
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
-from tools.task_modes import FIRST_RESCHEDULE, task_context
+from airflow_provider_flowruns.testing.task_modes import FIRST_RESCHEDULE, task_context
 
 
 def seconds_until_next(sandbox: Sandbox, **arguments: Any) -> float:

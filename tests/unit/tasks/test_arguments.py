@@ -31,8 +31,8 @@ from airflow_provider_flowruns.tasks.arguments import (
     parse_seconds,
     require_rendered,
 )
+from airflow_provider_flowruns.testing.task_modes import task_context
 from airflow_provider_flowruns.triggers.flow_run import FlowRunFinishedTrigger
-from tools.task_modes import task_context
 
 ACTIVEPIECES_ID, TABLEFLOW_ID = "cPi5kjLQnJv89Z7KBGg7G", "Wp7kRnT2mX4vQ9bL"
 

@@ -14,7 +14,7 @@ from airflow_provider_flowruns.model.errors import FlowRunsError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.tasks.lineage import build_lineage
 from airflow_provider_flowruns.tasks.output_file import OutputFileTask, resolve_output_path, validate_output_path
-from tools.task_modes import task_context
+from airflow_provider_flowruns.testing.task_modes import task_context
 
 
 class Writer(OutputFileTask, BaseOperator):

@@ -17,9 +17,9 @@ from airflow_provider_flowruns.tasks.polling import (
 )
 from airflow_provider_flowruns.tasks.started_run import StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import AMBIGUITY_SECONDS, RunFinder, RunStarter
+from airflow_provider_flowruns.testing.task_modes import task_context
 from tests.faults.starts import SERVICES, add_flow, started
 from tests.worker_time import WorkerTime
-from tools.task_modes import task_context
 
 #: Starts a flow and returns the wait for its run, and what is known of the run.
 Begin = Callable[..., tuple[WorkerWait, StartedRun]]

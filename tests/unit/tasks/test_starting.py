@@ -13,9 +13,9 @@ from airflow_provider_flowruns.model.errors import AuthenticationError
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.started_run import STATE_KEY, StartedRun, StartedRunStore
 from airflow_provider_flowruns.tasks.starting import RunFinder, RunStarter, explain_absence
+from airflow_provider_flowruns.testing.task_modes import StateStore, task_context
 from tests.faults.starts import SERVICES, START, add_flow, started
 from tests.worker_time import WorkerTime
-from tools.task_modes import StateStore, task_context
 
 MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)

@@ -15,8 +15,8 @@ from airflow_provider_flowruns.polling.run_waiter import RunWaiter
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.activepieces import ActivepiecesFlowRunSensor
 from airflow_provider_flowruns.tasks.polling import SHORT_RUN_SECONDS
+from airflow_provider_flowruns.testing.task_modes import StateStore, task_context
 from tests.worker_time import WorkerTime
-from tools.task_modes import StateStore, task_context
 
 DAY = timedelta(days=1).total_seconds()
 INVOICES = Asset("invoices")

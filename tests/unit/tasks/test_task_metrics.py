@@ -15,11 +15,11 @@ from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.operators.portable import PortableCancelFlowOperator
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.portable import PortableFlowSensor
+from airflow_provider_flowruns.testing.task_modes import StateStore, run_task, task_context
 from airflow_provider_flowruns.triggers import flow_run as trigger_module
 from tests.faults.starts import SERVICES, START, add_flow, started
 from tests.statsd_server import StatsdServer
 from tests.worker_time import TaskKilled, WorkerTime
-from tools.task_modes import StateStore, run_task, task_context
 
 MakeTask = Callable[..., Any]
 all_services = pytest.mark.parametrize("service", SERVICES)

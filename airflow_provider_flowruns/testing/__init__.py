@@ -1,0 +1,1 @@
+"""Tools for tests: tasks in every mode outside a scheduler, and what every service must do."""
