@@ -27,7 +27,7 @@ _BEARER = re.compile(r"(authorization:\s*)?bearer\b", re.IGNORECASE)
 
 
 def parse_token(info: ServiceInfo, where: str, password: str | None) -> str:
-    """Return the API token, or the password where the service has user names.
+    """Return the API token, or the password where the service has user names; empty if there is none and need be none.
 
     :param info: the service.
     :param where: names the connection, for messages.
@@ -37,6 +37,8 @@ def parse_token(info: ServiceInfo, where: str, password: str | None) -> str:
     if info.auth.uses_login and password:
         return password
     token = (password or "").strip()
+    if not token and not info.auth.needs_password:
+        return ""
     if not token:
         raise ConfigurationError(f"{where} has no password: put the {info.title} API token there")
     if _BEARER.match(token):
@@ -49,7 +51,7 @@ def parse_token(info: ServiceInfo, where: str, password: str | None) -> str:
 
 
 def parse_login(info: ServiceInfo, where: str, login: str | None) -> str:
-    """Return the user name, empty where the service has none.
+    """Return the user name, empty where there is none.
 
     :param info: the service.
     :param where: names the connection, for messages.
@@ -59,7 +61,7 @@ def parse_login(info: ServiceInfo, where: str, login: str | None) -> str:
     if not info.auth.uses_login:
         return ""
     user = (login or "").strip()
-    if not user or ":" in user:
+    if (not user and info.auth.needs_login) or ":" in user:
         raise ConfigurationError(f"{where}: login must be a user name of {info.title} without a colon")
     return user
 
@@ -95,7 +97,7 @@ def parse_webhook_headers(where: str, token: str, extra: Mapping[str, Any]) -> d
     """
     user, password = parse_pair(where, extra, "webhook_username", "webhook_password")
     name, value = parse_pair(where, extra, "webhook_header_name", "webhook_header_secret")
-    if token in {password, value, value.removeprefix("Bearer ")}:
+    if token and token in {password, value, value.removeprefix("Bearer ")}:
         raise ConfigurationError(
             f"{where}: the API token must not be sent to a webhook, whose server shows the headers of a call to all; "
             "give webhooks credentials of their own"

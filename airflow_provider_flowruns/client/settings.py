@@ -34,7 +34,7 @@ class Settings:
     :param service: the service's API as this connection means it.
     :param conn_id: the connection's id, for messages.
     :param base_url: scheme, host and path without a trailing slash.
-    :param token: API token, or the password where the service has user names.
+    :param token: API token, or the password where the service has user names; empty if it needs none.
     :param timeout: seconds for one whole exchange.
     :param trust: the certificate authorities to trust, None to accept any certificate.
     :param proxy: the proxy for the base URL, None for none.
@@ -66,7 +66,9 @@ class Settings:
 
     @property
     def auth_headers(self) -> dict[str, str]:
-        """The header that authenticates a request."""
+        """The header that authenticates a request, none for a connection without a password."""
+        if not self.token:
+            return {}
         auth = self.service.info.auth
         return {auth.header: auth.build_header_value(self.login, self.token)}
 

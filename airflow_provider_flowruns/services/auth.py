@@ -1,10 +1,41 @@
-"""How a request proves who sends it: one class for each strategy."""
+"""How a request proves who sends it: what every strategy provides, and one class for each of the common ones."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+
+class Auth(Protocol):
+    """A strategy. A service that needs another one than those below brings its own class."""
+
+    @property
+    def hint(self) -> str:
+        """What to put into the connection's password."""
+
+    @property
+    def header(self) -> str:
+        """Name of the header that it sets."""
+
+    @property
+    def uses_login(self) -> bool:
+        """Whether the connection has a login; else its form has no such field."""
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether a connection without a login is refused."""
+
+    @property
+    def needs_password(self) -> bool:
+        """Whether a connection without a password is refused; else its requests carry no header."""
+
+    def build_header_value(self, login: str, password: str) -> str:
+        """Return the value of the header.
+
+        :param login: the connection's login, empty where there is none.
+        :param password: the connection's password, never empty.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +48,8 @@ class BearerAuth:
     hint: str
     header: ClassVar[str] = "Authorization"
     uses_login: ClassVar[bool] = False
+    needs_login: ClassVar[bool] = False
+    needs_password: ClassVar[bool] = True
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
@@ -37,6 +70,8 @@ class BasicAuth:
     hint: str
     header: ClassVar[str] = "Authorization"
     uses_login: ClassVar[bool] = True
+    needs_login: ClassVar[bool] = True
+    needs_password: ClassVar[bool] = True
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
@@ -58,6 +93,8 @@ class HeaderAuth:
     hint: str
     header: str
     uses_login: ClassVar[bool] = False
+    needs_login: ClassVar[bool] = False
+    needs_password: ClassVar[bool] = True
 
     def build_header_value(self, login: str, password: str) -> str:
         """Return the value of the header.
@@ -66,9 +103,6 @@ class HeaderAuth:
         :param password: the connection's password: an API token.
         """
         return password
-
-
-Auth = BearerAuth | BasicAuth | HeaderAuth
 
 
 def encode_basic_auth(user: str, password: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -9,7 +10,9 @@ import pytest
 
 from airflow_provider_flowruns.client.settings import CONNECT_TIMEOUT_SECONDS, Settings, parse_settings
 from airflow_provider_flowruns.model.errors import ConfigurationError
+from airflow_provider_flowruns.services.auth import BearerAuth, encode_basic_auth
 from airflow_provider_flowruns.services.info import TIMEOUT
+from airflow_provider_flowruns.services.portable import PortableApi
 
 TOKEN = "made-up-token"
 
@@ -185,6 +188,39 @@ def test_a_missing_token_is_named(password) -> None:
     assert refusal(password=password) == (
         "FR302: connection 'my_conn' has no password: put the Portable API token there"
     )
+
+
+class OptionalToken(BearerAuth):
+    """A strategy of another package: the server may be open."""
+
+    needs_password = False
+
+
+class LoginOrToken(OptionalToken):
+    """One that has nothing in common with ours: Basic with a user name, else the token alone."""
+
+    uses_login = True
+
+    def build_header_value(self, login: str, password: str) -> str:
+        return encode_basic_auth(login, password) if login else f"Token {password}"
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields", "headers"),
+    [
+        (OptionalToken(""), {"password": None}, {}),
+        (OptionalToken(""), {"password": " "}, {}),
+        (OptionalToken(""), {}, {"Authorization": f"Bearer {TOKEN}"}),
+        (LoginOrToken(""), {"password": ""}, {}),
+        (LoginOrToken(""), {"login": "jo", "password": "a"}, {"Authorization": "Basic am86YQ=="}),
+        (LoginOrToken(""), {"login": ""}, {"Authorization": f"Token {TOKEN}"}),
+    ],
+)
+def test_a_service_may_bring_a_strategy_of_its_own(auth, fields, headers, monkeypatch) -> None:
+    monkeypatch.setattr(PortableApi, "info", replace(PortableApi.info, auth=auth))
+    made = settings(**fields)
+    assert made.auth_headers == headers
+    assert made.mask.text("run 7 of flow 8") == "run 7 of flow 8"
 
 
 @pytest.mark.parametrize("password", ["a b", "a\tb", "a\nb", "schlüssel", "a\x00b", "a\u200bb"])
