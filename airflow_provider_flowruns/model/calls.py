@@ -46,6 +46,8 @@ class Request(Struct, frozen=True):
     :param accept: media type of the response that is wanted.
     :param names: what its id is the id of, such as ``flow``; empty for a request without an id. A response that there
         is no such thing is explained by it.
+    :param is_read: whether it only reads, although its method is not one for that: some services take filters as the
+        body of a ``POST``.
     """
 
     method: str
@@ -56,11 +58,12 @@ class Request(Struct, frozen=True):
     with_token: bool = True
     accept: str = "application/json"
     names: str | None = None
+    is_read: bool = False
 
     @property
     def is_idempotent(self) -> bool:
         """Whether sending it twice has the same effect as sending it once."""
-        return self.method in {"GET", "HEAD"}
+        return self.is_read or self.method in {"GET", "HEAD"}
 
 
 class Response(Struct, frozen=True):

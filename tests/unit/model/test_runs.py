@@ -182,10 +182,17 @@ def test_summary_of_a_flow_is_plain_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "is_idempotent"), [("GET", True), ("HEAD", True), ("POST", False), ("PATCH", False)]
+    ("request_", "is_idempotent"),
+    [
+        (Request("GET", "/"), True),
+        (Request("HEAD", "/"), True),
+        (Request("POST", "/"), False),
+        (Request("PATCH", "/"), False),
+        (Request("POST", "/filter", is_read=True), True),
+    ],
 )
-def test_only_reading_may_be_repeated(method, is_idempotent) -> None:
-    assert Request(method, "/").is_idempotent is is_idempotent
+def test_only_reading_may_be_repeated(request_, is_idempotent) -> None:
+    assert request_.is_idempotent is is_idempotent
 
 
 WORDS = st.sampled_from(
