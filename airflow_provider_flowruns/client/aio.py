@@ -31,6 +31,7 @@ from airflow_provider_flowruns.services.base import cancel_run
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.client.aio_transport import Transport
+    from airflow_provider_flowruns.services.base import Service
 
 T = TypeVar("T")
 
@@ -130,8 +131,14 @@ class AsyncClient:
         :return: what was done, in a sentence.
         :raises FlowRunsError: the request failed.
         """
-        service = (await self._current_settings()).service
-        return await self.execute(cancel_run(service, target), ONCE)
+        return await self.execute(cancel_run(await self.get_service(), target), ONCE)
+
+    async def get_service(self) -> Service:
+        """Return the service's API as the connection means it.
+
+        :raises FlowRunsError: the connection cannot be used, or could not be read at the moment.
+        """
+        return (await self._current_settings()).service
 
     async def close(self) -> None:
         """Close the pool's connections."""

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.notifier import BaseNotifier
 
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
-from airflow_provider_flowruns.services.catalog import CATALOG
-from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.payload import parse_payload
-from airflow_provider_flowruns.services.registry import get_service
+from airflow_provider_flowruns.services.registry import get_service, list_service_names
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_known_part, require_rendered
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_flowruns.model.calls import Call
+    from airflow_provider_flowruns.services.base import Service
 
 
 class FlowRunNotifier(BaseNotifier):
@@ -31,8 +30,9 @@ class FlowRunNotifier(BaseNotifier):
 
     In a deadline's callback Airflow's context has only ``dag_run`` and ``deadline``, so templates can use nothing else.
 
-    :param service: ``portable`` or ``activepieces``. TableFlow starts a flow only with files, so it takes a task: a
-        ``TableFlowRunFlowOperator`` with ``trigger_rule="one_failed"``.
+    :param service: ``portable``, ``activepieces``, or a service of another package whose API has ``run_flow``.
+        TableFlow starts a flow only with files, so it takes a task: a ``TableFlowRunFlowOperator`` with
+        ``trigger_rule="one_failed"``.
     :param flow_id: the flow's id, templated.
     :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated; only on
         Activepieces.
@@ -53,7 +53,7 @@ class FlowRunNotifier(BaseNotifier):
     ) -> None:
         super().__init__(**kwargs)
         api = get_service(service)
-        _check_can_start(api.info)
+        _check_can_start(api)
         if payload is not None and not api.info.takes_payload:
             raise InvalidArgumentError(
                 f"payload goes with a start on {_list_titles_with_payload()} only; {api.info.title} takes none: "
@@ -88,7 +88,7 @@ class FlowRunNotifier(BaseNotifier):
         from airflow_provider_flowruns.hooks.base import create_hook
 
         with create_hook(get_service(self.service).info, self.conn_id) as hook:
-            hook.client.send(self._build_start())
+            hook.client.send(self._build_start(hook.api))
         self._log_start()
         self._count_start()
 
@@ -102,16 +102,15 @@ class FlowRunNotifier(BaseNotifier):
         from airflow_provider_flowruns.triggers.connection import async_settings
 
         async with SharedClient(self.service, self.conn_id, async_settings) as client:
-            await client.send(self._build_start())
+            await client.send(self._build_start(await client.get_service()))
         self._log_start()
         await asyncio.to_thread(self._count_start)
 
-    def _build_start(self) -> Call[None]:
+    def _build_start(self, api: Any) -> Call[Any]:
         if self._payload_given:
             require_rendered(self.payload, argument="payload")
-        api: Any = get_service(self.service)
-        start = api.for_connection("", {}).run_flow
-        call: Call[None] = start(self.flow_id, self.payload) if api.info.takes_payload else start(self.flow_id)
+        arguments = (self.flow_id, self.payload) if api.info.takes_payload else (self.flow_id,)
+        call: Call[Any] = api.run_flow(*arguments)
         return call
 
     def _log_start(self) -> None:
@@ -124,7 +123,12 @@ class FlowRunNotifier(BaseNotifier):
             metrics.increment(Metric.RUNS_STARTED)
 
 
-def _check_can_start(info: ServiceInfo) -> None:
+def _check_can_start(api: type[Service]) -> None:
+    info = api.info
+    if not hasattr(api, "run_flow"):
+        raise InvalidArgumentError(
+            f"service must not be {info.name!r}: the package for {info.title} has no run_flow that a notifier can call"
+        )
     if info.takes_files:
         raise InvalidArgumentError(
             f"service must not be {info.name!r}: a start there needs files, which a notifier does not have; use a "
@@ -133,4 +137,5 @@ def _check_can_start(info: ServiceInfo) -> None:
 
 
 def _list_titles_with_payload() -> str:
-    return ", ".join(info.title for info in CATALOG if info.takes_payload)
+    infos = [get_service(name).info for name in list_service_names()]
+    return ", ".join(info.title for info in infos if info.takes_payload)

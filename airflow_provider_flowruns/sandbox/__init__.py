@@ -24,9 +24,12 @@ from airflow_provider_flowruns.sandbox.activepieces_runs import ActivepiecesRun
 from airflow_provider_flowruns.sandbox.faults import Fault, Faults
 from airflow_provider_flowruns.sandbox.flows import SandboxFlow
 from airflow_provider_flowruns.sandbox.ledger import Ledger, RecordedRequest, RunEvent
+from airflow_provider_flowruns.sandbox.plain_service import PlainFlow, PlainRun, PlainService
 from airflow_provider_flowruns.sandbox.portable import Portable, PortableFlow, PortableRun
-from airflow_provider_flowruns.sandbox.runs import LEFT_OUT, RunOptions, SandboxRun
+from airflow_provider_flowruns.sandbox.responses import ApiError, build_json_response
+from airflow_provider_flowruns.sandbox.runs import LEFT_OUT, RunOptions, SandboxRun, StatusNames
 from airflow_provider_flowruns.sandbox.server import Sandbox
+from airflow_provider_flowruns.sandbox.service import SandboxService
 from airflow_provider_flowruns.sandbox.tableflow import TableFlow, TableFlowFlow
 from airflow_provider_flowruns.sandbox.tableflow_forms import UploadedPart
 from airflow_provider_flowruns.sandbox.tableflow_runs import TableFlowRun
@@ -36,9 +39,13 @@ __all__ = [
     "Activepieces",
     "ActivepiecesFlow",
     "ActivepiecesRun",
+    "ApiError",
     "Fault",
     "Faults",
     "Ledger",
+    "PlainFlow",
+    "PlainRun",
+    "PlainService",
     "Portable",
     "PortableFlow",
     "PortableRun",
@@ -48,8 +55,11 @@ __all__ = [
     "Sandbox",
     "SandboxFlow",
     "SandboxRun",
+    "SandboxService",
+    "StatusNames",
     "TableFlow",
     "TableFlowFlow",
     "TableFlowRun",
     "UploadedPart",
+    "build_json_response",
 ]

@@ -1,4 +1,4 @@
-"""The sandbox server: one local web server for the three services, in its own thread."""
+"""The sandbox server: one local web server for all services, in its own thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from email.utils import formatdate
@@ -51,6 +51,7 @@ class Sandbox:
     :param latency: delay in seconds before each request is processed.
     :param clock: returns the time in epoch seconds; determines the state of all runs.
     :param ledger_capacity: maximum number of requests in the ledger; the oldest are dropped first.
+    :param further_services: classes of services of other packages, see ``sandbox.plain_service``.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Sandbox:
         *,
         clock: Callable[[], float] = time.time,
         ledger_capacity: int = LEDGER_CAPACITY,
+        further_services: Sequence[type[SandboxService[Any]]] = (),
     ) -> None:
         lock = threading.RLock()
         self.latency = latency
@@ -70,6 +72,7 @@ class Sandbox:
         self.portable = Portable(self.state)
         self.activepieces = Activepieces(self.state)
         self.tableflow = TableFlow(self.state)
+        self._further_services = tuple(service(self.state) for service in further_services)
         self._port = port
         self._tls = tls
         self._ca_file: Path | None = None
@@ -95,8 +98,16 @@ class Sandbox:
 
     @property
     def services(self) -> tuple[SandboxService[Any], ...]:
-        """The three services."""
-        return (self.portable, self.activepieces, self.tableflow)
+        """All services."""
+        return (self.portable, self.activepieces, self.tableflow, *self._further_services)
+
+    def get_service(self, name: str) -> SandboxService[Any]:
+        """Return a service by its name.
+
+        :param name: its name, such as ``portable``.
+        :raises KeyError: the service is unknown.
+        """
+        return {service.name: service for service in self.services}[name]
 
     @property
     def url(self) -> str:
@@ -114,12 +125,11 @@ class Sandbox:
     def connection_json(self, service: str) -> str:
         """Return the Airflow connection to one service as JSON.
 
-        :param service: ``portable``, ``activepieces`` or ``tableflow``.
+        :param service: name of the service, such as ``portable``.
         :raises KeyError: the service is unknown.
         :raises RuntimeError: the server is not running.
         """
-        services = {known.name: known for known in self.services}
-        return services[service].connection_json(self.ca_file)
+        return self.get_service(service).connection_json(self.ca_file)
 
     def connections(self) -> dict[str, str]:
         """Return environment variables that make the sandbox the default connection of each service.

@@ -1,4 +1,4 @@
-"""Base class of the three services: flows, runs, a token and a path prefix."""
+"""Base class of all services: flows, runs, a token and a path prefix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FlowT = TypeVar("FlowT", bound=SandboxFlow[Any])
 
 
 class SandboxService(ABC, Generic[FlowT]):
-    """One of the three services. Subclasses add its routes and its flows.
+    """A service. Subclasses add its routes and its flows.
 
     :param state: the sandbox's shared state.
     """

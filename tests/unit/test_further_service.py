@@ -20,9 +20,17 @@ import jsonschema
 import pytest
 import requests_mock
 
-from airflow_provider_flowruns.exceptions import AuthenticationError, ConfigurationError, InvalidArgumentError
+from airflow_provider_flowruns.exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    FlowRunTimeout,
+    InvalidArgumentError,
+)
+from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
+from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services import registry
 from airflow_provider_flowruns.services.registry import get_service, list_service_names
+from airflow_provider_flowruns.testing.task_modes import task_context
 from airflow_provider_flowruns.triggers.connection import async_settings
 from tests.airflow_versions import replace_reschedule_query
 
@@ -58,7 +66,7 @@ class MinimalTaskInstance:
 def nothing_stays_loaded(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "acme_flowruns"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"acme_flowruns", "fake_acme"}]:
         del sys.modules[name]
 
 
@@ -66,6 +74,7 @@ def nothing_stays_loaded(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, PROJECT["entry-points"])
     monkeypatch.syspath_prepend(str(EXAMPLE))
+    monkeypatch.syspath_prepend(str(EXAMPLE / "tests"))
     monkeypatch.syspath_prepend(str(tmp_path))
     connection = {"conn_type": "acme", "password": TOKEN, "extra": {"team": "data"}}
     monkeypatch.setenv("AIRFLOW_CONN_ACME_DEFAULT", json.dumps(connection))
@@ -157,3 +166,44 @@ def test_its_sensors_wait_for_the_end_of_a_run(acme, wire, monkeypatch, name, id
 def test_the_triggerer_reads_its_connection_by_the_same_code(acme) -> None:
     settings = asyncio.run(async_settings("acme", "acme_default"))
     assert (settings.base_url, settings.auth_headers) == (API, {"X-Api-Key": TOKEN})
+
+
+@pytest.fixture
+def sandbox(acme, monkeypatch: pytest.MonkeyPatch) -> Generator[Sandbox]:
+    """A sandbox with the example's fake of its service beside ours, as the service's default connection."""
+    with Sandbox(further_services=[import_module("fake_acme").FakeAcme]) as running:
+        for name, value in running.connections().items():
+            monkeypatch.setenv(name, json.dumps({**json.loads(value), "extra": {"team": "data"}}))
+        yield running
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_notifier_starts_a_flow_of_it_as_its_connection_means_it(sandbox, is_awaited) -> None:
+    flow = sandbox.get_service("acme").add_flow()
+    notifier = FlowRunNotifier(service="acme", flow_id=flow.id, payload={"level": 3})
+    if is_awaited:
+        asyncio.run(notifier.async_notify({}))
+    else:
+        notifier.notify({})
+    (request,) = sandbox.ledger.requests
+    assert (request.query, json.loads(request.body)["payload"]) == ((("team", "data"),), {"level": 3})
+    assert [(event.service, event.flow_id) for event in sandbox.ledger.started] == [("acme", flow.id)]
+
+
+def test_a_notifier_says_that_a_service_has_nothing_to_start_a_flow_with(acme, monkeypatch) -> None:
+    monkeypatch.delattr(load("service", "AcmeApi"), "run_flow")
+    with pytest.raises(InvalidArgumentError, match="the package for Acme has no run_flow"):
+        FlowRunNotifier(service="acme", flow_id="f7k2")
+
+
+def test_its_operator_starts_a_run_waits_for_it_and_cancels_it(sandbox) -> None:
+    flow = sandbox.get_service("acme").add_flow()
+    flow.next_run(waiting=0.0, running=0.2)
+    flow.next_run(outcome="RUNNING")
+    make = load("operators", "AcmeRunFlowOperator")
+    arguments: dict[str, Any] = {"task_id": "run", "flow_id": flow.id, "poll_interval": 0.1}
+    summary = make(**arguments, payload={"day": 1}).execute(task_context())
+    assert (summary["run_id"], summary["disposition"]) == (flow.runs[0].id, "SUCCEEDED")
+    with pytest.raises(FlowRunTimeout):
+        make(**arguments, timeout=0.3, cancel_on_timeout=True).execute(task_context())
+    assert [event.run_id for event in sandbox.ledger.canceled] == [flow.runs[1].id]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from acme_flowruns.info import ACME
 from acme_flowruns.service import AcmeApi
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
@@ -26,3 +28,11 @@ class AcmeHook(FlowRunsHook[AcmeApi]):
         :param run_id: the run's id.
         """
         return self._send(self.api.get_run(run_id))
+
+    def run_flow(self, flow_id: str, payload: Any = None) -> FlowRun:
+        """Start a flow and return its new run.
+
+        :param flow_id: the flow's id.
+        :param payload: JSON object for the flow.
+        """
+        return self._send(self.api.run_flow(flow_id, payload))

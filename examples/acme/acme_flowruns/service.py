@@ -10,7 +10,7 @@ from acme_flowruns.info import ACME
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Request
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.base import Service, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
     parse_id,
@@ -21,8 +21,10 @@ from airflow_provider_flowruns.services.parsing import (
     read_rows,
     require_id,
     sort_newest_first,
+    unwrap_object,
     unwrap_object_with_id,
 )
+from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.validation import validate_id
 
 _ID = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
@@ -64,13 +66,27 @@ class AcmeApi(Service):
     def get_run(self, run_id: str) -> Call[FlowRun]:
         """``GET /runs/{id}``: one run."""
         valid = self.validate_run_id(run_id)
-        request = Request("GET", f"/runs/{valid}", self._query)
+        request = Request("GET", f"/runs/{valid}", self._query, names="run")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, valid)))
 
-    def list_runs(self, flow_id: str) -> Call[Page[FlowRun]]:
-        """``GET /flows/{id}/runs``: the newest runs of a flow, newest first."""
-        request = Request("GET", f"/flows/{self.validate_flow_id(flow_id)}/runs", self._query)
+    def list_runs(self, flow_id: str, key: str | None = None) -> Call[Page[FlowRun]]:
+        """``GET /flows/{id}/runs``: the newest runs of a flow, newest first; with a key, the one that it started."""
+        path = f"/flows/{self.validate_flow_id(flow_id)}/runs"
+        request = Request("GET", path, (*self._query, *((("key", key),) if key else ())), names="flow")
         return Call(self.info.name, request, lambda body: Page(_read_runs(body)))
+
+    def run_flow(self, flow_id: str, payload: Any = None, key: str | None = None) -> Call[FlowRun]:
+        """``POST /flows/{id}/runs``: start a flow; the response is the new run, or the one of the same key."""
+        path = f"/flows/{self.validate_flow_id(flow_id)}/runs"
+        body = {"payload": parse_object(payload, argument="payload"), "key": key}
+        request = Request("POST", path, self._query, json=body, names="flow")
+        return Call(self.info.name, request, lambda body: _read_run(unwrap_object(body)))
+
+    def stop_run(self, run_id: str) -> Call[FlowRun]:
+        """``POST /runs/{id}/stop``: stop a run; the response is the run."""
+        valid = self.validate_run_id(run_id)
+        request = Request("POST", f"/runs/{valid}/stop", self._query, names="run")
+        return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, valid)))
 
     def check(self) -> CallSequence[str]:
         """Return the steps that try a connection."""
@@ -85,7 +101,18 @@ class AcmeApi(Service):
             case NewestRunsTarget():
                 call = self.list_runs(target.flow_id)
                 return read_newest_runs(self.info, call, (yield call))
+            case StartedRunTarget():
+                found: Page[FlowRun] = yield self.list_runs(target.flow_id, target.marker.correlation)
+                return found.items
         raise InvalidArgumentError(f"Acme has no {target} to wait for: it shows runs, and the runs of a flow")
+
+    def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
+        """Return the calls that stop a run, if it is active."""
+        run: FlowRun = yield self.get_run(run_id)
+        if not run.is_active:
+            return f"Acme run {run_id} is not active any more; nothing to cancel"
+        yield self.stop_run(run_id)
+        return f"stopped Acme run {run_id}"
 
     @property
     def _query(self) -> tuple[tuple[str, str], ...]:
