@@ -512,11 +512,15 @@ class RunWaiter:
     def _on_unreachable(self, error: FlowRunsError, now: float) -> WaitResult | None:
         state = self._state
         state.is_absent = False
+        is_first = state.unreachable_since is None
         # Counted from the first failure, not from the last response: there may have been no poll in between.
         state.unreachable_since = now if state.unreachable_since is None else state.unreachable_since
         unreachable_seconds = now - state.unreachable_since
         if unreachable_seconds < self.config.error_budget_seconds:
-            self._report(messages.unreachable(error), type(error).__name__, now, is_warning=True)
+            # One failure between two responses is no news. Lines of hundreds of waits that share a request would fill
+            # the triggerer's pipe for logs, and block it.
+            if not (is_first and state.has_been_answered):
+                self._report(messages.unreachable(error), type(error).__name__, now, is_warning=True)
             return None
         # If the token is refused, that is what the user has to fix.
         outcome = Outcome.REFUSED if isinstance(error, AuthenticationError) else Outcome.UNOBSERVABLE

@@ -97,9 +97,23 @@ def test_a_run_that_becomes_late_between_two_polls_is_reported() -> None:
     assert step(waiter, same, 301).messages == ()
 
 
-def test_the_run_is_reported_again_after_an_error() -> None:
+def test_the_run_is_reported_again_after_two_errors_in_a_row() -> None:
     waiter, same = RunWaiter(config(), START), run("RUNNING")
     step(waiter, same)
-    assert step(waiter, error(), 1).messages[0].is_warning
-    assert step(waiter, same, 2).messages
+    assert step(waiter, error(), 1).messages == ()
+    assert step(waiter, error(), 2).messages[0].is_warning
+    assert step(waiter, same, 3).messages
     assert waiter.state.unreachable_since is None
+
+
+def test_a_single_error_between_two_responses_is_no_news() -> None:
+    waiter, same = RunWaiter(config(), START), run("RUNNING")
+    step(waiter, same)
+    for number in range(1, 6, 2):
+        assert step(waiter, error(), number).messages == ()
+        assert waiter.state.unreachable_since == START + number
+        assert step(waiter, same, number + 1).messages == ()
+
+
+def test_the_first_error_is_reported_if_nothing_has_responded_yet() -> None:
+    assert step(RunWaiter(config(), START), error(), 1).messages[0].is_warning
