@@ -35,6 +35,9 @@ SETTINGS = {
     # After 90 s without a heartbeat (default: 300) a task counts as lost; longer than the api-server is away.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
+    # A task that no worker starts within 5 min is queued again (default: 10 min, looked for every 2).
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "300",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "30",
     # A task that a scheduler had taken when it ended is queued again within 20 s (default: 5 min).
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
 }

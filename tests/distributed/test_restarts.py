@@ -46,8 +46,8 @@ class Waits:
         def have_polled() -> bool:
             return all(self.count_polls(name) >= before[name] + count for name in self.flows)
 
-        # After Redis was away, a Celery worker may accept a task without starting it. Airflow queues it again after ten
-        # minutes.
+        # After Redis was away, a Celery worker may accept a task without starting it. Airflow queues it again after the
+        # time in conftest.py, and the same may happen to the next one.
         self.airflow.wait_for(f"{count} polls of each wait", have_polled, 900)
 
     def check_still_waiting(self) -> None:
