@@ -66,8 +66,8 @@ class WatchedFlows:
         wanted = {str(run.id) for run in runs}
 
         def are_stored() -> bool:
-            # The durations that tasks store there begin otherwise.
-            rows = self.airflow.fetch_rows("select value from asset_state_store where key like 'flowruns %'")
+            # Tasks store durations there, too.
+            rows = self.airflow.fetch_rows("select value from asset_state_store where key not like 'flowruns durations %'")
             return wanted <= {run_id for (value,) in rows for run_id in json.loads(json.loads(value))["completed"]}
 
         self.airflow.wait_for("the watchers' cursors", are_stored, 180)
