@@ -66,9 +66,10 @@ class WatchedFlows:
         wanted = {str(run.id) for run in runs}
 
         def are_stored() -> bool:
+            rows = self.airflow.fetch_rows("select key, value from asset_state_store")
             # Tasks store durations there, too.
-            rows = self.airflow.fetch_rows("select value from asset_state_store where key not like 'flowruns durations %'")
-            return wanted <= {run_id for (value,) in rows for run_id in json.loads(json.loads(value))["completed"]}
+            cursors = [json.loads(json.loads(value)) for key, value in rows if "durations" not in key]
+            return wanted <= {run_id for cursor in cursors for run_id in cursor["completed"]}
 
         self.airflow.wait_for("the watchers' cursors", are_stored, 180)
 
