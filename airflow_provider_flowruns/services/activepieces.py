@@ -32,9 +32,9 @@ from airflow_provider_flowruns.services.activepieces_details import (
 )
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
 from airflow_provider_flowruns.services.activepieces_rows import pick_needed, read_shown
-from airflow_provider_flowruns.services.activepieces_starts import StartFinder
+from airflow_provider_flowruns.services.activepieces_starts import StartFinder, shows_start
 from airflow_provider_flowruns.services.activepieces_step_list import find_current_step, read_steps
-from airflow_provider_flowruns.services.base import Service, get_run_batch_key, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, get_run_batch_key, match_runs, read_newest_runs
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.known_runs import KnownRuns
@@ -365,8 +365,7 @@ class ActivepiecesApi(Service):
             return BatchResult({start: runs_by_marker[start.marker] for start in starts}, listed)
         wanted = [target for target in targets if isinstance(target, RunTarget)]
         result: BatchResult = yield self._get_runs({target.run_id for target in wanted})
-        by_id = {run.run_id: run for run in result.runs}
-        return replace(result, found={target: (by_id[target.run_id],) for target in wanted if target.run_id in by_id})
+        return replace(result, found=match_runs(wanted, result.runs, shows_start))
 
     def _list_newest(
         self, flow_id: str, after: datetime | None, before: datetime | None, limit: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Response
@@ -15,7 +15,7 @@ from airflow_provider_flowruns.model.errors import (
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import FlowRun, Kind
 from airflow_provider_flowruns.model.steps import RunStep
-from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, Target
+from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.parsing import parse_text
 
@@ -119,6 +119,27 @@ def get_run_batch_key(target: Target) -> Hashable | None:
         case RunTarget():
             return RunTarget
     return None
+
+
+def match_runs(
+    targets: Sequence[Target], runs: Sequence[FlowRun], shows_start: Callable[[FlowRun, StartMarker], bool]
+) -> dict[Target, tuple[FlowRun, ...]]:
+    """Return which of the runs in a batch response each target is about.
+
+    A single run that is missing is left out, so that it is polled individually. A start whose run is missing has none.
+
+    :param targets: the targets of the batch: single runs, and starts.
+    :param runs: the runs that were read.
+    :param shows_start: whether a run shows that it is the one of a start.
+    """
+    by_id = {run.run_id: (run,) for run in runs}
+    found: dict[Target, tuple[FlowRun, ...]] = {}
+    for target in targets:
+        if isinstance(target, StartedRunTarget):
+            found[target] = tuple(run for run in runs if shows_start(run, target.marker))
+        elif isinstance(target, RunTarget) and target.run_id in by_id:
+            found[target] = by_id[target.run_id]
+    return found
 
 
 def cancel_run(service: Service, target: Target) -> CallSequence[str]:
