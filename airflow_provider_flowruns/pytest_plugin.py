@@ -1,4 +1,4 @@
-"""A pytest fixture that runs the sandbox, for tests of your own DAGs.
+"""A pytest fixture that runs the sandbox, for tests of your own DAGs, and readable assertions of the conformance kit.
 
 pytest loads this module in every test run if the package is installed, so it imports almost nothing. The sandbox is
 imported when a test uses the fixture.
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.register_assert_rewrite("airflow_provider_flowruns.testing")
 
 if TYPE_CHECKING:
     from airflow_provider_flowruns.sandbox import Sandbox

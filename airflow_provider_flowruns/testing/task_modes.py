@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     AirflowTaskTimeout,
     BaseOperator,
+    BaseSensorOperator,
     TaskDeferred,
     timezone,
 )
@@ -177,3 +178,13 @@ async def first_event(path: str, kwargs: dict[str, Any]) -> Any:
     trigger = getattr(importlib.import_module(module), name)(**kwargs)
     (event,) = [event async for event in trigger.run()]
     return event.payload
+
+
+def replace_reschedule_query(monkeypatch: Any) -> None:
+    """Replace the database query with which Airflow 2 finds out when a sensor was first rescheduled.
+
+    :param monkeypatch: pytest's fixture.
+    """
+    sensors = importlib.import_module(BaseSensorOperator.__module__)
+    if hasattr(sensors, "_orig_start_date"):
+        monkeypatch.setattr(sensors, "_orig_start_date", lambda **_: FIRST_RESCHEDULE.get())

@@ -1,4 +1,4 @@
-"""Faults during a wait: it continues and ends correctly, or reports that it could not poll. No loop spins."""
+"""Faults during a wait, beside those of the conformance kit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,11 +16,10 @@ from airflow_provider_flowruns.hooks import base
 from airflow_provider_flowruns.polling import intervals
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
-from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
-from airflow_provider_flowruns.tasks.base import WaitingTask
+from airflow_provider_flowruns.testing.adapter import SensorKind
 from airflow_provider_flowruns.testing.task_modes import MODES, run_in
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tests.parity.cases import KINDS, Kind
+from tests.adapters import KINDS
 
 INTERVAL = 0.2
 
@@ -39,33 +37,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield running
 
 
-FAULTS: dict[str, list[dict[str, Any]]] = {
-    "503 five times": [{"kind": "status", "status": 503, "times": 5}],
-    "429 with Retry-After": [{"kind": "status", "status": 429, "headers": {"Retry-After": "2"}, "times": 1}],
-    "connection resets": [{"kind": "reset", "times": 4}],
-    "a hang of 30 s": [{"kind": "hang", "seconds": 30, "times": 1}],
-    "HTML responses": [{"kind": "html", "times": 4}],
-    "truncated responses": [{"kind": "truncated", "times": 3}],
-    "empty responses": [{"kind": "empty", "times": 3}],
-    "a body that drips": [{"kind": "slow_body", "seconds": 30, "times": 1}],
-    "a wrong shape": [{"kind": "json", "body": ["odd"], "times": 3}],
-    "redirects": [{"kind": "redirect", "location": "http://127.0.0.1:9/", "times": 2}],
-    "429 for a day": [{"kind": "status", "status": 429, "headers": {"Retry-After": "86400"}, "times": 1}],
-    "503 until the year 9999": [
-        {"kind": "status", "status": 503, "headers": {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, "times": 1}
-    ],
-    "a revoked token": [{"kind": "status", "status": 401, "body": {"message": "Unauthorized"}, "times": 5}],
-    "404 where a run was": [{"kind": "status", "status": 404, "headers": {"Retry-After": "86400"}, "times": 3}],
-    "all of them": [
-        {"kind": "status", "status": 503, "times": 2},
-        {"kind": "reset", "times": 1},
-        {"kind": "html", "times": 1},
-        {"kind": "hang", "seconds": 30, "times": 1},
-    ],
-}
-
-
-def sensor_on(kind: Kind, sandbox: Sandbox, outcome: str, **changes: Any) -> Any:
+def sensor_on(kind: SensorKind, sandbox: Sandbox, outcome: str, **changes: Any) -> Any:
     flow = kind.add_flow(sandbox)
     run = flow.add_run(outcome=outcome, waiting=0.1, running=0.8)
 
@@ -74,34 +46,6 @@ def sensor_on(kind: Kind, sandbox: Sandbox, outcome: str, **changes: Any) -> Any
         return kind.sensor(**{**arguments, **kind.arguments(flow.id, run.id), **changes, **mode})
 
     return make
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", FAULTS)
-def test_the_wait_rides_it_out_and_ends_right(name: str, mode: str, sandbox: Sandbox) -> None:
-    for fault in FAULTS[name]:
-        sandbox.faults.add(**{"after": 1, **fault})
-    for kind, outcome, error in ((KINDS[0], "SUCCEEDED", None), (KINDS[5], "FAILED", "FlowRunFailed")):
-        end = run_in(mode, sensor_on(kind, sandbox, outcome))
-        assert (end.error, end.state) == (error, "failed" if error else "success"), end.message
-    assert not [token for token in tokens(sandbox) if token in repr(end)]
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_beyond_the_budget_the_run_is_unobservable_and_no_path_spins(kind: Kind, mode: str, sandbox: Sandbox) -> None:
-    budget = 1.0
-    make = sensor_on(kind, sandbox, "RUNNING", error_budget=budget)
-    fault = sandbox.faults.add("status", status=503, times=None, after=2)
-
-    end = run_in(mode, make)
-
-    assert end.error == "FlowRunUnobservable"
-    failed = [record for record in sandbox.ledger.requests if record.fault]
-    assert fault.hits == len(failed)
-    # At most one poll per interval, and one at the end of the budget; the sandbox's clock measures the time.
-    assert 2 <= len(failed) <= budget / INTERVAL + 2
-    assert failed[-1].time - failed[0].time >= budget - INTERVAL
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -128,25 +72,6 @@ def test_a_run_that_is_not_there_yet_appears(mode: str, sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_run_that_was_there_and_is_gone_is_unobservable(
-    kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may have been deleted with its flow: whether it ended, and how, is unknown."""
-    monkeypatch.setattr(WaitingTask, "gone_grace", 1.0)
-    monkeypatch.setattr(ActivepiecesApi, "info", replace(ActivepiecesApi.info, not_found_grace=0.5))
-    make = sensor_on(kind, sandbox, "RUNNING")
-    fault = sandbox.faults.add("status", status=404, times=None, after=1)
-
-    end = run_in(mode, make)
-
-    assert (end.state, end.error) == ("failed", "FlowRunUnobservable"), end
-    assert "was found before and has not been found for 1" in end.message
-    assert fault.hits >= 2
-    assert not sandbox.ledger.canceled
-
-
-@pytest.mark.parametrize("mode", MODES)
 def test_a_permission_that_is_taken_away_ends_the_wait_at_once(mode: str, sandbox: Sandbox) -> None:
     make = sensor_on(KINDS[0], sandbox, "RUNNING")
     fault = sandbox.faults.add("status", status=403, times=None, after=1)
@@ -157,7 +82,7 @@ def test_a_permission_that_is_taken_away_ends_the_wait_at_once(mode: str, sandbo
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", [KINDS[0], KINDS[4], KINDS[5]], ids=lambda kind: kind.name)
 def test_a_token_that_reaches_airflow_late_is_found(
-    kind: Kind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    kind: SensorKind, mode: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The vendor revokes the old token before Airflow has the new one."""
     monkeypatch.setattr(base, "RELOAD_INTERVAL_SECONDS", 0.3)

@@ -12,8 +12,8 @@ from airflow_provider_flowruns.polling import intervals
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
+from airflow_provider_flowruns.testing.task_modes import replace_reschedule_query
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
-from tests.airflow_versions import replace_reschedule_query
 
 
 @pytest.fixture

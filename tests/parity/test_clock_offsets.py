@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import timezone
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.adapter import SensorKind
 from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in, run_in_all, task_context
-from tests.parity.cases import KINDS, Kind
+from tests.adapters import KINDS
 
 DAY = 24 * 60 * 60.0
 OFFSETS = {"-6 days": -6 * DAY, "-10 minutes": -600.0, "+1 hour": 3_600.0, "+6 days": 6 * DAY}
@@ -31,7 +32,7 @@ def sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield running
 
 
-def ends_of(kind: Kind, flow_id: Any, **changes: Any) -> dict[str, End]:
+def ends_of(kind: SensorKind, flow_id: Any, **changes: Any) -> dict[str, End]:
     def make(**mode: Any) -> FlowRunSensor:
         given = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20.0, **kind.arguments(flow_id, None)}
         return kind.sensor(**{**given, **changes, **mode})
@@ -41,7 +42,7 @@ def ends_of(kind: Kind, flow_id: Any, **changes: Any) -> dict[str, End]:
 
 @all_offsets
 @all_guarded
-def test_a_run_that_ended_before_the_guard_is_not_accepted(kind: Kind, sandbox: Sandbox) -> None:
+def test_a_run_that_ended_before_the_guard_is_not_accepted(kind: SensorKind, sandbox: Sandbox) -> None:
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="SUCCEEDED", waiting=0.1, running=1.0, ago=4.0)  # ended three seconds ago
     ends = ends_of(kind, flow.id, completed_after=timezone.utcnow(), timeout=1.0)
@@ -50,20 +51,22 @@ def test_a_run_that_ended_before_the_guard_is_not_accepted(kind: Kind, sandbox: 
 
 @all_offsets
 @all_guarded
-def test_a_run_that_ends_after_the_guard_is_accepted(kind: Kind, sandbox: Sandbox) -> None:
+def test_a_run_that_ends_after_the_guard_is_accepted(kind: SensorKind, sandbox: Sandbox) -> None:
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="FAILED", waiting=0.1, running=1.0, ago=4.0)
     guard = timezone.utcnow()
     fresh = flow.add_run(outcome="SUCCEEDED", waiting=0.2, running=3.0)
     ends = ends_of(kind, flow.id, completed_after=guard)
     assert {mode: end.state for mode, end in ends.items()} == dict.fromkeys(MODES, "success"), ends
-    if not kind.is_workflow:
+    if kind.flow_argument != "workflow_id":
         assert {end.xcom["run_id"] for end in ends.values()} == {str(fresh.id)}
 
 
 @all_offsets
-@pytest.mark.parametrize("kind", [kind for kind in GUARDED if not kind.is_workflow], ids=lambda kind: kind.name)
-def test_a_run_that_started_after_the_guard_is_accepted_and_no_other(kind: Kind, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    "kind", [kind for kind in GUARDED if kind.flow_argument != "workflow_id"], ids=lambda kind: kind.name
+)
+def test_a_run_that_started_after_the_guard_is_accepted_and_no_other(kind: SensorKind, sandbox: Sandbox) -> None:
     flow = kind.add_flow(sandbox)
     flow.add_run(outcome="FAILED", waiting=0.1, running=3.0, ago=4.0)  # ends after the guard, started before
     guard = timezone.utcnow()

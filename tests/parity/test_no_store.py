@@ -8,8 +8,10 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.adapter import SensorKind
+from airflow_provider_flowruns.testing.situations import SITUATIONS, Situation
 from airflow_provider_flowruns.testing.task_modes import TaskInstance, run_in
-from tests.parity.cases import CASES, KINDS, Case, Kind
+from tests.adapters import KINDS
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [
@@ -26,12 +28,15 @@ FORGOTTEN = {
 }
 
 TABLE = [
-    pytest.param(case, kind, id=f"{case.name}-{kind.name}") for case in CASES for kind in SENSORS if case.applies(kind)
+    pytest.param(case, kind, id=f"{case.name}-{kind.name}")
+    for case in SITUATIONS
+    for kind in SENSORS
+    if case.applies(kind)
 ]
 
 
 @pytest.mark.parametrize(("case", "kind"), TABLE)
-def test_reschedule_without_a_store(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+def test_reschedule_without_a_store(case: Situation, kind: SensorKind, sandbox: Sandbox) -> None:
     is_forgotten = (case.name, kind.name) in FORGOTTEN
     arguments = {"timeout": 5.0 if is_forgotten else 20.0, **case.prepare(kind, sandbox)}
 

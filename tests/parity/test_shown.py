@@ -13,9 +13,10 @@ from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.tasks.base import WaitingTask
 from airflow_provider_flowruns.tasks.lineage import RUN_FACET
 from airflow_provider_flowruns.tasks.outlets import EXTRA_FIELDS
+from airflow_provider_flowruns.testing.adapter import SensorKind
 from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in, run_task, task_context
+from tests.adapters import KINDS
 from tests.asset_events import OutletEventAccessors, alias_events
-from tests.parity.cases import KINDS, Kind
 
 TABLE, FLOWS = Asset("a_table"), AssetAlias("some_flows")
 COMMON: dict[str, Any] = {"task_id": "wait", "timeout": 20.0, "outlets": [TABLE, FLOWS, "no asset at all"]}
@@ -31,7 +32,7 @@ class TaskRecorder:
         self.context = {**task_context(), "outlet_events": OutletEventAccessors()}
         self.task: WaitingTask | None = None
 
-    def run_sensor(self, kind: Kind, mode: str, arguments: dict[str, Any]) -> End:
+    def run_sensor(self, kind: SensorKind, mode: str, arguments: dict[str, Any]) -> End:
         return run_in(
             mode, lambda **more: self._create_task(kind.sensor, poke_interval=0.1, **arguments, **more), self.context
         )
@@ -74,7 +75,9 @@ def recorder() -> TaskRecorder:
 
 @all_modes
 @all_kinds
-def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sandbox, recorder: TaskRecorder) -> None:
+def test_a_sensor_shows_the_run_it_waited_for(
+    kind: SensorKind, mode: str, sandbox: Sandbox, recorder: TaskRecorder
+) -> None:
     flow = kind.add_flow(sandbox)
     run = flow.add_run(waiting=0.2, running=0.4)
     end = recorder.run_sensor(kind, mode, kind.arguments(flow.id, run.id))
@@ -88,7 +91,9 @@ def test_a_sensor_shows_the_run_it_waited_for(kind: Kind, mode: str, sandbox: Sa
 
 @all_modes
 @all_kinds
-def test_a_sensor_shows_the_run_that_failed(kind: Kind, mode: str, sandbox: Sandbox, recorder: TaskRecorder) -> None:
+def test_a_sensor_shows_the_run_that_failed(
+    kind: SensorKind, mode: str, sandbox: Sandbox, recorder: TaskRecorder
+) -> None:
     flow = kind.add_flow(sandbox)
     run = flow.add_run(outcome="FAILED", waiting=0.2, running=0.4)
     end = recorder.run_sensor(kind, mode, kind.arguments(flow.id, run.id))

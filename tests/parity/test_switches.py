@@ -8,17 +8,19 @@ import pytest
 
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
+from airflow_provider_flowruns.testing.adapter import SensorKind
+from airflow_provider_flowruns.testing.situations import SITUATIONS, Situation
 from airflow_provider_flowruns.testing.task_modes import MODES, End, run_in_all, task_context
-from tests.parity.cases import CASES, KINDS, Case, Kind
+from tests.adapters import KINDS
 
 #: One sensor a service: a status, a run by id, and a flow's newest runs.
 SENSORS = [
     kind for kind in KINDS if kind.name in {"PortableFlowSensor", "ActivepiecesFlowRunSensor", "TableFlowFlowSensor"}
 ]
-FAILING = [case for case in CASES if case.error and all(map(case.applies, SENSORS))]
+FAILING = [case for case in SITUATIONS if case.error and all(map(case.applies, SENSORS))]
 
 
-def ends_of(kind: Kind, arguments: dict[str, Any], **switches: Any) -> dict[str, End]:
+def ends_of(kind: SensorKind, arguments: dict[str, Any], **switches: Any) -> dict[str, End]:
     def make(**mode: Any) -> FlowRunSensor:
         common = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20.0}
         return kind.sensor(**{**common, **arguments, **switches, **mode})
@@ -28,14 +30,14 @@ def ends_of(kind: Kind, arguments: dict[str, Any], **switches: Any) -> dict[str,
 
 @pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("case", FAILING, ids=lambda case: case.name)
-def test_never_fail_skips_whatever_happened(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+def test_never_fail_skips_whatever_happened(case: Situation, kind: SensorKind, sandbox: Sandbox) -> None:
     ends = ends_of(kind, case.prepare(kind, sandbox), never_fail=True)
     assert {mode: end.state for mode, end in ends.items()} == dict.fromkeys(ends, "skipped"), ends
 
 
 @pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("case", FAILING, ids=lambda case: case.name)
-def test_silent_fail_waits_on_until_the_timeout(case: Case, kind: Kind, sandbox: Sandbox) -> None:
+def test_silent_fail_waits_on_until_the_timeout(case: Situation, kind: SensorKind, sandbox: Sandbox) -> None:
     ends = ends_of(kind, {**case.prepare(kind, sandbox), "timeout": 1.2}, silent_fail=True)
     found = {mode: (end.state, end.error) for mode, end in ends.items()}
     error = case.error if case.error == "AirflowTaskTimeout" else "AirflowSensorTimeout"
@@ -43,8 +45,8 @@ def test_silent_fail_waits_on_until_the_timeout(case: Case, kind: Kind, sandbox:
 
 
 @pytest.mark.parametrize("kind", SENSORS, ids=lambda kind: kind.name)
-def test_backoff_polls_less_often_and_ends_the_same(kind: Kind, sandbox: Sandbox) -> None:
-    succeeded = next(case for case in CASES if case.name == "succeeded")
+def test_backoff_polls_less_often_and_ends_the_same(kind: SensorKind, sandbox: Sandbox) -> None:
+    succeeded = next(case for case in SITUATIONS if case.name == "succeeded")
     ends = ends_of(kind, succeeded.prepare(kind, sandbox), exponential_backoff=True, max_wait=0.4)
     assert {end.state for end in ends.values()} == {"success"}, ends
 

@@ -30,9 +30,8 @@ from airflow_provider_flowruns.notifications.flow_run import FlowRunNotifier
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.services import registry
 from airflow_provider_flowruns.services.registry import get_service, list_service_names
-from airflow_provider_flowruns.testing.task_modes import task_context
+from airflow_provider_flowruns.testing.task_modes import replace_reschedule_query, task_context
 from airflow_provider_flowruns.triggers.connection import async_settings
-from tests.airflow_versions import replace_reschedule_query
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "acme"
 PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.airflow_versions import replace_reschedule_query
+from airflow_provider_flowruns.testing.task_modes import replace_reschedule_query
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,53 +13,23 @@ from airflow_provider_flowruns.model.calls import Call, Page
 from airflow_provider_flowruns.model.errors import UnexpectedResponseError
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
-from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
+from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget
 from airflow_provider_flowruns.services.activepieces import ActivepiecesApi
 from airflow_provider_flowruns.services.base import Service
 from airflow_provider_flowruns.services.portable import PortableApi
 from airflow_provider_flowruns.services.tableflow import TableFlowApi
+from airflow_provider_flowruns.testing.reading import drive, measure_longest_text
+from tests.adapters import ENDED, PROJECT
+from tests.adapters import build_attempt as attempt
+from tests.adapters import build_document as document
+from tests.adapters import build_piece as piece
 
-PROJECT, FLOW = "p" * 21, "f" * 21
 PORTABLE, ACTIVEPIECES, TABLEFLOW = PortableApi(), ActivepiecesApi(PROJECT), TableFlowApi()
 UNKNOWN = (Lifecycle.UNKNOWN, Disposition.NONE)
-ENDED = "2026-01-31T12:00:00Z"
-
-
-def attempt(number: int, **fields: Any) -> dict[str, Any]:
-    created = f"2026-01-31T11:00:{number % 60:02}Z"
-    done = {"lifecycle": "NOT_RUNNING", "disposition": "SUCCEEDED", "completedAt": ENDED}
-    return {"id": number, "flow": 7, "createdAt": created, **done, **fields}
-
-
-def piece(number: int, **fields: Any) -> dict[str, Any]:
-    created = f"2026-01-31T11:00:{number % 60:02}.000Z"
-    facts = {"flowId": FLOW, "projectId": PROJECT, "status": "SUCCEEDED", "finishTime": ENDED}
-    return {"id": f"{number:021d}", "created": created, **facts, **fields}
-
-
-def document(number: int, **fields: Any) -> dict[str, Any]:
-    return {
-        "id": f"run-{number}",
-        "flow_id": "f",
-        "status": "completed",
-        "created_at": 1_769_857_200 + number,
-        **fields,
-    }
 
 
 def ids(runs: Any) -> list[str | None]:
     return [run.run_id for run in runs]
-
-
-def drive(steps: Any, *bodies: Any) -> Any:
-    """Take steps with the bodies as the answers to their calls, and return their result."""
-    left = list(bodies)
-    try:
-        call = next(steps)
-        while True:
-            call = steps.send(call.read(left.pop(0)))
-    except StopIteration as end:
-        return end.value
 
 
 # -- a word that is there but is no word
@@ -101,19 +71,6 @@ def test_a_portable_disposition_that_cannot_be_read_is_no_outcome(disposition) -
     (with_status,) = PORTABLE.get_run_attempts(7).first.read([{**record, "status": "SUCCEEDED"}]).items
     for run in (PORTABLE.get_flow_status(7).read(record), with_status):
         assert (run.lifecycle, run.disposition) == UNKNOWN
-
-
-@pytest.mark.parametrize(
-    "status", [*UNREADABLE, ["SUCCEEDED"], {"status": "completed"}], ids=lambda value: repr(value)[:20]
-)
-def test_a_status_that_cannot_be_read_is_unknown(status) -> None:
-    runs = [
-        ACTIVEPIECES.get_flow_run("0" * 20 + "1").read(piece(1, status=status)),
-        TABLEFLOW.get_flow_run("run-1").read(document(1, status=status)),
-    ]
-    for run in runs:
-        assert (run.lifecycle, run.disposition) == UNKNOWN
-        assert len(run.vendor_status) <= 200
 
 
 # -- a row that cannot be read
@@ -224,45 +181,6 @@ def test_a_look_at_several_sees_all_but_the_one_that_cannot_be_read(service: Ser
 # -- which run is the newest
 
 
-LOOKS: list[tuple[Service, Target, Callable[..., dict[str, Any]], Callable[[list[Any]], list[Any]]]] = [
-    (PORTABLE, NewestRunsTarget("portable", "7"), attempt, lambda rows: [{"data": rows}]),
-    (ACTIVEPIECES, NewestRunsTarget("activepieces", FLOW), piece, lambda rows: [{"data": rows}]),
-    (TABLEFLOW, NewestRunsTarget("tableflow", "f"), document, lambda rows: [{"flow_runs": rows}]),
-    (TABLEFLOW, NewestRunsTarget("tableflow", "f"), document, lambda rows: [{"flow_runs": []}, rows]),
-]
-LOOK_IDS = ["portable", "activepieces", "tableflow", "tableflow bare"]
-
-
-@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
-def test_a_flows_newest_run_comes_first_in_whatever_order_the_list_came(service, target, row, bodies) -> None:
-    newest_first = [row(number) for number in (9, 8, 7, 6)]
-    expected = drive(service.poll(target), *bodies(newest_first))
-    assert len(expected) == 4
-    assert drive(service.poll(target), *bodies(newest_first[::-1])) == expected
-    assert drive(service.poll(target), *bodies([newest_first[one] for one in (2, 0, 3, 1)])) == expected
-
-
-@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS, ids=LOOK_IDS)
-def test_an_older_run_does_not_pass_for_the_newest_one_that_cannot_be_read(service, target, row, bodies) -> None:
-    lists = [[row(9, id={}), row(8), row(7)], [row(7), row(8), row(9, id={})], [row(8), row(9, id={}), row(7)]]
-    for rows in (*lists, [row(8), row(9, id={})]):
-        with pytest.raises(UnexpectedResponseError, match="the newest run in the list cannot be read") as raised:
-            drive(service.poll(target), *bodies(rows))
-        assert raised.value.path.startswith(("/v2/flows/", "/api/v1/flow-runs"))
-    assert len(drive(service.poll(target), *bodies([row(9), row(8, id={}), row(7)]))) == 2
-
-
-@pytest.mark.parametrize(("service", "target", "row", "bodies"), LOOKS[:3], ids=LOOK_IDS[:3])
-def test_the_newest_run_is_not_on_the_first_page_of_a_list_that_comes_oldest_first(
-    service: Service, target: NewestRunsTarget, row: Any, bodies: Any
-) -> None:
-    target = NewestRunsTarget(target.service, target.flow_id, 3)
-    answers = bodies([row(number) for number in (1, 2, 3)])
-    answers[0]["total"] = 9  # TableFlow's way to say that there are more
-    with pytest.raises(UnexpectedResponseError, match="the list is sorted oldest first and has more pages"):
-        drive(service.poll(target), *answers)
-
-
 def test_who_waits_for_the_newest_of_several_is_not_shown_an_older_one() -> None:
     newest, run = NewestRunsTarget("portable", "7"), RunTarget("portable", "1", "7")
     batch_result = drive(PORTABLE.poll_batch([newest, run], 2, 100), {"data": [attempt(3, id={}), attempt(1)]})
@@ -308,15 +226,6 @@ def test_the_first_and_last_times_that_are_read_lead_on(moment) -> None:
 # -- what is shown is bounded
 
 
-def longest(value: Any) -> int:
-    """Return the length of the longest text in a JSON value."""
-    if isinstance(value, Mapping):
-        return max(map(longest, [*value, *value.values()]), default=0)
-    if isinstance(value, list):
-        return max(map(longest, value), default=0)
-    return len(value) if isinstance(value, str) else 0
-
-
 HUGE_TEXT = "x" * 1_000_000
 RUNS: list[tuple[Callable[[], Call[Any]], dict[str, Any]]] = [
     (
@@ -346,7 +255,7 @@ RUNS: list[tuple[Callable[[], Call[Any]], dict[str, Any]]] = [
 def test_no_text_of_a_summary_is_longer_than_an_error_may_be(make, row) -> None:
     (run,) = make().read([row]).items
     summary = run.summary()
-    assert longest(summary) <= 2_000
+    assert measure_longest_text(summary) <= 2_000
     assert summary["attempt"] is None
 
 
