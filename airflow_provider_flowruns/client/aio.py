@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -57,6 +56,8 @@ class AsyncClient:
         self._retry = retry or RetryPolicy()
         self._opening: asyncio.Task[Settings] | None = None
         self._settings: Settings | None = None
+        #: The same, None while the connection is being read.
+        self._ready_settings: Settings | None = None
         self._transport: Transport | None = None
         self._rejected_token: str | None = None
         self._reloaded_at = 0.0
@@ -71,8 +72,6 @@ class AsyncClient:
         :raises FlowRunsError: there was no usable response, or the connection cannot be used.
         """
         policy = retry or self._retry
-        if policy is ONCE:  # every poll of every wait takes this path
-            return await self._send_with_fresh_token(call)
         result: T = await AsyncRetrying(**policy.arguments(call.request))(self._send_with_fresh_token, call)
         return result
 
@@ -83,11 +82,13 @@ class AsyncClient:
         :param retry: instead of the client's own policy.
         :raises FlowRunsError: a call failed and the sequence has no alternative.
         """
+        # Every poll of every wait takes the first path.
+        send = self._send_with_fresh_token if retry is ONCE else partial(self.send, retry=retry)
         try:
             call = next(steps)
             while True:
                 try:
-                    result = await self.send(call, retry)
+                    result = await send(call)
                 except ApiError as error:
                     call = steps.throw(error)
                 else:
@@ -103,7 +104,7 @@ class AsyncClient:
         :return: the runs, newest first, or the error.
         """
         try:
-            settings = await self._current_settings()
+            settings = self._ready_settings or await self._wait_for_settings()
             return await self.execute(settings.service.poll(target), ONCE)
         except FlowRunsError as error:
             return error
@@ -119,7 +120,7 @@ class AsyncClient:
         :return: the runs that were found, or the error.
         """
         try:
-            settings = await self._current_settings()
+            settings = self._ready_settings or await self._wait_for_settings()
             return await self.execute(settings.service.poll_batch(targets, required_count, max_runs), ONCE)
         except FlowRunsError as error:
             return error
@@ -138,7 +139,7 @@ class AsyncClient:
 
         :raises FlowRunsError: the connection cannot be used, or could not be read at the moment.
         """
-        return (await self._current_settings()).service
+        return (self._ready_settings or await self._wait_for_settings()).service
 
     async def close(self) -> None:
         """Close the pool's connections."""
@@ -149,18 +150,26 @@ class AsyncClient:
             self._transport = None
 
     async def _send_with_fresh_token(self, call: Call[T]) -> T:
-        settings = await self._current_settings()
-        try:
-            return await self._send_once(settings, call)
-        except AuthenticationError:
-            renewed = await self._reload_settings(settings)
-            if renewed is None:
-                raise
-            return await self._send_once(renewed, call)
+        settings = self._ready_settings or await self._wait_for_settings()
+        is_renewed = False
+        while True:
+            if self._transport is None:
+                raise build_connection_error(settings, call.request, "this client is closed", has_begun=False)
+            response = await self._transport.exchange(settings, call.request)
+            if isinstance(response, ApiError):
+                raise response
+            try:
+                if len(response.body) > MAX_INLINE_BODY_BYTES:
+                    return await asyncio.to_thread(read_result, settings, call, response)
+                return read_result(settings, call, response)
+            except AuthenticationError:
+                renewed = None if is_renewed else await self._reload_settings(settings)
+                if renewed is None:
+                    raise
+                settings, is_renewed = renewed, True
 
-    async def _current_settings(self) -> Settings:
-        if self._settings is not None and self._opening is None:
-            return self._settings
+    async def _wait_for_settings(self) -> Settings:
+        """Return the settings once the connection has been read; those known before if it cannot be read again."""
         try:
             return await self._wait_until_open()
         except FlowRunsError:
@@ -198,6 +207,7 @@ class AsyncClient:
         return await asyncio.shield(self._opening)
 
     def _start_opening(self) -> asyncio.Task[Settings]:
+        self._ready_settings = None
         opening = asyncio.create_task(self._open())
         opening.add_done_callback(self._finish_opening)
         return opening
@@ -208,26 +218,16 @@ class AsyncClient:
         if transport is None or not transport.serves(settings):
             # Importing aiohttp would block the event loop for too long.
             module = await asyncio.to_thread(import_module, "airflow_provider_flowruns.client.aio_transport")
-            self._transport = await module.open_transport(settings)
+            self._transport = await module.open_transport(settings, self.vendor_clock)
             if transport is not None:
                 await transport.retire()
         self._settings = settings
         return settings
 
     def _finish_opening(self, opening: asyncio.Task[Settings]) -> None:
-        self._opening = None
+        self._opening, self._ready_settings = None, self._settings
         if not opening.cancelled():
             opening.exception()  # marks it as retrieved in case all waiting callers were cancelled
-
-    async def _send_once(self, settings: Settings, call: Call[T]) -> T:
-        if self._transport is None:
-            raise build_connection_error(settings, call.request, "this client is closed", has_begun=False)
-        sent_at = time.time()
-        response = await self._transport.exchange(settings, call.request)
-        self.vendor_clock.measure(response.headers, sent_at, time.time())
-        if len(response.body) > MAX_INLINE_BODY_BYTES:
-            return await asyncio.to_thread(read_result, settings, call, response)
-        return read_result(settings, call, response)
 
 
 class _Pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -13,12 +14,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from airflow_provider_flowruns.client import retry_after  # ruff: ignore[unused-import] - see responses.py
-from airflow_provider_flowruns.client.bodies import BodyBuffer, UnreadableBodyError, normalize_headers
+from airflow_provider_flowruns.client.bodies import BodyBuffer, SentHeaders, UnreadableBodyError
+from airflow_provider_flowruns.client.exchange_timeout import ExchangeTimeout, TimedExchange
 from airflow_provider_flowruns.client.network import prepare_network
 from airflow_provider_flowruns.client.proxies import Proxy
 from airflow_provider_flowruns.client.request_encoding import build_headers, encode_json_body
 from airflow_provider_flowruns.client.responses import build_body_error, build_connection_error
 from airflow_provider_flowruns.client.settings import Settings
+from airflow_provider_flowruns.client.vendor_clock import VendorClock
 from airflow_provider_flowruns.model.calls import Request, Response
 from airflow_provider_flowruns.model.errors import ApiError
 
@@ -36,11 +39,14 @@ class Transport:
 
     :param settings: the connection; of its fields only those that :meth:`serves` compares are kept.
     :param tls: TLS settings, None where nothing is encrypted.
+    :param vendor_clock: measures the service's clock by the responses.
     """
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, vendor_clock: VendorClock) -> None:
+        self._vendor_clock = vendor_clock
         self._network = _get_network(settings)
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._timeout = ExchangeTimeout(settings.timeout)
         self._in_flight = 0
         self._is_retired = False
         proxy = settings.proxy
@@ -48,9 +54,9 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(
-                total=settings.timeout,
+                total=None,  # see self._timeout
                 connect=settings.connect_timeout,
-                ceil_threshold=math.inf,  # rounded up to whole seconds, both timeouts could end at the same time
+                ceil_threshold=math.inf,  # not rounded up to whole seconds
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -74,48 +80,47 @@ class Transport:
         """Whether a connection is reached the way this transport was made for."""
         return self._network == _get_network(settings)
 
-    async def exchange(self, settings: Settings, request: Request) -> Response:
-        """Send a request and return its response, whatever its status.
+    async def exchange(self, settings: Settings, request: Request) -> Response | ApiError:
+        """Send a request and return its response, whatever its status, or the error that came instead.
+
+        The error is not raised here: it would reference this frame and the library's error, and with them the token.
 
         :param settings: the connection.
         :param request: the request as data.
         :raises InvalidArgumentError: the request's body cannot be sent.
-        :raises ServiceConnectionError: there was no response.
-        :raises UnexpectedResponseError: its body cannot be read, or is too large.
         """
-        body = encode_json_body(request)
-        self._in_flight += 1
-        try:
-            result = await self._exchange(settings, request, body)
-        finally:
-            self._in_flight -= 1
-            if self._is_retired and not self._in_flight:
-                await self.close()
-        if isinstance(result, ApiError):
-            raise result
-        return result
-
-    async def _exchange(self, settings: Settings, request: Request, body: bytes | None) -> Response | ApiError:
-        """Return the response or the error.
-
-        The error is not raised here: it would reference this frame and the library's error, and with them the token.
-        """
+        data = encode_json_body(request)
         has_begun = False
+        self._in_flight += 1
         try:
             url = _build_url(settings.base_url + request.path, request.query)
             headers = self._get_headers(settings, request)
             # The session's own queue would count the wait for a connection as part of the exchange.
-            async with self._slots:
-                has_begun = True
-                async with self._session.request(
-                    request.method, url, data=body, headers=headers, allow_redirects=False, **self._proxy
-                ) as response:
-                    return await _read(settings, request, response)
+            await self._slots.acquire()
+            try:
+                has_begun, sent_at = True, time.time()
+                with TimedExchange(self._timeout):
+                    response = await self._session.request(
+                        request.method, url, data=data, headers=headers, allow_redirects=False, **self._proxy
+                    )
+                    received_at = time.time()
+                    body = await _receive(response, settings.max_response_bytes)
+            finally:
+                self._slots.release()
+            self._vendor_clock.measure(response.headers, sent_at, received_at)
+            content = await asyncio.to_thread(body.decompress) if body.is_expensive else body.decompress()
+            return Response(response.status, SentHeaders(response.headers), content)
+        except UnreadableBodyError as error:
+            return build_body_error(settings, request, response.status, error)
         except Exception as error:  # any error of a library
             is_proxy = isinstance(error, self._proxy_failures)
             sent = has_begun and not is_proxy and not isinstance(error, _NEVER_SENT)
             reason = "the proxy could not be reached or rejected the request" if is_proxy else _describe_failure(error)
             return build_connection_error(settings, request, reason, sent=sent)
+        finally:
+            self._in_flight -= 1
+            if self._is_retired and not self._in_flight:
+                await self.close()
 
     def _get_headers(self, settings: Settings, request: Request) -> CIMultiDict[str]:
         """Return the headers of a request, built once for all requests of its kind."""
@@ -137,29 +142,30 @@ class Transport:
 
     async def close(self) -> None:
         """Close the session's connections."""
+        self._timeout.close()
         await self._session.close()
 
 
-async def open_transport(settings: Settings) -> Transport:
+async def open_transport(settings: Settings, vendor_clock: VendorClock) -> Transport:
     """Return a transport for a connection; nothing is connected before the first request.
 
     :param settings: the connection.
+    :param vendor_clock: measures the service's clock by the responses.
     :raises ConfigurationError: this machine lacks what the connection needs, such as its CA file.
     """
     # Reading a file of certificates would block the event loop for too long.
-    return Transport(settings, await asyncio.to_thread(prepare_network, settings))
+    return Transport(settings, await asyncio.to_thread(prepare_network, settings), vendor_clock)
 
 
-async def _read(settings: Settings, request: Request, response: aiohttp.ClientResponse) -> Response | ApiError:
-    headers = normalize_headers(response.headers.items())
+async def _receive(response: aiohttp.ClientResponse, max_bytes: int) -> BodyBuffer:
     try:
-        body = BodyBuffer(headers, settings.max_response_bytes)
-        while chunk := await response.content.readany():
-            body.add(chunk)
-        content = await asyncio.to_thread(body.decompress) if body.is_expensive else body.decompress()
-    except UnreadableBodyError as error:
-        return build_body_error(settings, request, response.status, error)
-    return Response(response.status, headers, content)
+        body = BodyBuffer(response.headers, max_bytes)
+        while not response.content.at_eof():
+            body.add(await response.content.readany())
+    except BaseException:
+        response.close()  # at its end, the connection returns to the pool by itself
+        raise
+    return body
 
 
 def _get_network(settings: Settings) -> tuple[Any, ...]:

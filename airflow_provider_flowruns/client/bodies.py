@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 #: Encodings that both clients accept and that are decompressed here.
 ACCEPT_ENCODING = "gzip, deflate"
@@ -39,10 +40,33 @@ def normalize_headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     return headers
 
 
+class SentHeaders(Mapping[str, str]):
+    """Headers as :func:`normalize_headers` returns them. Most are never looked at, so this costs nothing until then.
+
+    :param sent: the headers as they arrived.
+    """
+
+    def __init__(self, sent: Mapping[str, str]) -> None:
+        self._sent = sent
+
+    @cached_property
+    def _by_name(self) -> dict[str, str]:
+        return normalize_headers(self._sent.items())
+
+    def __getitem__(self, name: str) -> str:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
 class BodyBuffer:
     """Collects the chunks of a body as they arrive.
 
-    :param headers: the response's headers, names in lower case.
+    :param headers: the response's headers, found by their names in lower case.
     :param max_bytes: largest body that is accepted, compressed or not.
     :raises BodyTooLargeError: the headers say that it is larger.
     """

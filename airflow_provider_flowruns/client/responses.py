@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -41,8 +40,10 @@ def read_result(settings: Settings, call: Call[T], response: Response) -> T:
     :raises ApiError: the subclass that stands for its status, or UnexpectedResponseError if it cannot be read.
     """
     if call.read_bytes and 200 <= response.status < 300:
-        with suppress(Exception):  # read below as any other response, which also tells what is wrong with it
+        try:
             return call.read_bytes(response.body, partial(_parse_clean, settings))
+        except Exception:  # ruff: ignore[try-except-pass] - read below, which also tells what is wrong with it
+            pass
     response = settings.mask.response(response)
     if not 200 <= response.status < 300:
         raise build_status_error(settings, call, response)

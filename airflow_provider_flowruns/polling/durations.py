@@ -12,6 +12,8 @@ from typing import Any
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun
 from airflow_provider_flowruns.polling.poll_rate import PollRate, build_poll_rate
 
+#: Looking up a member of an enumeration by its name takes longer than what is done with it.
+_SUCCEEDED = Disposition.SUCCEEDED
 #: Minimum number of known runs for a flow's duration range and poll rate.
 MIN_RUNS = 3
 #: Maximum number of runs of a flow, and of flows, that are remembered. The oldest are forgotten first.
@@ -73,7 +75,7 @@ class RunDurations:
         :param runs: runs of any flows.
         """
         for run in runs:
-            if run.flow_id is not None and (past_run := _measure(run)):
+            if run.disposition is _SUCCEEDED and run.flow_id is not None and (past_run := _measure(run)):
                 self._get_past_runs(run.flow_id).add(past_run)
 
     def add(self, flow_id: str, started_at: datetime | None, completed_at: datetime | None) -> None:
@@ -170,7 +172,7 @@ class RunDurations:
 
 def _measure(run: FlowRun) -> tuple[int, float] | None:
     """Return when a run began and how long it took, None if it does not count."""
-    if run.disposition is not Disposition.SUCCEEDED or run.run_id is None:
+    if run.disposition is not _SUCCEEDED or run.run_id is None:
         return None
     return _measure_times(run.started_at or run.created_at, run.completed_at)
 

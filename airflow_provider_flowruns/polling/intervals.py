@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from airflow_provider_flowruns.model.errors import MAX_RETRY_AFTER_SECONDS, ApiError, FlowRunsError, RateLimitError
 from airflow_provider_flowruns.polling.poll_rate import PollRate
@@ -45,12 +46,15 @@ def align(time: float, interval: float, *, is_shared: bool) -> float:
     :param interval: the wait's interval in seconds.
     :param is_shared: whether one request may serve more than one wait.
     """
+    alignment = _get_alignment(interval, is_shared)
+    return math.ceil(time / alignment) * alignment if alignment else time
+
+
+@lru_cache(maxsize=1_000)
+def _get_alignment(interval: float, is_shared: bool) -> float:
     maximum = MAX_SHARED_ALIGNMENT_SECONDS if is_shared else MAX_INDIVIDUAL_ALIGNMENT_SECONDS
     alignment = min(maximum, ALIGNMENT_FRACTION * interval)
-    if alignment < MIN_ALIGNMENT_SECONDS:
-        return time
-    alignment = 2.0 ** math.floor(math.log2(alignment))
-    return math.ceil(time / alignment) * alignment
+    return 0.0 if alignment < MIN_ALIGNMENT_SECONDS else 2.0 ** math.floor(math.log2(alignment))
 
 
 def get_requested_delay(error: FlowRunsError) -> float | None:

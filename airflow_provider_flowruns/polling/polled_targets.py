@@ -66,7 +66,7 @@ class PolledTarget:
     :param batch_rule: how it is polled together with others.
     """
 
-    __slots__ = ("batch_key", "batches_by_id", "in_flight", "min_batch_size", "poll_individually", "target", "waits")
+    __slots__ = ("batch_key", "batches_by_id", "can_batch", "in_flight", "min_batch_size", "target", "waits")
 
     def __init__(self, target: Target, batch_rule: BatchRule) -> None:
         self.target = target
@@ -74,13 +74,8 @@ class PolledTarget:
         self.waits: dict[ScheduledWait, None] = {}
         #: Whether it is queued or requested, or its response has not been delivered yet.
         self.in_flight = False
-        #: Whether the last batch that had to include it did not.
-        self.poll_individually = False
-
-    @property
-    def can_batch(self) -> bool:
-        """Whether it is polled in batches when it is due."""
-        return self.batch_key is not None and not self.poll_individually
+        #: Whether it is polled in batches when it is due: not if the last one that had to include it did not.
+        self.can_batch = self.batch_key is not None
 
     @property
     def is_shared(self) -> bool:

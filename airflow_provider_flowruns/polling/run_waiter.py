@@ -39,6 +39,9 @@ _MAX_ACTIVE_RUNS = 50
 #: Maximum number of warnings that are remembered, so that they are not repeated.
 _MAX_WARNED_KEYS = 10
 
+#: Ends what a message is about when its run takes longer than usual.
+_LATE = " late"
+
 _IN_PROGRESS = (Lifecycle.RUNNING, Lifecycle.PENDING)
 _WORST_FIRST = (Outcome.FAILED, Outcome.CANCELED, Outcome.SKIPPED, Outcome.SUCCEEDED)
 _PAUSED_OUTCOMES = {"succeed": Outcome.SUCCEEDED, "fail": Outcome.FAILED, "skip": Outcome.SKIPPED}
@@ -199,7 +202,9 @@ class RunWaiter:
 
     def _is_unchanged(self, polled: Sequence[FlowRun], now: float) -> bool:
         run = self._last_seen
-        return run is not None and _is_only(run, polled) and self._get_key(run, now) == self._state.last_message_key
+        if run is None or len(polled) != 1 or polled[0] is not run:
+            return False
+        return self._is_late(run, now) == self._state.last_message_key.endswith(_LATE)
 
     def measure_delays(self, now: float) -> tuple[float, ...]:
         """Return the seconds since the end of the run; nothing for a run that ended before the wait began.
@@ -309,7 +314,7 @@ class RunWaiter:
 
     def _get_key(self, run: FlowRun, now: float) -> str:
         # A run that takes longer than usual is news once.
-        return f"{run.run_id} {run.vendor_status}{' late' if self._is_late(run, now) else ''}"
+        return f"{run.run_id} {run.vendor_status}{_LATE if self._is_late(run, now) else ''}"
 
     def _describe(self, run: FlowRun, now: float) -> str:
         return messages.describe(run, now + self.vendor_offset, self._get_usual(run))
@@ -318,7 +323,7 @@ class RunWaiter:
         return self.durations.get_range(run.flow_id, without=run) if self.durations else None
 
     def _is_late(self, run: FlowRun, now: float) -> bool:
-        if not run.is_active or (usual := self._get_usual(run)) is None:
+        if (usual := self._get_usual(run)) is None or not run.is_active:
             return False
         seconds = messages.get_duration(run, now + self.vendor_offset)
         return seconds is not None and seconds > usual.longest
@@ -541,7 +546,8 @@ class RunWaiter:
 
     def _get_wait(self, now: float) -> float:
         config, state = self.config, self._state
-        wait = max(self._get_interval(now), state.not_before_at - now)
+        interval = self._get_doubled_interval() if config.is_backing_off else self.next_poll(now)
+        wait = max(interval, state.not_before_at - now)
         ends = [config.deadline_at]
         if state.unreachable_since is not None:
             ends.append(state.unreachable_since + config.error_budget_seconds)
@@ -553,8 +559,10 @@ class RunWaiter:
             ends.append(state.not_found_since + self._missing_grace)
         if state.recoverable_since is not None:
             ends.append(state.recoverable_since + config.recovery_grace_seconds)
-        left = min([end - now for end in ends if end > now], default=MIN_WAIT_SECONDS)
-        return max(MIN_WAIT_SECONDS, min(wait, left))
+        for end in ends:
+            if 0.0 < end - now < wait:
+                wait = end - now
+        return max(MIN_WAIT_SECONDS, wait)
 
     def next_poll(self, now: float) -> float:
         """Return the seconds between two polls at this point of the wait, whatever else may end it sooner.
@@ -568,10 +576,8 @@ class RunWaiter:
         run_age = None if started_at is None else service_now - started_at
         return get_next_interval(interval, now - self._state.began_at, run_age, poll_rate)
 
-    def _get_interval(self, now: float) -> float:
+    def _get_doubled_interval(self) -> float:
         config = self.config
-        if not config.is_backing_off:
-            return self.next_poll(now)
         interval = config.interval_seconds * 2.0 ** min(self._state.poll_count - 1, 30)
         return min(interval, config.max_interval_seconds) if config.max_interval_seconds else interval
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -54,24 +54,28 @@ class Poll:
     :param is_batch: whether it is a batch request.
     """
 
-    __slots__ = ("is_batch", "required_count", "sent_at", "targets")
+    __slots__ = ("is_batch", "load", "required_count", "sent_at", "targets")
 
     def __init__(self, targets: Sequence[PolledTarget], required_count: int = 1, *, is_batch: bool = False) -> None:
         self.targets = targets
         self.required_count = required_count
         self.is_batch = is_batch
+        #: As how many requests it counts.
+        self.load = BATCH_LOAD if len(targets) > 1 else 1
         #: When it was handed to the driver.
         self.sent_at = math.inf
-
-    @property
-    def load(self) -> int:
-        """As how many requests it counts."""
-        return BATCH_LOAD if len(self.targets) > 1 else 1
 
     @property
     def waits(self) -> Iterator[ScheduledWait]:
         """The waits on its targets."""
         return (wait for polled_target in self.targets for wait in polled_target.waits)
+
+    @property
+    def wait_count(self) -> int:
+        """Number of waits on its targets."""
+        if len(self.targets) == 1:
+            return len(self.targets[0].waits)
+        return sum(len(polled_target.waits) for polled_target in self.targets)
 
     def __str__(self) -> str:
         others = f" and {len(self.targets) - 1} more" if len(self.targets) > 1 else ""
@@ -226,11 +230,12 @@ class PollScheduler:
                 self._enqueue(Poll((polled_target,)))
 
     def _pop_due(self, now: float) -> Iterator[PolledTarget]:
+        is_backing_off = now < self._backoff.until
         while self._heap and self._heap[0][0] <= now:
             due, _, wait = heappop(self._heap)
             if due != wait.due or wait.polled_target.in_flight:
                 continue
-            if self._backoff.allows(wait, now):
+            if not is_backing_off or self._backoff.allows(wait, now):
                 yield wait.polled_target
             else:
                 self._push_after_backoff(wait, wait.interval, now)
@@ -255,18 +260,18 @@ class PollScheduler:
         for polled_target in self._targets.iter_batch(due[0].batch_key):
             if polled_target.in_flight or polled_target in excluded:
                 continue
-            if polled_target.poll_individually and polled_target.batches_by_id:
+            if polled_target.batches_by_id and not polled_target.can_batch:
                 continue
             for wait in polled_target.waits:  # takes a third of the time of any()
-                if self._may_join(wait, fraction, now):
+                if wait.due - fraction * wait.interval <= now and self._may_join(wait, now):
                     joining.append(polled_target)
                     break
         return joining
 
-    def _may_join(self, wait: ScheduledWait, fraction: float, now: float) -> bool:
+    def _may_join(self, wait: ScheduledWait, now: float) -> bool:
         # The last poll must not be early: the wait would have to poll once more at its deadline.
-        early = 0.0 if wait.is_last else fraction * wait.interval
-        return wait.first_poll_at <= now and wait.due - early <= now and self._backoff.allows(wait, now)
+        is_early_enough = wait.due <= now or not wait.is_last
+        return is_early_enough and wait.first_poll_at <= now and self._backoff.allows(wait, now)
 
     def _enqueue(self, poll: Poll) -> None:
         self._queue.append(poll)
@@ -281,7 +286,7 @@ class PollScheduler:
         polls: list[Poll] = []
         while self._queue and self._load < MAX_CONCURRENT_REQUESTS:
             poll = self._queue.popleft()
-            if not any(poll.waits):
+            if not poll.wait_count:
                 self._clear_in_flight(poll.targets)
                 continue
             self._load += poll.load
@@ -310,9 +315,10 @@ class PollScheduler:
         else:
             self._backoff.on_success()
         seen = self._match(poll, result)
-        self._finish(poll, seen)
+        self._finish(poll)
         for polled_target in poll.targets:
             if polled_target not in seen:
+                self._clear_in_flight((polled_target,))
                 self._poll_again(polled_target.waits, now)
         return seen
 
@@ -322,7 +328,8 @@ class PollScheduler:
         :param poll: a poll that :meth:`due` returned.
         """
         if poll in self._in_flight:
-            self._finish(poll, ())
+            self._finish(poll)
+            self._clear_in_flight(poll.targets)
 
     def take_recipients(self, poll: Poll, seen: dict[PolledTarget, Seen], now: float) -> list[ScheduledWait]:
         """Return the waits that take the responses of a poll; each must be rescheduled or removed.
@@ -360,14 +367,14 @@ class PollScheduler:
         for number, polled_target in enumerate(poll.targets):
             runs = result.found.get(polled_target.target)
             if runs is not None:
-                polled_target.poll_individually = False
+                polled_target.can_batch = True
                 seen[polled_target] = runs
             elif number >= poll.required_count:
                 continue
             elif error:
                 seen[polled_target] = error
             else:
-                polled_target.poll_individually = True
+                polled_target.can_batch = False
         return seen
 
     def _hold_back_queue(self, now: float) -> None:
@@ -377,15 +384,15 @@ class PollScheduler:
             self._clear_in_flight(poll.targets)
             self._poll_again(poll.waits, now)
 
-    def _finish(self, poll: Poll, seen: Collection[PolledTarget]) -> None:
+    def _finish(self, poll: Poll) -> None:
         self._in_flight.discard(poll)
         self._load -= poll.load
-        self._clear_in_flight(polled_target for polled_target in poll.targets if polled_target not in seen)
 
     def _clear_in_flight(self, targets: Iterable[PolledTarget]) -> None:
         for polled_target in targets:
             polled_target.in_flight = False
-            self._targets.discard_if_unused(polled_target)
+            if not polled_target.waits:
+                self._targets.discard_if_unused(polled_target)
 
 
 def _get_reason(wait: ScheduledWait, sent_at: float) -> PollReason:

@@ -100,28 +100,26 @@ class PortableApi(Service):
 
     def get_flow_status(self, flow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/flows/{id}/status``: the flow's last run; it has no run id."""
-        return self._get_status("flows", validate_flow_id(flow_id), Kind.FLOW)
+        return self._read_status("flows", validate_flow_id(flow_id), Kind.FLOW)
 
     def get_workflow_status(self, workflow_id: int | str) -> Call[FlowRun]:
         """``GET /v2/workflows/{id}/status``: the workflow's last run; it has no run id."""
-        return self._get_status("workflows", validate_workflow_id(workflow_id), Kind.WORKFLOW)
+        return self._read_status("workflows", validate_workflow_id(workflow_id), Kind.WORKFLOW)
 
-    def _get_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
-        request = Request("GET", f"/v2/{path}/{object_id}/status", names=str(kind))
-        return Call(self.info.name, request, lambda body: read_status(body, object_id, kind))
-
-    def _poll_status(self, path: str, object_id: str, kind: Kind) -> Call[FlowRun]:
-        call = self._get_status(path, object_id, kind)
+    def _read_status(self, path: str, object_id: str, kind: Kind, *, is_poll: bool = False) -> Call[FlowRun]:
+        def read(body: Any) -> FlowRun:
+            return read_status(body, object_id, kind)
 
         def read_bytes(body: bytes, parse: ParseJson) -> FlowRun:
             key = hash((kind, object_id, body))
             run = self._known_runs.get(key)
             if run is None:
-                run = replace(read_status(parse(body), object_id, kind), record={})
+                run = replace(read(parse(body)), record={})
                 self._known_runs.add(key, run)
             return run
 
-        return Call(call.service, call.request, call.read, read_bytes=read_bytes)
+        request = Request("GET", f"/v2/{path}/{object_id}/status", names=str(kind))
+        return Call(self.info.name, request, read, read_bytes=read_bytes if is_poll else None)
 
     def get_run_attempts(
         self,
@@ -194,9 +192,9 @@ class PortableApi(Service):
         """Return the calls that read a target; a run is searched for in the flow's attempts, newest first."""
         match target:
             case FlowStatusTarget():
-                return ((yield self._poll_status("flows", target.flow_id, Kind.FLOW)),)
+                return ((yield self._read_status("flows", target.flow_id, Kind.FLOW, is_poll=True)),)
             case WorkflowStatusTarget():
-                return ((yield self._poll_status("workflows", target.workflow_id, Kind.WORKFLOW)),)
+                return ((yield self._read_status("workflows", target.workflow_id, Kind.WORKFLOW, is_poll=True)),)
             case NewestRunsTarget():
                 call = self._list_attempts(target.flow_id, target.max_runs or _MAX_NEWEST).first
                 return read_newest_runs(self.info, call, (yield call))

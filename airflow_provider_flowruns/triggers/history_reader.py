@@ -47,7 +47,7 @@ class HistoryReader:
         :return: whether :meth:`read_all` has to be started.
         """
         for run in runs:
-            if run.flow_id is None or not run.is_active or not self._durations.lacks_history(run.flow_id):
+            if run.flow_id is None or not self._durations.lacks_history(run.flow_id) or not run.is_active:
                 continue
             started_at = get_start(run, service_now)
             if started_at is not None and service_now - started_at >= MIN_AGE_SECONDS:

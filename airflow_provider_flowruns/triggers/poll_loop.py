@@ -118,14 +118,8 @@ class PollLoop:
     def _send_due(self) -> None:
         self._send_all(self._scheduler.due(self._clock.now()))
 
-    def _send_queued(self) -> None:
-        # Targets that became due meanwhile wait for the timer: they may share a request with those just polled.
-        self._send_all(self._scheduler.take_queued(self._clock.now()))
-
     def _send_all(self, polls: Iterable[Poll]) -> None:
         for poll in polls:
-            if log.isEnabledFor(logging.DEBUG):
-                self._log_context.run(log.debug, "Polling %s", str(poll))
             self._start_task(self._send(poll))
         self._set_timer()
 
@@ -135,24 +129,31 @@ class PollLoop:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, poll: Poll) -> None:
-        vendor_clock = self._client.vendor_clock
-        try:
-            result = await self._request(poll)
-            vendor_offset = vendor_clock.offset_seconds
-            seen = self._scheduler.on_result(poll, result, self._clock.now())
-        except Exception as error:  # a bug; without this its waits would never end
-            if self._metrics:
-                self._metrics.on_error(error)
-            for wait in poll.waits:
-                cast("PendingWait[Any]", wait).fail(error)
-            self._scheduler.on_failure(poll)
-            self._send_queued()
-            return
-        self._send_queued()
-        async with self._delivery_lock:
-            await self._deliver(poll, seen, vendor_offset)
+        """Send a poll, and after it the next one that its result makes room for: a task for each takes time."""
+        following: Poll | None = poll
+        while following is not None:
+            poll, following = following, None
+            try:
+                result = await self._request(poll)
+                now = self._clock.now()
+                seen = self._scheduler.on_result(poll, result, now)
+            except Exception as error:  # a bug; without this its waits would never end
+                self._fail(poll, error)
+                now, seen = self._clock.now(), {}
+            # Targets that became due meanwhile wait for the timer: they may share a request with those just polled.
+            polls = self._scheduler.take_queued(now)
+            vendor_offset = self._client.vendor_clock.offset_seconds
+            if poll.is_batch or self._delivery_lock.locked() or poll.wait_count > MAX_STEPS_IN_A_ROW:
+                self._send_all(polls)
+                await self._deliver_in_pieces(poll, seen, vendor_offset)
+                return
+            following = polls.pop(0) if polls else None
+            self._deliver(self._take_recipients(poll, seen, vendor_offset, now), seen, vendor_offset, now)
+            self._send_all(polls)
 
     async def _request(self, poll: Poll) -> Seen | BatchResult:
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_context.run(log.debug, "Polling %s", str(poll))
         result: Seen | BatchResult
         if self._metrics:
             self._metrics.on_sent(poll)
@@ -167,6 +168,13 @@ class PollLoop:
             self._learn(result)
         return result
 
+    def _fail(self, poll: Poll, error: Exception) -> None:
+        if self._metrics:
+            self._metrics.on_error(error)
+        for wait in poll.waits:
+            cast("PendingWait[Any]", wait).fail(error)
+        self._scheduler.on_failure(poll)
+
     def _learn(self, result: tuple[FlowRun, ...] | BatchResult) -> None:
         if isinstance(result, BatchResult):
             read, found = result.runs, tuple(chain.from_iterable(result.found.values()))
@@ -177,37 +185,47 @@ class PollLoop:
         if self._history and self._history.add(found, service_now):
             self._start_task(self._history.read_all())
 
-    async def _deliver(self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float) -> None:
-        recipients = self._scheduler.take_recipients(poll, seen, self._clock.now())
-        waits = cast("list[PendingWait[Any]]", recipients)
-        self._warn_about_clock(waits)
-        for number, wait in enumerate(waits, 1):
-            if wait in self._scheduler and not wait.is_over:
-                wait.waiter.vendor_offset = vendor_offset
-                self._step(wait, seen[wait.polled_target])
-            if number % MAX_STEPS_IN_A_ROW == 0:
+    async def _deliver_in_pieces(self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float) -> None:
+        async with self._delivery_lock:
+            waits = self._take_recipients(poll, seen, vendor_offset, self._clock.now())
+            for start in range(0, len(waits), MAX_STEPS_IN_A_ROW):
+                self._deliver(waits[start : start + MAX_STEPS_IN_A_ROW], seen, vendor_offset, self._clock.now())
                 await asyncio.sleep(0)
         self._set_timer()
+
+    def _take_recipients(
+        self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
+    ) -> Sequence[PendingWait[Any]]:
+        waits = cast("list[PendingWait[Any]]", self._scheduler.take_recipients(poll, seen, now))
+        if vendor_offset:
+            self._warn_about_clock(waits)
+        return waits
+
+    def _deliver(
+        self, waits: Sequence[PendingWait[Any]], seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
+    ) -> None:
+        for wait in waits:
+            if wait.is_over or wait not in self._scheduler:
+                continue
+            waiter = wait.waiter
+            waiter.vendor_offset = vendor_offset
+            try:
+                step = waiter.step(seen[wait.polled_target], now)
+                if step.result is None:
+                    wait.deadline = waiter.deadline
+                    self._scheduler.reschedule(wait, waiter.target, step.wait, now)
+                elif self._metrics:
+                    self._metrics.on_runs_ended(waiter.measure_delays(now))
+                if step.messages or step.result is not None:
+                    wait.on_news(step)
+            except Exception as error:
+                wait.fail(error)
 
     def _warn_about_clock(self, waits: Sequence[PendingWait[Any]]) -> None:
         """Let one of the waits warn if the service's clock is wrong."""
         wait = next((wait for wait in waits if not wait.is_over), None)
         if wait and (text := self._client.vendor_clock.warning()):
             wait.warn(text)
-
-    def _step(self, wait: PendingWait[Any], seen: Seen) -> None:
-        waiter, now = wait.waiter, self._clock.now()
-        try:
-            step = waiter.step(seen, now)
-            if self._metrics and step.result is not None:
-                self._metrics.on_runs_ended(waiter.measure_delays(now))
-            if step.result is None:
-                wait.deadline = waiter.deadline
-                self._scheduler.reschedule(wait, waiter.target, step.wait, now)
-        except Exception as error:
-            wait.fail(error)
-        else:
-            wait.on_step(step)
 
 
 def get_batch_rule(target: Target) -> BatchRule:

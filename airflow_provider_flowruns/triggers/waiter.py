@@ -87,13 +87,11 @@ class PendingWait(ScheduledWait, Generic[R_co]):
         """Whether it takes no more steps: it has a result or an error, or its owner was cancelled."""
         return self._result is not None or self._error is not None or self.wake_up.cancelled()
 
-    def on_step(self, step: Step[R_co]) -> None:
-        """Keep what a step says, and wake up the owner if there is something to tell it."""
+    def on_news(self, step: Step[R_co]) -> None:
+        """Wake up the owner, because a step has messages or a result."""
         self._result = step.result
-        if step.messages:
-            self._messages += step.messages
-        if step.messages or step.result is not None:
-            self._wake_up()
+        self._messages += step.messages
+        self._wake_up()
 
     def warn(self, text: str) -> None:
         """Let the owner log a warning."""
