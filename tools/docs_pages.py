@@ -90,11 +90,15 @@ PAGES = {
         (
             "hooks.base",
             "services.info",
+            "services.auth",
             "services.base",
             "services.parsing",
             "services.validation",
             "model.targets",
             "model.calls",
+            "sandbox.plain_service",
+            "testing.adapter",
+            "testing.conformance",
         ),
     ),
 }

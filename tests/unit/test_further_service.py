@@ -65,7 +65,7 @@ class MinimalTaskInstance:
 def nothing_stays_loaded(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     monkeypatch.setattr(registry, "_loaded", dict(registry._loaded))
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in {"acme_flowruns", "fake_acme"}]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"acme_flowruns", "acme_fake"}]:
         del sys.modules[name]
 
 
@@ -170,7 +170,7 @@ def test_the_triggerer_reads_its_connection_by_the_same_code(acme) -> None:
 @pytest.fixture
 def sandbox(acme, monkeypatch: pytest.MonkeyPatch) -> Generator[Sandbox]:
     """A sandbox with the example's fake of its service beside ours, as the service's default connection."""
-    with Sandbox(further_services=[import_module("fake_acme").FakeAcme]) as running:
+    with Sandbox(further_services=[import_module("acme_fake").FakeAcme]) as running:
         for name, value in running.connections().items():
             monkeypatch.setenv(name, json.dumps({**json.loads(value), "extra": {"team": "data"}}))
         yield running

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from acme_flowruns.info import ACME
-from acme_flowruns.service import AcmeApi
 from airflow_provider_flowruns.hooks.base import FlowRunsHook
 from airflow_provider_flowruns.model.runs import FlowRun
+
+from acme_flowruns.info import ACME
+from acme_flowruns.service import AcmeApi
 
 
 class AcmeHook(FlowRunsHook[AcmeApi]):

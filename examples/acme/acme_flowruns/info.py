@@ -25,5 +25,8 @@ ACME = ServiceInfo(
 def get_provider_info() -> dict[str, object]:
     """Return the package's metadata for Airflow."""
     return build_provider_info(
-        ACME, package_name="acme-flowruns", name="Acme flow runs", description="Runs flows on Acme and waits for them."
+        ACME,
+        package_name="acme-flowruns",
+        name="Acme flow runs",
+        description="Runs flows on Acme and waits for them.",
     )

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from acme_flowruns.info import ACME
-from acme_flowruns.service import AcmeApi
 from airflow_provider_flowruns.operators.run import RunOperator
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.tasks.arguments import check_when_known, get_known_part
 
+from acme_flowruns.info import ACME
+from acme_flowruns.service import AcmeApi
+
 if TYPE_CHECKING:
-    from acme_flowruns.hooks import AcmeHook  # noqa: F401 (the base class quotes it)
     from airflow_provider_flowruns.tasks.started_run import StartedRun
     from airflow_provider_flowruns.tasks.starting import RunStarter
+
+    from acme_flowruns.hooks import AcmeHook  # noqa: F401 (the base class quotes it)
 
 
 class AcmeRunFlowOperator(RunOperator["AcmeHook"]):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acme_flowruns.info import ACME
-from acme_flowruns.service import AcmeApi
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, Target
 from airflow_provider_flowruns.sensors.base import FlowRunSensor, FlowSensor
 from airflow_provider_flowruns.tasks.arguments import check_when_known
+
+from acme_flowruns.info import ACME
+from acme_flowruns.service import AcmeApi
 
 if TYPE_CHECKING:
     from acme_flowruns.hooks import AcmeHook  # noqa: F401 (the base classes quote it)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
-from acme_flowruns.info import ACME
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Request
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
@@ -27,6 +26,8 @@ from airflow_provider_flowruns.services.parsing import (
 from airflow_provider_flowruns.services.payload import parse_object
 from airflow_provider_flowruns.services.validation import validate_id
 
+from acme_flowruns.info import ACME
+
 _ID = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _STATES = {
     "QUEUED": (Lifecycle.PENDING, Disposition.NONE),
@@ -35,6 +36,7 @@ _STATES = {
     "ERROR": (Lifecycle.NOT_RUNNING, Disposition.FAILED),
     "STOPPED": (Lifecycle.NOT_RUNNING, Disposition.CANCELED),
 }
+_UNKNOWN = (Lifecycle.UNKNOWN, Disposition.NONE)
 
 
 class AcmeApi(Service):
@@ -124,7 +126,10 @@ def _read_runs(body: Any) -> tuple[FlowRun, ...]:
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:
-    lifecycle, disposition = _STATES.get(parse_word(record.get("state")), (Lifecycle.UNKNOWN, Disposition.NONE))
+    lifecycle, disposition = _STATES.get(parse_word(record.get("state")), _UNKNOWN)
+    errors = parse_texts(record.get("error"))
+    if disposition is Disposition.SUCCEEDED and errors:
+        lifecycle, disposition = _UNKNOWN  # a record that says two things at a time decides nothing
     return FlowRun(
         service=ACME.name,
         kind=Kind.RUN,
@@ -135,6 +140,6 @@ def _read_run(record: Mapping[str, Any]) -> FlowRun:
         vendor_status=parse_status(record.get("state")),
         created_at=parse_time(record.get("created")),
         completed_at=parse_time(record.get("ended")),
-        errors=parse_texts(record.get("error")),
+        errors=errors,
         record=record,
     )

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-
 from airflow_provider_flowruns.sandbox import ApiError, PlainRun, PlainService, StatusNames, build_json_response
 
 
