@@ -24,6 +24,11 @@ DOCS_STAMP := $(DOCS_VENV)/.installed
 DOCS_SITE := build/docs
 LOADED_FROM_ELSEWHERE := '<(script|img|iframe|source)[^>]* src="?(https?:)?//|<link[^>]*stylesheet[^>]*//'
 
+# Prefect and Airflow need different versions of the same packages.
+PREFECT := .prefect
+PREFECT_STAMP := $(PREFECT)/.installed
+PREFECT_PACKAGE := examples/airflow-provider-flowruns-prefect
+
 # The peers' packages stay out of the environment that tests run in.
 BENCH := .bench
 BENCH_STAMP := $(BENCH)/.installed-airflow-$(AIRFLOW_VERSION)
@@ -65,6 +70,15 @@ versions: ## List the versions that test-matrix knows, as JSON
 .PHONY: test-distributed
 test-distributed: $(DISTRIBUTED_STAMP) ## Celery, Redis, PostgreSQL, two of each component; CASES=tests/distributed/test_x.py for some
 	$(BIN)/python -m tools.distributed $(CASES)
+
+# The package is built and installed beside the environment, which has our services only.
+.PHONY: test-prefect
+test-prefect: export PREFECT_ENVIRONMENT := $(PREFECT)/venv
+test-prefect: export PYTHONPATH := $(CURDIR)/$(PREFECT)/site:$(PREFECT_PACKAGE)/tests:$(PREFECT_PACKAGE)/tests/server
+test-prefect: $(STAMP) $(PREFECT_STAMP) ## The package for a fourth service: the conformance kit, and a real Prefect server
+	$(BIN)/uv pip install --python $(VENV) --target $(PREFECT)/site --no-deps --reinstall --quiet ./$(PREFECT_PACKAGE)
+	$(BIN)/pytest $(PREFECT_PACKAGE)/tests/test_conformance.py $(PREFECT_PACKAGE)/tests/test_package.py -n 4
+	$(BIN)/pytest $(PREFECT_PACKAGE)/tests/server
 
 .PHONY: test-first-steps
 test-first-steps: $(STAMP) ## The wheel and the README's DAG in a new environment, and the demo
@@ -148,7 +162,7 @@ dist: $(STAMP) ## Build wheel and sdist into dist
 
 .PHONY: clean
 clean: ## Remove all environments, caches and what the demo left
-	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) .cache .coverage .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DOCS_VENV) $(BENCH) $(PREFECT) .cache .coverage .demo .matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here once: otherwise four Airflow processes do it again at every start where Python
@@ -171,6 +185,11 @@ $(BROWSER_STAMP): $(STAMP)
 $(DISTRIBUTED_STAMP): $(STAMP)
 	$(BIN)/uv pip install --python $(VENV) --quiet --compile-bytecode --group distributed \
 	  "apache-airflow==$(AIRFLOW_VERSION)"
+	@touch $@
+
+$(PREFECT_STAMP): $(STAMP)
+	$(PYTHON) -m venv $(PREFECT)/venv
+	$(BIN)/uv pip install --python $(PREFECT)/venv --quiet "prefect>=3.4,<4"
 	@touch $@
 
 # The docs are built from the sources, without Airflow.

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 from tools.ports import find_free_port
 from tools.process_groups import ProcessTree, Watchdog
 
-START_SECONDS, STOP_SECONDS = 60.0, 10.0
+STOP_SECONDS = 10.0
 
 
 class LocalServer(ABC):
@@ -26,6 +26,8 @@ class LocalServer(ABC):
     title: ClassVar[str]
     #: The signal that stops it in an orderly way.
     stop_signal: ClassVar[Signals]
+    #: Time in seconds for its start.
+    start_seconds: ClassVar[float] = 60.0
     #: What is raised if it cannot be set up or started.
     error: ClassVar[type[Exception]]
 
@@ -59,7 +61,7 @@ class LocalServer(ABC):
         self._process = process = ProcessTree(
             self.title, self._command, os.environ, self._folder / "server.log", self._watchdog
         )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self._is_ready():
             if not process.is_alive or time.monotonic() > deadline:
                 raise self.error(f"The server did not start:\n{process.read_log_tail()}")

@@ -101,6 +101,7 @@ def test_they_run_what_developers_run() -> None:
         "test-first-steps",
         "test-matrix",
         "test-nightly",
+        "test-prefect",
         "unit",
         "versions",
     }

@@ -1,0 +1,1 @@
+"""Airflow provider for flow runs of Prefect."""
