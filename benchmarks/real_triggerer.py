@@ -83,13 +83,15 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
         loading = _load_waits(airflow, count)
         loaded = airflow.count_stalls()
         steady = _measure_steady_state(airflow, server, seconds)
+        measured = airflow.count_stalls()
         ends = _end_runs(server, keys, end_at if kind == DATETIME else time.time())
         delays = _measure_delays(airflow, ends)
         return Figures(
             **steady,
             connections=server.get_counts().connections,
-            stalls=airflow.count_stalls() - loaded,
             stalls_at_start=loaded - before,
+            stalls=measured - loaded,
+            stalls_at_end=airflow.count_stalls() - measured,
             loading=loading,
             delay=median(delays),
             longest_delay=max(delays),
