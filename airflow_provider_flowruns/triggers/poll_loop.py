@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -32,6 +32,9 @@ R = TypeVar("R")
 
 #: Maximum number of waits that take a response before control returns to the event loop.
 MAX_STEPS_IN_A_ROW = 50
+#: The same for waits with something to log: a full pipe to the triggerer's supervisor holds up each line, and Airflow
+#: gives the waits of an event loop that is blocked for half a minute to another triggerer.
+MAX_NEWS_IN_A_ROW = 5
 
 
 class PollLoop:
@@ -143,7 +146,7 @@ class PollLoop:
             # Targets that became due meanwhile wait for the timer: they may share a request with those just polled.
             polls = self._scheduler.take_queued(now)
             vendor_offset = self._client.vendor_clock.offset_seconds
-            if poll.is_batch or self._delivery_lock.locked() or poll.wait_count > MAX_STEPS_IN_A_ROW:
+            if poll.is_batch or self._delivery_lock.locked() or poll.wait_count > MAX_NEWS_IN_A_ROW:
                 self._send_all(polls)
                 await self._deliver_in_pieces(poll, seen, vendor_offset)
                 return
@@ -187,9 +190,10 @@ class PollLoop:
 
     async def _deliver_in_pieces(self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float) -> None:
         async with self._delivery_lock:
-            waits = self._take_recipients(poll, seen, vendor_offset, self._clock.now())
-            for start in range(0, len(waits), MAX_STEPS_IN_A_ROW):
-                self._deliver(waits[start : start + MAX_STEPS_IN_A_ROW], seen, vendor_offset, self._clock.now())
+            waits = iter(self._take_recipients(poll, seen, vendor_offset, self._clock.now()))
+            for wait in waits:
+                piece = chain((wait,), islice(waits, MAX_STEPS_IN_A_ROW - 1))
+                self._deliver(piece, seen, vendor_offset, self._clock.now())
                 await asyncio.sleep(0)
         self._set_timer()
 
@@ -202,8 +206,10 @@ class PollLoop:
         return waits
 
     def _deliver(
-        self, waits: Sequence[PendingWait[Any]], seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
+        self, waits: Iterable[PendingWait[Any]], seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
     ) -> None:
+        """Take the steps of some waits; stop early if many have something to log."""
+        news_count = 0
         for wait in waits:
             if wait.is_over or wait not in self._scheduler:
                 continue
@@ -218,8 +224,11 @@ class PollLoop:
                     self._metrics.on_runs_ended(waiter.measure_delays(now))
                 if step.messages or step.result is not None:
                     wait.on_news(step)
+                    news_count += 1
             except Exception as error:
                 wait.fail(error)
+            if news_count == MAX_NEWS_IN_A_ROW:
+                return
 
     def _warn_about_clock(self, waits: Sequence[PendingWait[Any]]) -> None:
         """Let one of the waits warn if the service's clock is wrong."""
