@@ -131,8 +131,8 @@ hooks: $(STAMP) ## Run the same checks at each commit, on the files that it chan
 
 .PHONY: format
 format: $(STAMP) ## Fix style
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --cache-dir .ruff_cache --fix .
+	$(BIN)/ruff format --cache-dir .ruff_cache .
 
 .PHONY: types
 types: $(STAMP) ## Check types

@@ -57,7 +57,7 @@ def test_those_within_the_package_come_first(tmp_path, monkeypatch) -> None:
 
 def test_the_wheel_has_them_within_the_package() -> None:
     build = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    assert build["targets"]["wheel"]["force-include"] == {"example_dags": "airflow_provider_flowruns/example_dags"}
+    assert build["targets"]["wheel"]["force-include"]["example_dags"] == "airflow_provider_flowruns/example_dags"
     assert "/example_dags" in build["targets"]["sdist"]["include"]
 
 
