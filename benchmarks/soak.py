@@ -174,8 +174,8 @@ class Soak:
         while self._open and time.monotonic() < deadline:
             self._settle(0)
             time.sleep(TICK_SECONDS)
-        for text in [f"wait {number} did not end: {expected}" for number, expected in self._open.items()]:
-            self._report(text)
+        for number, expected in self._open.items():
+            self._report(f"wait {number} did not end: {expected}")
         for text in self._find_double_events():
             self._report(text)
 

@@ -75,7 +75,7 @@ class RunDurations:
         :param runs: runs of any flows.
         """
         for run in runs:
-            if run.disposition is _SUCCEEDED and run.flow_id is not None and (past_run := _measure(run)):
+            if run.flow_id is not None and (past_run := _measure(run)):
                 self._get_past_runs(run.flow_id).add(past_run)
 
     def add(self, flow_id: str, started_at: datetime | None, completed_at: datetime | None) -> None:

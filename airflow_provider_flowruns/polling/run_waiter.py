@@ -202,7 +202,7 @@ class RunWaiter:
 
     def _is_unchanged(self, polled: Sequence[FlowRun], now: float) -> bool:
         run = self._last_seen
-        if run is None or len(polled) != 1 or polled[0] is not run:
+        if run is None or not _is_only(run, polled):
             return False
         return self._is_late(run, now) == self._state.last_message_key.endswith(_LATE)
 
