@@ -160,7 +160,8 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
         are polled without one.
     :param find_current_step: returns the step that an active run has reached, from its record; called for a log line
         only.
-    :param record: the record as sent, decoded or not, see :attr:`raw`; it never goes to XCom.
+    :param record: the record as sent, decoded or not, see :attr:`raw`; None where it is not kept. It never goes to
+        XCom.
     """
 
     service: str
@@ -181,7 +182,7 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     may_recover: bool = False
     build_details: Callable[[FlowRun], RunDetails] | None = None
     find_current_step: Callable[[FlowRun], RunStep | None] | None = None
-    record: Mapping[str, Any] | Raw = {}
+    record: Mapping[str, Any] | Raw | None = None
 
     # Two runs are equal if they say the same; how a service says it is no part of a run, and may be large.
     def __eq__(self, other: object) -> bool:
@@ -196,8 +197,8 @@ class FlowRun(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
 
     @property
     def raw(self) -> Mapping[str, Any]:
-        """The record as sent. One that has not been decoded yet is decoded each time."""
-        return parse_json(bytes(self.record)) if isinstance(self.record, Raw) else self.record
+        """The record as sent, empty where it is not kept. One that has not been decoded yet is decoded each time."""
+        return parse_json(bytes(self.record)) if isinstance(self.record, Raw) else self.record or {}
 
     @property
     def is_active(self) -> bool:

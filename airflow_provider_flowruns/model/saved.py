@@ -6,9 +6,11 @@ release did not write, and skips what a later one added; another schema is refus
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
 
 
 class Saved(Protocol):
@@ -20,6 +22,7 @@ class Saved(Protocol):
 
 
 SavedT = TypeVar("SavedT", bound=Saved)
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 def to_record(value: Saved) -> dict[str, Any]:
@@ -58,6 +61,21 @@ def from_json(text: str, kind: type[SavedT]) -> SavedT:
     except msgspec.DecodeError as error:
         raise ValueError(f"the saved {kind.__name__} is not JSON: {error}") from None
     return from_record(record, kind)
+
+
+def share_defaults(value: StructT) -> StructT:
+    """Return a copy in which what equals a default is that default: thousands of waits share these objects.
+
+    :param value: a struct that was read.
+    """
+    defaults = _get_defaults(type(value))
+    fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+    return type(value)(**{name: field for name, field in fields if name not in defaults or field != defaults[name]})
+
+
+@cache
+def _get_defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.name: field.default for field in structs.fields(kind) if field.default is not msgspec.NODEFAULT}
 
 
 def _check_schema(schema: Any, kind: type[Saved]) -> None:

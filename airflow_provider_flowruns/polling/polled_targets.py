@@ -37,6 +37,7 @@ class ScheduledWait:
         "first_poll_at",
         "interval",
         "is_last",
+        "is_scheduled",
         "polled_at",
         "polled_target",
     )
@@ -47,6 +48,8 @@ class ScheduledWait:
     def __init__(self, deadline: float, error_budget: float) -> None:
         self.deadline = deadline
         self.error_budget = error_budget
+        #: Whether it was added and not removed.
+        self.is_scheduled = False
         #: Responses to requests sent earlier are not for this wait.
         self.first_poll_at = math.inf
         #: Infinite while it takes a response, and after it was removed.
@@ -71,7 +74,8 @@ class PolledTarget:
     def __init__(self, target: Target, batch_rule: BatchRule) -> None:
         self.target = target
         self.batch_key, self.min_batch_size, self.batches_by_id = batch_rule
-        self.waits: dict[ScheduledWait, None] = {}
+        #: A list, because most have one wait, and thousands leave one after the other, the first one first.
+        self.waits: list[ScheduledWait] = []
         #: Whether it is queued or requested, or its response has not been delivered yet.
         self.in_flight = False
         #: Whether it is polled in batches when it is due: not if the last one that had to include it did not.
@@ -105,12 +109,12 @@ class PolledTargets:
             polled_target = self._by_target[target] = PolledTarget(target, self._get_batch_rule(target))
             if polled_target.batch_key is not None:
                 self._by_batch_key.setdefault(polled_target.batch_key, {})[polled_target] = None
-        polled_target.waits[wait] = None
+        polled_target.waits.append(wait)
         wait.polled_target = polled_target
 
     def remove_wait(self, wait: ScheduledWait) -> None:
         """Remove a wait from its target."""
-        del wait.polled_target.waits[wait]
+        wait.polled_target.waits.remove(wait)
         self.discard_if_unused(wait.polled_target)
 
     def discard_if_unused(self, polled_target: PolledTarget) -> None:

@@ -247,8 +247,8 @@ class RunWaiter:
         :raises ValueError: it is no waiter, or has another schema.
         """
         wait = saved.from_json(text, SavedWait)
-        waiter = cls(wait.config, wait.state.began_at)
-        waiter._state = wait.state
+        waiter = cls(saved.share_defaults(wait.config), wait.state.began_at)
+        waiter._state = saved.share_defaults(wait.state)
         if wait.state.can_match_by_time:
             waiter._match_by_time()
         if wait.state.followed_run_id:
@@ -636,5 +636,5 @@ def _is_only(run: FlowRun, polled: Sequence[FlowRun]) -> bool:
 def _without_record(run: FlowRun) -> FlowRun:
     # What was sent may be megabytes, kept as long as the wait; a run taken for the start's is a run like any other.
     if run.kind is Kind.STARTED:
-        return replace(run, record={}, kind=Kind.RUN)
-    return replace(run, record={}) if run.record else run
+        return replace(run, record=None, kind=Kind.RUN)
+    return replace(run, record=None) if run.record else run

@@ -115,10 +115,6 @@ class PollScheduler:
         """How often it has backed off so far."""
         return self._backoff.count
 
-    def __contains__(self, wait: ScheduledWait) -> bool:
-        """Return whether a wait was added and not removed."""
-        return wait in wait.polled_target.waits
-
     # -- waits
 
     def add(self, wait: ScheduledWait, target: Target, first: float, now: float) -> None:
@@ -131,6 +127,7 @@ class PollScheduler:
         """
         wait.first_poll_at = now + first
         self._targets.add_wait(wait, target)
+        wait.is_scheduled = True
         self._wait_count += 1
         self._schedule(wait, first, now)
 
@@ -152,6 +149,7 @@ class PollScheduler:
         """Remove a wait, whether or not a request for it is in flight."""
         wait.due = math.inf
         self._targets.remove_wait(wait)
+        wait.is_scheduled = False
         self._wait_count -= 1
 
     def clear(self) -> None:

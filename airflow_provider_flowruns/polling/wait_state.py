@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-class WaitConfig(msgspec.Struct, frozen=True, kw_only=True):
+class WaitConfig(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a wait is for and when it ends; fixed before the first poll.
 
     Fields that end in ``_at`` are Unix times, those that end in ``_seconds`` durations.
@@ -85,7 +85,7 @@ class WaitConfig(msgspec.Struct, frozen=True, kw_only=True):
         return (self.completed_after_at, self.started_after_at, self.ignore_ends_until_at) != (None, None, None)
 
 
-class WaitState(msgspec.Struct):
+class WaitState(msgspec.Struct, gc=False):
     """What a wait remembers between two polls. Times are Unix seconds.
 
     :param began_at: when the wait began.

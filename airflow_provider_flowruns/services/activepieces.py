@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from msgspec import Raw, structs
 from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Pages, ParseJson, Request
 from airflow_provider_flowruns.model.errors import ConfigurationError, InvalidArgumentError
 from airflow_provider_flowruns.model.rows import Rows
-from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle
+from airflow_provider_flowruns.model.runs import Disposition, Flow, FlowRun, Kind, Lifecycle, RunDetails
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
 from airflow_provider_flowruns.services.activepieces_arguments import (
@@ -26,9 +26,9 @@ from airflow_provider_flowruns.services.activepieces_arguments import (
     validate_strategy,
 )
 from airflow_provider_flowruns.services.activepieces_details import (
+    KeptDetails,
     build_activepieces_details,
     build_details_from,
-    pick_fields,
 )
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
 from airflow_provider_flowruns.services.activepieces_rows import pick_needed, read_shown
@@ -140,7 +140,7 @@ class ActivepiecesApi(Service):
             return BatchResult({}, read_rows(rows, read_row), estimate_size(rows[0]) if rows else 0)
 
         def read_row(row: Mapping[str, Any]) -> FlowRun | None:
-            run = self._read_run(row, keep_raw=False)
+            run = self._read_run(row, KeptDetails.of(row))
             return run if run.run_id in run_ids else None
 
         def read_bytes(body: bytes, parse: ParseJson) -> BatchResult:
@@ -155,7 +155,8 @@ class ActivepiecesApi(Service):
             needed = pick_needed(row, run_ids)
             if needed is None:
                 return None
-            run = self._read_run(parse(needed), keep_raw=False)
+            record = parse(needed)
+            run = self._read_run(record, KeptDetails.of(record))
             self._known_runs.add(key, run)
             return run
 
@@ -419,12 +420,15 @@ class ActivepiecesApi(Service):
         if shown is None:
             return None
         try:
-            run = self._read_run(shown, keep_raw=False)
+            run = self._read_run(shown, partial(build_details_from, shown))
         except ValueError:
             return None  # its JSON value tells what is wrong, as it does without the id of a flow
         return structs.replace(run, record=sent.copy(), find_current_step=find_current_step) if run.flow_id else None
 
-    def _read_run(self, record: Mapping[str, Any], *, keep_raw: bool = True) -> FlowRun:
+    def _read_run(
+        self, record: Mapping[str, Any], build_details: Callable[[FlowRun], RunDetails] | None = None
+    ) -> FlowRun:
+        """Return a run with its record, or without it if its details can be built from something else."""
         status = parse_word(record.get("status"))
         run_id, project_id = require_id(record, ID_PATTERN), parse_id(record.get("projectId"))
         ended = status in _ENDED
@@ -443,11 +447,9 @@ class ActivepiecesApi(Service):
             errors=_parse_errors(record, status) if ended else (),
             url=f"{self._app_url}/projects/{project_id}/runs/{run_id}" if project_id else None,
             may_recover=status == "INTERNAL_ERROR",
-            build_details=(
-                build_activepieces_details if keep_raw else partial(build_details_from, pick_fields(record))
-            ),
-            find_current_step=find_current_step if keep_raw else None,
-            record=record if keep_raw else {},
+            build_details=build_details or build_activepieces_details,
+            find_current_step=None if build_details else find_current_step,
+            record=None if build_details else record,
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.json import encode
 
+from airflow_provider_flowruns.model.clean import parse_json
 from airflow_provider_flowruns.model.clip import clip_json, clip_text
 from airflow_provider_flowruns.model.runs import MAX_ERROR_CHARS, Disposition, FlowRun, RunDetails
 from airflow_provider_flowruns.services.activepieces_errors import parse_failed_step
@@ -81,16 +83,30 @@ class ActivepiecesDetails(TypedDict):
     duration_seconds: float | None
 
 
-def pick_fields(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what of a record its details are built from, without the flow's whole definition.
+class KeptDetails(Struct, frozen=True, gc=False):
+    """Builds the details of a run that thousands of waits may hold at a time.
 
-    :param record: a run as sent.
+    :param sent: what the details are built from as JSON, which takes a fourth of the memory of its objects.
     """
-    picked = {field: record[field] for field in SentDetails.__struct_encode_fields__ if field in record}
-    version = picked.get("flowVersion")
-    if isinstance(version, Mapping):
-        picked["flowVersion"] = {"displayName": version.get("displayName")}
-    return picked
+
+    sent: bytes
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Return what to keep of a record, without the flow's whole definition.
+
+        :param record: a run as sent.
+        """
+        fields = SentDetails.__struct_encode_fields__
+        picked = {field: value for field in fields if (value := record.get(field)) is not None}
+        version = picked.get("flowVersion")
+        if isinstance(version, Mapping):
+            picked["flowVersion"] = {"displayName": version.get("displayName")}
+        return cls(encode(picked))
+
+    def __call__(self, run: FlowRun) -> RunDetails:
+        """Return the details of the run."""
+        return build_details_from(parse_json(self.sent), run)
 
 
 def build_activepieces_details(run: FlowRun) -> RunDetails:
@@ -104,7 +120,7 @@ def build_activepieces_details(run: FlowRun) -> RunDetails:
 def build_details_from(record: Mapping[str, Any], run: FlowRun) -> RunDetails:
     """Return a run's details.
 
-    :param record: the record, or what :func:`pick_fields` returned for it.
+    :param record: the record, or those of its fields that :class:`SentDetails` has.
     :param run: the run without its record.
     """
     tags, has_more_tags = _parse_tags(record.get("tags"))

@@ -100,7 +100,7 @@ class StartFinder:
         call = self._list_newest(flow_id, first, last, PAGE_SIZE)
         for number in range(MAX_PAGES):
             page = yield from read_page(call, is_first=number == 0)
-            runs |= {run.run_id: replace(run, record={}) for run in page.items if run.run_id}
+            runs |= {run.run_id: replace(run, record=None) for run in page.items if run.run_id}
             if page.next is None:
                 return True
             if len(self._unread(runs.values())) > most and not self._is_known_among_many(markers):

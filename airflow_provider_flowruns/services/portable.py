@@ -114,7 +114,7 @@ class PortableApi(Service):
             key = hash((kind, object_id, body))
             run = self._known_runs.get(key)
             if run is None:
-                run = replace(read(parse(body)), record={})
+                run = replace(read(parse(body)), record=None)
                 self._known_runs.add(key, run)
             return run
 

@@ -85,8 +85,7 @@ class PollLoop:
         try:
             while True:
                 await wait.wake_up
-                if messages := wait.take_messages():
-                    log_messages(messages)
+                log_messages(wait.take_messages())  # held by no variable, which would live as long as the wait
                 if wait.is_over:
                     return wait.get_result()
         finally:
@@ -211,7 +210,7 @@ class PollLoop:
         """Take the steps of some waits; stop early if many have something to log."""
         news_count = 0
         for wait in waits:
-            if wait.is_over or wait not in self._scheduler:
+            if wait.is_over or not wait.is_scheduled:
                 continue
             waiter = wait.waiter
             waiter.vendor_offset = vendor_offset

@@ -85,9 +85,9 @@ def test_nothing_is_scheduled_without_waits() -> None:
 def test_a_removed_wait_is_not_polled() -> None:
     driver = Driver()
     wait = driver.add(create_target(1))
-    assert wait in driver.scheduler
+    assert wait.is_scheduled
     driver.remove(wait)
-    assert wait not in driver.scheduler
+    assert not wait.is_scheduled
     driver.run(100)
     assert not driver.sent
 
