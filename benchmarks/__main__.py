@@ -62,6 +62,9 @@ ratio is computed in each turn. Its spread is half the interquartile range over 
 or below {NOISE_FACTOR} spreads is **too noisy** and fails its bound. *Exact* figures are counted or measured in \
 virtual time. The margin is the distance from the limit.
 
+Here, waits run in a process of the measurement's own. [Benchmarks in a real triggerer](benchmarks-triggerer.md) say \
+what up to 10,000 of them cost Airflow's triggerer, and what limits them.
+
 ![CPU time and connections of each candidate](benchmarks.svg)
 
 {build_table(("package", "version"), [(name, version(name)) for name in packages])}"""

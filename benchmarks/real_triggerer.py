@@ -1,7 +1,7 @@
 """Measure what deferred waits cost a real triggerer on PostgreSQL, beside as many of Airflow's own waits for a time.
 
-Run by ``make bench-triggerer``; writes docs/benchmarks-triggerer.md. ``--quick`` measures few waits for a short time
-and writes nothing.
+Run by ``make bench-triggerer``; writes docs/benchmarks-triggerer.md, which keeps the figures for numbers of waits that
+were measured earlier. ``--quick`` measures few waits for a short time and writes nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -18,10 +19,11 @@ from benchmarks.candidates import CANDIDATES, CONN_ID
 from benchmarks.polling_server import PollingServer, run_polling_server
 from benchmarks.saved_waits import DATETIME, choose_end
 from benchmarks.triggerer_airflow import TRIGGERER, TriggererAirflow, run_triggerer_airflow
-from benchmarks.triggerer_report import Figures, Steady, build_head, build_section
+from benchmarks.triggerer_report import Figures, Steady, build_head, build_section, read_results, write_results
 from tools.postgresql import PostgresServer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-triggerer.md"
+STORED_FIGURES = Path(__file__).with_name("triggerer_figures.json")
 #: The kinds of waits, Airflow's own first.
 KINDS = (DATETIME, "portable", "portable_shared", "activepieces")
 #: Seconds after the start of the last wait before measuring: every wait has polled once or twice by then.
@@ -45,8 +47,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0, help="duration of each measurement")
     arguments = parser.parse_args()
     counts, seconds = ([200], 60.0) if arguments.quick else (arguments.counts, arguments.seconds)
-    results = measure_all(counts, seconds)
-    section = build_section(results, seconds)
+    results = {} if arguments.quick else read_results(STORED_FIGURES)
+    for figures in measure_all(counts, seconds):
+        results |= figures
+        if not arguments.quick:
+            write_results(STORED_FIGURES, results)
+    section = build_section(results)
     text = f"{build_head()}\n\n{section.to_markdown()}\n"
     print(text)
     if not arguments.quick:
@@ -54,18 +60,18 @@ def main() -> None:
     sys.exit(0 if arguments.quick or all(bound.holds for bound in section.bounds) else 1)
 
 
-def measure_all(counts: list[int], seconds: float) -> dict[tuple[str, int], Figures]:
-    """Measure each kind with each number of waits."""
-    results = {}
+def measure_all(counts: list[int], seconds: float) -> Iterator[dict[tuple[str, int], Figures]]:
+    """Measure each kind with each number of waits, and yield the figures for each number."""
     with run_polling_server() as server, PostgresServer() as database:
         env = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), server.ca_file) | QUIET_FLOOR
         with run_triggerer_airflow(database, max(counts) + SPARE_CAPACITY, env) as airflow:
             for count in counts:
+                results = {}
                 for kind in KINDS:
                     print(f"measuring {count:,} waits: {kind} ...", flush=True)
                     results[kind, count] = figures = _measure(airflow, server, kind, count, seconds)
                     print(f"  {figures}", flush=True)
-    return results
+                yield results
 
 
 def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count: int, seconds: float) -> Figures:
@@ -84,6 +90,7 @@ def _measure(airflow: TriggererAirflow, server: PollingServer, kind: str, count:
         loaded = airflow.count_stalls()
         steady = _measure_steady_state(airflow, server, seconds)
         measured = airflow.count_stalls()
+        print(f"  {steady}", flush=True)
         ends = _end_runs(server, keys, end_at if kind == DATETIME else time.time())
         delays = _measure_delays(airflow, ends)
         return Figures(
@@ -119,6 +126,7 @@ def _measure_steady_state(airflow: TriggererAirflow, server: PollingServer, seco
         memory.append(runner.memory_full_info().uss)
     minutes = (time.monotonic() - started_at) / 60
     return {
+        "seconds": seconds,
         "cpu": cpu,
         "supervisor_cpu": (_get_cpu(supervisor) - supervisor_cpu) / minutes,
         "memory": memory,
