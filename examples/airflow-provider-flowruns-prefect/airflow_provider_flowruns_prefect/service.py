@@ -11,7 +11,7 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Flow, FlowRun
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
-from airflow_provider_flowruns.services.base import Service, get_run_batch_key, match_runs, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, get_run_batch_key, match_runs, read_newest_runs, read_page
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
     format_time,
@@ -165,7 +165,7 @@ class PrefectApi(Service):
             # An unknown deployment has an empty list, too; asking for the deployment itself tells the two apart.
             yield self.get_deployment(deployment_id)
         while page.next and len(newest) < count:
-            page = yield page.next
+            page = yield from read_page(page.next, is_first=False)
             newest += page.items
         return newest[:count]
 
