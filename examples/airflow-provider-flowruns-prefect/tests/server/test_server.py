@@ -228,7 +228,8 @@ def test_a_dag_runs_in_a_real_airflow(server: PrefectServer, tmp_path: Path) -> 
         run_id = airflow.trigger("prefect_orders", {"deployment": deployment})
         airflow.wait_for_run("prefect_orders", run_id, timeout=240)
         states = airflow.get_task_states("prefect_orders", run_id)
-        assert states == dict.fromkeys(("load", "run", "newest", "history"), "success")
+        expected = dict.fromkeys(("load", "run", "newest", "history"), "success")
+        assert states == expected, airflow.get_log("prefect_orders", run_id, "load")
         summary = airflow.get_xcom("prefect_orders", run_id, "load")
         assert airflow.get_links("prefect_orders", run_id, "load") == {"Flow run": summary["url"]}
         for task_id in ("run", "newest"):

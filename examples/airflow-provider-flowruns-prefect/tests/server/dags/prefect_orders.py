@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_flowruns_prefect.operators import PrefectListFlowRunsOperator, PrefectRunDeploymentOperator
 from airflow_provider_flowruns_prefect.sensors import PrefectDeploymentSensor, PrefectFlowRunSensor
@@ -14,6 +16,8 @@ with DAG("prefect_orders", schedule=None, params={"deployment": ""}):
         tags=["airflow"],
         deferrable=True,
         poll_interval=2,
+        retries=3,  # a server on sqlite responds with 503 while it is busy, and no start is sent twice in one try
+        retry_delay=timedelta(seconds=5),
     )
     run = PrefectFlowRunSensor(
         task_id="run", run_id="{{ ti.xcom_pull(task_ids='load', key='run_id') }}", mode="reschedule"
