@@ -16,8 +16,8 @@ import airflow_provider_flowruns
 from airflow_provider_flowruns.services.registry import list_service_names
 
 _TEMPLATE_NAME = "acme"
-#: A longer name would make lines of the skeleton too long.
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+#: A longer name would make lines of the skeleton too long.
 _MAX_NAME_CHARS = 16
 
 

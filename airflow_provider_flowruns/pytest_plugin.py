@@ -31,6 +31,14 @@ def flowruns_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         for name, value in sandbox.connections().items():
             monkeypatch.setenv(name, value)
-        for name in ("NO_PROXY", "no_proxy"):
-            monkeypatch.setenv(name, "127.0.0.1", prepend=",")
+        exclude_sandbox_from_proxies(monkeypatch)
         yield sandbox
+
+
+def exclude_sandbox_from_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests to a sandbox use no proxy that the environment names.
+
+    :param monkeypatch: pytest's fixture.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1", prepend=",")

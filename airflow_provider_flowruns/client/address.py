@@ -11,11 +11,14 @@ from airflow_provider_flowruns.services.info import ServiceInfo
 
 _LABEL = re.compile(r"[0-9a-z_]([0-9a-z_-]{0,61}[0-9a-z_])?")
 _MAX_HOST_LENGTH = 253
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH = re.compile(r"([0-9A-Za-z._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
 
 def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str | None, port: int | None) -> str:
     """Return the base URL of a connection: scheme, host, port and path, without a trailing slash.
+
+    The scheme's own port is left out.
 
     :param info: the service; its default URL replaces an empty host.
     :param where: names the connection, for messages.
@@ -59,7 +62,8 @@ def parse_base_url(info: ServiceInfo, where: str, host: str | None, schema: str 
     if not _PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
         raise ConfigurationError(f"{where}: host {shown!r} has a path that cannot be part of a base URL")
     number = _validate_port(where, port if given_port is None else given_port)
-    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{path}"
+    is_default = number is None or number == _DEFAULT_PORTS[parts.scheme]
+    return f"{parts.scheme}://{name}{'' if is_default else f':{number}'}{path}"
 
 
 def encode_host(name: str) -> str:

@@ -26,15 +26,16 @@ _HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+")
 _BEARER = re.compile(r"(authorization:\s*)?bearer\b", re.IGNORECASE)
 
 
-def parse_token(info: ServiceInfo, where: str, password: str | None) -> str:
-    """Return the API token, or the password where the service has user names; empty if there is none and need be none.
+def parse_token(info: ServiceInfo, where: str, login: str, password: str | None) -> str:
+    """Return the API token, or the password of a user name; empty if there is none and need be none.
 
     :param info: the service.
     :param where: names the connection, for messages.
+    :param login: the user name, empty for a token.
     :param password: the connection's password.
     :raises ConfigurationError: it is missing, or cannot be a token.
     """
-    if info.auth.uses_login and password:
+    if login and password:
         return password
     token = (password or "").strip()
     if not token and not info.auth.needs_password:

@@ -123,7 +123,8 @@ def parse_settings(
     info = service.info
     where = f"connection {conn_id!r}"
     base_url = parse_base_url(info, where, host, schema, port)
-    token = parse_token(info, where, password)
+    user = parse_login(info, where, login)
+    token = parse_token(info, where, user, password)
     return Settings(
         service=service.for_connection(base_url, extra),
         conn_id=conn_id,
@@ -136,5 +137,5 @@ def parse_settings(
         webhook_headers=parse_webhook_headers(where, token, extra) if info.has_webhooks else {},
         field_secrets=list_field_secrets(info, extra),
         max_response_bytes=int(parse_number(where, MAX_RESPONSE_MB, extra) * _MIB),
-        login=parse_login(info, where, login),
+        login=user,
     )

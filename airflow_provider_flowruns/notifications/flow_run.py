@@ -34,9 +34,9 @@ class FlowRunNotifier(BaseNotifier):
         TableFlow starts a flow only with files, so it takes a task: a ``TableFlowRunFlowOperator`` with
         ``trigger_rule="one_failed"``.
     :param flow_id: the flow's id, templated.
-    :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated; only on
-        Activepieces.
-    :param conn_id: Airflow connection of the service, templated; ``portable_default`` or ``activepieces_default`` when
+    :param payload: JSON object or list that the flow's trigger is called with, or one as JSON text, templated; only
+        where a start takes one, as on Activepieces, and an object where the service takes nothing else.
+    :param conn_id: Airflow connection of the service, templated; ``portable_default`` on Portable, and so on, when
         not given.
     """
 

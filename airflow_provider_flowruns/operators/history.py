@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,16 +32,18 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
 
     Without ``fetch_all`` the newest (or first) ``limit`` runs are read; with it the whole list is read page by page,
     and the next page is requested while one is processed. Runs that are added meanwhile neither hide nor duplicate
-    others; they are left out if the newest come first, and may be in the result if the oldest do. Portable and
-    TableFlow count their pages by offset: runs that leave the list meanwhile, because they are deleted or no longer
-    have the requested ``status``, move as many others past the end of a page, and those are missing from the result.
+    others; they are left out if the newest come first, and may be in the result if the oldest do. Where pages are
+    counted by offset, as on Portable and TableFlow, runs that leave the list meanwhile, because they are deleted or no
+    longer have the requested ``status``, move as many others past the end of a page, and those are missing from the
+    result.
 
     The result is the list of the runs' summaries. With ``output_path`` they are written to a file as JSON lines, with
     at most two pages in memory, and the result is a manifest: ``{"path", "count", "bytes", "oldest_created_at",
     "newest_created_at"}``. The file gets its name when it is complete, and replaces an earlier one; a task that fails
     writes none.
 
-    :param limit: maximum number of runs, 1 to 1000 (default 100), templated; with ``fetch_all`` the page size.
+    :param limit: maximum number of runs, 1 to 1000 on the three services of this package (default 100), templated; with
+        ``fetch_all`` the page size.
     :param fetch_all: read all runs instead of ``limit``.
     :param max_runs: with ``fetch_all``, the maximum number of runs, templated.
     :param output_path: local path, or any URL that Airflow's object storage knows, of a file to write, templated.
@@ -50,11 +52,16 @@ class HistoryOperator(OutputFileTask, ReadOperator[HookT]):
         ``[flowruns] max_xcom_bytes`` (default 1 MiB).
     """
 
+    #: A subclass adds its own.
+    template_fields: Sequence[str] = ("limit", "max_runs", "output_path")
+    #: Number of runs without ``limit``.
     default_limit: ClassVar[int]
+    #: Maximum of ``limit``: the service's largest page.
     max_limit: ClassVar[int]
     #: Page size when all runs are read.
     fetch_all_page_size: ClassVar[int]
-    #: Names of the arguments that were given, which must not render to nothing.
+    #: Names of the arguments that were given, which must not render to nothing: a filter that did would let all runs
+    #: through. A subclass sets it once it has its arguments: ``get_given_arguments(self, *self.template_fields)``.
     _given: tuple[str, ...] = ()
 
     def __init__(

@@ -63,7 +63,7 @@ class SandboxService(ABC, Generic[FlowT]):
 
     @abstractmethod
     def build_routes(self) -> list[web.RouteDef]:
-        """Return the routes, prefix included. The last one matches every other path below the prefix."""
+        """Return the routes, prefix included."""
 
     def build_route(
         self, method: str, path: str, handler: Callable[[web.Request, float], web.Response]

@@ -54,8 +54,8 @@ class FlowRunSensor(WaitingTask[HookT], BaseSensorOperator):
         connection errors, HTTP 429 and 5xx and responses that are not JSON are retried; the run itself is not touched.
     :param on_paused: what a run that is paused or in review means: ``wait``, ``succeed``, ``fail`` or ``skip``.
     :param on_canceled: what a cancelled run means: ``fail`` or ``skip``.
-    :param poke_interval: seconds or timedelta between two polls, at most (default 60); in ``reschedule`` mode at least,
-        and no fewer than 15 seconds.
+    :param poke_interval: seconds or timedelta between two polls (default 60): at most, except in ``reschedule`` mode,
+        where it is at least so long, and at least 15 seconds.
     :param poll_interval: the same under the name that it has in operators.
     :param timeout: seconds or timedelta until the wait fails; the default is Airflow's ``[sensors] default_timeout``.
     """

@@ -34,7 +34,13 @@ from airflow_provider_flowruns.services.activepieces_errors import parse_failed_
 from airflow_provider_flowruns.services.activepieces_rows import pick_needed, read_shown
 from airflow_provider_flowruns.services.activepieces_starts import StartFinder, shows_start
 from airflow_provider_flowruns.services.activepieces_step_list import find_current_step, read_steps
-from airflow_provider_flowruns.services.base import Service, get_run_batch_key, match_runs, read_newest_runs
+from airflow_provider_flowruns.services.base import (
+    Service,
+    explain_ended,
+    get_run_batch_key,
+    match_runs,
+    read_newest_runs,
+)
 from airflow_provider_flowruns.services.catalog import ACTIVEPIECES
 from airflow_provider_flowruns.services.info import ServiceInfo
 from airflow_provider_flowruns.services.known_runs import KnownRuns
@@ -332,8 +338,8 @@ class ActivepiecesApi(Service):
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the calls that cancel a run; it works only while the run is queued or paused."""
         run: FlowRun = yield self.get_flow_run(run_id)
-        if not run.is_active:
-            return f"Activepieces run {run_id} is not active any more; nothing to cancel"
+        if ended := explain_ended(self.info, run):
+            return ended
         if run.lifecycle is Lifecycle.RUNNING:
             return f"Activepieces run {run_id} continues: Activepieces cancels only queued and paused runs"
         yield self.cancel_flow_runs([run_id])

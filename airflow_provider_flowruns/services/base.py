@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -13,7 +14,7 @@ from airflow_provider_flowruns.model.errors import (
     UnexpectedResponseError,
 )
 from airflow_provider_flowruns.model.rows import Rows
-from airflow_provider_flowruns.model.runs import FlowRun, Kind
+from airflow_provider_flowruns.model.runs import FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.steps import RunStep
 from airflow_provider_flowruns.model.targets import BatchResult, RunTarget, StartedRunTarget, StartMarker, Target
 from airflow_provider_flowruns.services.info import ServiceInfo
@@ -25,8 +26,9 @@ T = TypeVar("T")
 class Service(Protocol):
     """Base of a service's API: its facts and the calls that every caller needs, whichever service it is.
 
-    A subclass gives :attr:`info` and the abstract methods; the other methods have defaults for a service that can
-    neither read several runs in one request nor cancel any.
+    A subclass gives :attr:`info`, the abstract methods and, if a notifier should start flows, ``run_flow(flow_id)``, or
+    ``run_flow(flow_id, payload)`` where :attr:`info` says that a start takes a payload. The other methods have defaults
+    for a service that can neither read several runs in one request nor cancel any.
     """
 
     info: ClassVar[ServiceInfo]
@@ -41,6 +43,7 @@ class Service(Protocol):
         return cls()
 
     @staticmethod
+    @abstractmethod
     def validate_flow_id(value: Any) -> str:
         """Return a flow's id as text.
 
@@ -49,6 +52,7 @@ class Service(Protocol):
         """
 
     @staticmethod
+    @abstractmethod
     def validate_run_id(value: Any) -> str:
         """Return a run's id as text.
 
@@ -56,8 +60,14 @@ class Service(Protocol):
         :raises InvalidArgumentError: it cannot be one.
         """
 
+    @abstractmethod
     def poll(self, target: Target) -> CallSequence[tuple[FlowRun, ...]]:
-        """Return the calls that read a target: the one record, or a flow's newest runs, newest first."""
+        """Return the calls that read a target: the one record, or a flow's newest runs, newest first.
+
+        A ``NewestRunsTarget`` with ``max_runs`` gets that many if the flow has them, from further pages if need be: a
+        watcher looks so far back, and fewer mean that there are no more. The runs of a ``StartedRunTarget`` are only
+        those that show its marker, whatever the service's filter lets through: a task may cancel them.
+        """
 
     @staticmethod
     def batch_key(target: Target) -> Hashable | None:
@@ -79,6 +89,7 @@ class Service(Protocol):
             found[target] = yield from self.poll(target)
         return BatchResult(found)
 
+    @abstractmethod
     def check(self) -> CallSequence[str]:
         """Return the read-only calls that test a connection; their result says which account it sees."""
 
@@ -140,6 +151,17 @@ def match_runs(
         elif isinstance(target, RunTarget) and target.run_id in by_id:
             found[target] = by_id[target.run_id]
     return found
+
+
+def explain_ended(info: ServiceInfo, run: FlowRun) -> str | None:
+    """Return that a run has ended, as the result of cancelling it; None for one that may be active.
+
+    :param info: the service.
+    :param run: the run, whose status may be unknown.
+    """
+    if run.lifecycle is Lifecycle.NOT_RUNNING:
+        return f"{info.title} run {run.run_id} is not active any more; nothing to cancel"
+    return None
 
 
 def cancel_run(service: Service, target: Target) -> CallSequence[str]:

@@ -161,7 +161,7 @@ class ServiceInfo:
     :param min_batch_size: minimum number of targets for which one batch request is cheaper than single requests.
     :param can_cancel: whether the API can cancel a run, if not in every state.
     :param can_pause: whether a run may pause until someone continues it.
-    :param names_its_runs: whether the response to a start holds the run's id.
+    :param names_its_runs: whether the response to a start holds the run's id; for the documentation.
     :param takes_payload: whether a start takes JSON as its input.
     :param takes_files: whether a start takes files as its input, and needs them.
     :param has_webhooks: whether flows are started by webhooks, which may ask for credentials of their own.

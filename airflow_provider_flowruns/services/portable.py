@@ -19,7 +19,7 @@ from airflow_provider_flowruns.model.errors import (
     NotFoundError,
     UnexpectedResponseError,
 )
-from airflow_provider_flowruns.model.runs import Flow, FlowRun, Kind
+from airflow_provider_flowruns.model.runs import Flow, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import (
     BatchResult,
     FlowStatusTarget,
@@ -281,7 +281,7 @@ class PortableApi(Service):
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the calls that cancel a run attempt: by its flow, so only if it is the only active one."""
         page: Page[FlowRun] = yield self.get_run_attempts(flow_id, limit=_MAX_NEWEST).first
-        active = [run.run_id for run in page.items if run.is_active]
+        active = [run.run_id for run in page.items if run.lifecycle is not Lifecycle.NOT_RUNNING]
         if run_id in active and page.unread:
             return (
                 f"run {run_id} of Portable flow {flow_id} was not cancelled: Portable cancels a whole flow, and "

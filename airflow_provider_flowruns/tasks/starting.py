@@ -45,7 +45,10 @@ class RunStarter:
         self._context = context
 
     def new_marker(self, correlation_key: str, after_run_id: str | None = None) -> StartMarker:
-        """Return a marker for a start. Send a request to the service before, which measures the service's clock.
+        """Return a marker for a start.
+
+        Where its value cannot travel, the run is found by its time: send a request before, which measures the service's
+        clock.
 
         :param correlation_key: name under which the marker's value travels with the start; empty where it cannot.
         :param after_run_id: id of the flow's newest run before the start, None when it has none.

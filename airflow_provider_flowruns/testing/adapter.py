@@ -91,7 +91,7 @@ class RecordForm:
     :param api: the service's API.
     :param target: the target for the newest runs of a flow.
     :param build_row: returns the record of a run that has succeeded, created the later, the higher its number; keyword
-        arguments replace its fields.
+        arguments replace its fields. The run's id is its field ``id``, as for ``require_id``.
     :param build_bodies: returns the bodies of the responses to a poll, of which the last one has these records.
     :param contradictions: fields that make a record say two things at a time.
     :param status_fields: the fields of a record that hold its status.
@@ -114,13 +114,15 @@ class ServiceAdapter:
     """A service under test.
 
     :param service: its API.
-    :param sensors: its sensors; the first one is also that of the fault table.
+    :param sensors: its sensors; the first one is also that of the fault table, so its polls must have an id in
+        their path.
     :param fake: its fake; None for a service of the sandbox itself.
     :param operator: makes an operator that starts a flow, from the flow and further arguments; None if there is none.
-    :param start_path: pattern for the path of the request that starts a run.
+    :param start_path: pattern for the path of the ``POST`` that starts a run; needed with ``operator``.
     :param cancelable: in which state the service can cancel a run.
     :param forms: how it writes runs.
-    :param shorten: shortens what takes its time in the service's own modules.
+    :param shorten: called with pytest's ``monkeypatch`` before each test, to shorten waits in the service's own
+        modules.
     """
 
     service: type[Service]
@@ -131,6 +133,14 @@ class ServiceAdapter:
     cancelable: Outcome = "RUNNING"
     forms: tuple[RecordForm, ...] = ()
     shorten: Callable[[Any], None] = field(default=lambda monkeypatch: None)
+
+    def __post_init__(self) -> None:
+        """Check that starts can meet faults.
+
+        :raises ValueError: there is an operator without ``start_path``.
+        """
+        if self.operator and not self.start_path:
+            raise ValueError("operator needs start_path, by which the requests that start a run are told from others")
 
     @property
     def info(self) -> ServiceInfo:

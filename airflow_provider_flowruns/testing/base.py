@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from airflow_provider_flowruns.polling import intervals
+from airflow_provider_flowruns.pytest_plugin import exclude_sandbox_from_proxies
 from airflow_provider_flowruns.sandbox import Sandbox
 from airflow_provider_flowruns.sensors.base import FlowRunSensor
 from airflow_provider_flowruns.testing.adapter import SensorKind, ServiceAdapter
@@ -41,17 +42,10 @@ def sensors(adapter: ServiceAdapter) -> list[Any]:
     return [pytest.param(kind, id=kind.name) for kind in adapter.sensors]
 
 
-class ConformanceBase:
-    """Base of the parts of the kit. A subclass whose name begins with ``Test`` gives :attr:`adapter`."""
+class KitPart:
+    """A part of the kit. A subclass whose name begins with ``Test`` gives :attr:`adapter`."""
 
     adapter: ClassVar[ServiceAdapter]
-
-    #: Seconds that a wait respects of a ``Retry-After``.
-    max_retry_after: ClassVar[float] = 0.3
-    #: Extra fields of the connection to the fake.
-    connection_extra: ClassVar[dict[str, Any]] = {}
-    #: Fields of the service's entry that only make a test long.
-    short_info: ClassVar[dict[str, float]] = {"not_found_grace": 0.3}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Parametrise the tests that are marked with :func:`for_each`.
@@ -60,6 +54,17 @@ class ConformanceBase:
         """
         for names, build in getattr(metafunc.function, "kit_parameters", ()):
             metafunc.parametrize(names, list(build(self.adapter)))
+
+
+class ConformanceBase(KitPart):
+    """A part of the kit whose tests run tasks against the fake."""
+
+    #: Seconds that a wait respects of a ``Retry-After``.
+    max_retry_after: ClassVar[float] = 0.3
+    #: Extra fields of the connection to the fake.
+    connection_extra: ClassVar[dict[str, Any]] = {}
+    #: Fields of the service's entry that only make a test long.
+    short_info: ClassVar[dict[str, float]] = {"not_found_grace": 0.3}
 
     @pytest.fixture(autouse=True)
     def short_spans(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +96,7 @@ class ConformanceBase:
                 monkeypatch.setenv(name, json.dumps(connection))
                 bad = {**connection, "password": "made-up-wrong-token"}
                 monkeypatch.setenv(name.replace("_DEFAULT", "_BAD"), json.dumps(bad))
+            exclude_sandbox_from_proxies(monkeypatch)
             yield running
 
 

@@ -54,7 +54,11 @@ def build_test_classes(*adapters: ServiceAdapter, parts: tuple[type[Any], ...] =
     The positional arguments are the services.
 
     :param parts: the parts of the kit to take.
+    :raises ValueError: two adapters are for services of one title, so that one's tests would replace the other's.
     """
+    titles = [adapter.info.title for adapter in adapters]
+    if len({*titles}) < len(titles):
+        raise ValueError(f"each adapter must be for another service, got {', '.join(titles)}: give one several forms")
     return {
         name: type(name, (part,), {"adapter": adapter})
         for adapter in adapters

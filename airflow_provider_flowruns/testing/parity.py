@@ -49,7 +49,7 @@ def _get_expected_end(situation: Situation, soft_fail: bool) -> tuple[str, str |
 
 
 def _check_accepted_run(kind: SensorKind, arguments: dict[str, Any], end: End) -> None:
-    assert end.xcom["disposition"] == "SUCCEEDED" or arguments["on_paused"] == "succeed"
+    assert end.xcom["disposition"] == "SUCCEEDED" or arguments.get("on_paused") == "succeed"
     if "completed_after" in arguments:
         # To the second, as fine as some services tell it; the stale run ended a second earlier.
         ended = datetime.fromisoformat(end.xcom["completed_at"])

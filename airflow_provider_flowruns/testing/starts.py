@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airflow_provider_flowruns.sandbox import Sandbox, SandboxFlow
+from airflow_provider_flowruns.sandbox import Fault, Sandbox, SandboxFlow
 from airflow_provider_flowruns.testing.adapter import ServiceAdapter
 from airflow_provider_flowruns.testing.base import ConformanceBase, for_each
 from airflow_provider_flowruns.testing.task_modes import End, StateStore, run_task, task_context
@@ -48,13 +48,13 @@ class StartingBase(ConformanceBase):
         operator: Any = self.adapter.operator
         return lambda: operator(flow, **{"task_id": "start", "poll_interval": 0.1, "timeout": 30.0, **arguments})
 
-    def start_fault(self, sandbox: Sandbox, kind: str, **options: Any) -> None:
-        """Let the next start meet a fault.
+    def start_fault(self, sandbox: Sandbox, kind: str, **options: Any) -> Fault:
+        """Let the next start meet a fault, and return it.
 
         :param sandbox: the running sandbox.
         :param kind: kind of the fault.
         """
-        sandbox.faults.add(kind, method="POST", path=self.adapter.start_path, times=1, **options)
+        return sandbox.faults.add(kind, method="POST", path=self.adapter.start_path, times=1, **options)
 
 
 def list_started(sandbox: Sandbox, flow: SandboxFlow[Any]) -> list[str]:
@@ -103,8 +103,9 @@ class StartTests(StartingBase):
     ) -> None:
         """The run exists, although the response did not arrive."""
         flow = self.add_flow(sandbox)
-        self.start_fault(sandbox, fault)
+        met = self.start_fault(sandbox, fault)
         end = run_task(self.make_operator(flow, deferrable=deferrable), task_context())
+        assert met.hits == 1, "start_path matches no request that starts a run"
         (run_id,) = list_started(sandbox, flow)
         assert (end.state, end.xcom["run_id"]) == ("success", run_id), end
 
@@ -140,9 +141,10 @@ class StartTests(StartingBase):
     def test_a_refused_start_is_no_start(self, service: str, status: int, sandbox: Sandbox) -> None:
         """One that was provably not accepted is sent again, or forgotten."""
         flow = self.add_flow(sandbox)
-        self.start_fault(sandbox, "status", status=status)
+        met = self.start_fault(sandbox, "status", status=status)
         store = StateStore()
         end = run_task(self.make_operator(flow), task_context(store))
+        assert met.hits == 1, "start_path matches no request that starts a run"
         if status == 429:
             assert (end.state, len(list_started(sandbox, flow))) == ("success", 1)
         else:

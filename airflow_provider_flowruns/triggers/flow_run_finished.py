@@ -76,7 +76,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     share one poll loop and its pool of HTTP connections. The watcher never ends: if the flow cannot be polled, it logs
     the error in the triggerer's log and tries again.
 
-    :param service: ``portable``, ``activepieces`` or ``tableflow``.
+    :param service: ``portable``, ``activepieces``, ``tableflow``, or a service of another package.
     :param flow_id: the flow's id.
     :param conn_id: Airflow connection of that type; by default the service's default connection id.
     :param outcomes: outcomes to report, of ``SUCCEEDED``, ``FAILED`` and ``CANCELED``; one string or several.

@@ -17,7 +17,6 @@ ACME = ServiceInfo(
     own_fields=(ConnectionField(name="team", label="Team", description="Name of the team that owns the flows."),),
     hints={AuthenticationError: "put an API key of Acme in the connection's password"},
     can_cancel=True,
-    names_its_runs=True,
     takes_payload=True,
 )
 

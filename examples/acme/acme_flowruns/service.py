@@ -10,8 +10,9 @@ from airflow_provider_flowruns.model.calls import Call, CallSequence, Page, Requ
 from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.runs import Disposition, FlowRun, Kind, Lifecycle
 from airflow_provider_flowruns.model.targets import NewestRunsTarget, RunTarget, StartedRunTarget, Target
-from airflow_provider_flowruns.services.base import Service, read_newest_runs
+from airflow_provider_flowruns.services.base import Service, explain_ended, read_newest_runs
 from airflow_provider_flowruns.services.parsing import (
+    is_run_of_flow,
     parse_id,
     parse_status,
     parse_texts,
@@ -28,6 +29,8 @@ from airflow_provider_flowruns.services.validation import validate_id
 
 from acme_flowruns.info import ACME
 
+#: Acme has no further pages: so many of a flow's runs can be seen.
+MAX_LIMIT = 1_000
 _ID = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _STATES = {
     "QUEUED": (Lifecycle.PENDING, Disposition.NONE),
@@ -71,11 +74,12 @@ class AcmeApi(Service):
         request = Request("GET", f"/runs/{valid}", self._query, names="run")
         return Call(self.info.name, request, lambda body: _read_run(unwrap_object_with_id(body, valid)))
 
-    def list_runs(self, flow_id: str, key: str | None = None) -> Call[Page[FlowRun]]:
+    def list_runs(self, flow_id: str, *, limit: int = MAX_LIMIT, key: str | None = None) -> Call[Page[FlowRun]]:
         """``GET /flows/{id}/runs``: the newest runs of a flow, newest first; with a key, the one that it started."""
-        path = f"/flows/{self.validate_flow_id(flow_id)}/runs"
-        request = Request("GET", path, (*self._query, *((("key", key),) if key else ())), names="flow")
-        return Call(self.info.name, request, lambda body: Page(_read_runs(body)))
+        valid = self.validate_flow_id(flow_id)
+        query = [*self._query, ("limit", str(min(limit, MAX_LIMIT))), *([("key", key)] if key else [])]
+        request = Request("GET", f"/flows/{valid}/runs", tuple(query), names="flow")
+        return Call(self.info.name, request, lambda body: Page(_read_runs(body, valid)))
 
     def run_flow(self, flow_id: str, payload: Any = None, key: str | None = None) -> Call[FlowRun]:
         """``POST /flows/{id}/runs``: start a flow; the response is the new run, or the one of the same key."""
@@ -101,18 +105,20 @@ class AcmeApi(Service):
             case RunTarget():
                 return ((yield self.get_run(target.run_id)),)
             case NewestRunsTarget():
-                call = self.list_runs(target.flow_id)
+                call = self.list_runs(target.flow_id, limit=target.max_runs or 20)
                 return read_newest_runs(self.info, call, (yield call))
             case StartedRunTarget():
-                found: Page[FlowRun] = yield self.list_runs(target.flow_id, target.marker.correlation)
-                return found.items
+                key = target.marker.correlation
+                found: Page[FlowRun] = yield self.list_runs(target.flow_id, key=key)
+                # A server that does not know the filter sends all runs, and the task may cancel what it takes for its.
+                return tuple(run for run in found.items if run.raw.get("key") == key)
         raise InvalidArgumentError(f"Acme has no {target} to wait for: it shows runs, and the runs of a flow")
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the calls that stop a run, if it is active."""
         run: FlowRun = yield self.get_run(run_id)
-        if not run.is_active:
-            return f"Acme run {run_id} is not active any more; nothing to cancel"
+        if ended := explain_ended(self.info, run):
+            return ended
         yield self.stop_run(run_id)
         return f"stopped Acme run {run_id}"
 
@@ -121,8 +127,12 @@ class AcmeApi(Service):
         return (("team", self._team),) if self._team else ()
 
 
-def _read_runs(body: Any) -> tuple[FlowRun, ...]:
-    return sort_newest_first(read_rows(body, _read_run, "runs", created="created"))
+def _read_runs(body: Any, flow_id: str) -> tuple[FlowRun, ...]:
+    def read(record: Mapping[str, Any]) -> FlowRun | None:
+        run = _read_run(record)
+        return run if is_run_of_flow(run, flow_id) else None
+
+    return sort_newest_first(read_rows(body, read, "runs", created="created"))
 
 
 def _read_run(record: Mapping[str, Any]) -> FlowRun:

@@ -64,7 +64,8 @@ class FakeAcme(PlainService):
         self.check_token(request)
         flow, key = self.find_flow(request.match_info["id"]), request.query.get("key")
         runs = [run for run in reversed(flow.list_visible_runs(now)) if key in {None, (run.sent or {}).get("key")}]
-        return build_json_response({"runs": [build_row(run, now) for run in runs]})
+        limit = int(request.query.get("limit", "100"))
+        return build_json_response({"runs": [build_row(run, now) for run in runs[:limit]]})
 
     def _run_flow(self, request: web.Request, now: float) -> web.Response:
         self.check_token(request)
@@ -84,6 +85,7 @@ def build_row(run: PlainRun, now: float) -> dict[str, Any]:
     row = {
         "id": run.id,
         "flow": run.flow_id,
+        "key": (run.sent or {}).get("key"),
         "state": change.status,
         "created": format_time(run.created),
         "ended": format_time(run.get_ended_at(now)),

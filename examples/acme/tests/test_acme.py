@@ -18,6 +18,7 @@ def build_row(number: int, **fields: Any) -> dict[str, Any]:
     row = {
         "id": f"r{number}",
         "flow": "f7k2",
+        "key": None,
         "state": "DONE",
         "created": f"2026-01-31T12:00:{number:02}Z",
         "ended": "2026-01-31T12:05:00Z",

@@ -38,7 +38,6 @@ PREFECT = ServiceInfo(
     },
     can_cancel=True,
     can_pause=True,
-    names_its_runs=True,
     takes_payload=True,
     batches_by_id=True,
 )

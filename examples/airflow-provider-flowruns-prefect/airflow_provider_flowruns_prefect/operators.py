@@ -32,8 +32,8 @@ class PrefectRunDeploymentOperator(RunOperator["PrefectHook"]):
     """Start a deployment, wait for its flow run, and return the run's summary.
 
     The start travels with an idempotency key, so that there is one run even if its response is lost. With a key of your
-    own, a run that has it already is joined: the task waits for it and does not cancel it. A key that is to survive a
-    failed run contains the try, such as ``orders-{{ ds }}-{{ ti.try_number }}``.
+    own, a run of the deployment that has it already is joined; as others may wait for it, ``cancel_on_kill`` is False
+    then by default. A key that is to survive a failed run contains the try: ``orders-{{ ds }}-{{ ti.try_number }}``.
 
     :param deployment_id: the deployment's id, templated.
     :param parameters: JSON object with the parameters that differ from the deployment's own, templated.
@@ -55,6 +55,8 @@ class PrefectRunDeploymentOperator(RunOperator["PrefectHook"]):
         prefect_conn_id: str = PREFECT.default_conn_id,
         **kwargs: Any,
     ) -> None:
+        if idempotency_key is not None:
+            kwargs.setdefault("cancel_on_kill", False)
         super().__init__(**kwargs)
         self.deployment_id = deployment_id
         self.parameters = parameters
@@ -66,21 +68,15 @@ class PrefectRunDeploymentOperator(RunOperator["PrefectHook"]):
         self._given = get_given_arguments(self, "parameters", "idempotency_key")
 
     def start_run(self, starter: RunStarter) -> StartedRun:
-        """Start the deployment, or join the run that has the key of the task."""
+        """Start the deployment, or join its run that has the key of the task."""
         from airflow_provider_flowruns.tasks.started_run import StartedRun
 
         for name in self._given:
             require_rendered(getattr(self, name), argument=name)
-        deployment_id, api, client = PrefectApi.validate_flow_id(self.deployment_id), self.hook.api, self.hook.client
-        marker = starter.new_marker("idempotency_key")
+        deployment_id, marker = PrefectApi.validate_flow_id(self.deployment_id), starter.new_marker("idempotency_key")
         if self.idempotency_key is not None:
-            key = str(self.idempotency_key)
-            if runs := client.send(api.find_runs(deployment_id, [key])):
-                self.log.info("Joining run %s, which has the idempotency key %r", runs[0].run_id, key)
-                joined = StartedRun(deployment_id, run_id=runs[0].run_id, is_accepted=True, is_joined=True)
-                return starter.store.save(joined)
-            marker = replace(marker, correlation=key)
-        call = api.run_flow(deployment_id, self.parameters, tags=self.tags, key=marker.correlation)
+            marker = replace(marker, correlation=str(self.idempotency_key))
+        call = self.hook.api.run_flow(deployment_id, self.parameters, tags=self.tags, key=marker.correlation)
         return starter.start(StartedRun(deployment_id, marker), call)
 
 

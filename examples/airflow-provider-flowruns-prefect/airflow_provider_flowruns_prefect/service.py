@@ -11,7 +11,7 @@ from airflow_provider_flowruns.model.errors import InvalidArgumentError
 from airflow_provider_flowruns.model.rows import Rows
 from airflow_provider_flowruns.model.runs import Flow, FlowRun
 from airflow_provider_flowruns.model.targets import BatchResult, NewestRunsTarget, RunTarget, StartedRunTarget, Target
-from airflow_provider_flowruns.services.base import Service, get_run_batch_key, match_runs, read_newest_runs, read_page
+from airflow_provider_flowruns.services import base
 from airflow_provider_flowruns.services.parsing import (
     estimate_size,
     format_time,
@@ -32,7 +32,7 @@ _EXAMPLE_ID = "8f3c3a52-6a0e-4f0b-9c8e-2f6c0f6d7b11"
 _CLOUD_API, _CLOUD_APP = "https://api.prefect.cloud/api/accounts/", "https://app.prefect.cloud/account/"
 
 
-class PrefectApi(Service):
+class PrefectApi(base.Service):
     """Prefect's API; every method returns a call and sends nothing.
 
     :param base_url: address of a server, without ``/api``, or of a workspace of Prefect Cloud.
@@ -77,8 +77,7 @@ class PrefectApi(Service):
         """``POST /flow_runs/filter``: the flow runs that are due by now, newest first."""
         deployment = self.validate_flow_id(deployment_id) if deployment_id is not None else None
         filters: dict[str, Any] = {"expected_start_time": {"before_": format_time(datetime.now(UTC))}}
-        if deployment:
-            filters["deployment_id"] = {"any_": [deployment]}
+        filters |= {"deployment_id": {"any_": [deployment]}} if deployment else {}
         body = {"flow_runs": filters, "sort": "EXPECTED_START_TIME_DESC"}
         return self._list("flow_runs", body, limit, lambda rows: read_runs(rows, self._app_url, deployment))
 
@@ -90,12 +89,18 @@ class PrefectApi(Service):
         self, flow_id: str, payload: Any = None, *, tags: Sequence[str] = (), key: str | None = None
     ) -> Call[FlowRun]:
         """``POST /deployments/{id}/create_flow_run``: start a deployment; the response is the run, or the key's."""
-        path = f"{self._prefix}/deployments/{self.validate_flow_id(flow_id)}/create_flow_run"
-        parameters = parse_object(payload, argument="parameters")
-        labels = [tags] if isinstance(tags, str) else list(tags)
+        valid, parameters = self.validate_flow_id(flow_id), parse_object(payload, argument="parameters")
+        labels = [str(tag) for tag in ([tags] if isinstance(tags, str) else tags or ()) if tag]
         body = {"parameters": parameters, "tags": labels, "idempotency_key": key}
-        request = Request("POST", path, json=body, names="flow")
-        return Call(self.info.name, request, lambda body: read_run(unwrap_object(body), self._app_url))
+        request = Request("POST", f"{self._prefix}/deployments/{valid}/create_flow_run", json=body, names="flow")
+
+        def read(body: Any) -> FlowRun:
+            run = read_run(unwrap_object(body), self._app_url)
+            if run.flow_id != valid:  # the server's keys are those of a flow, which may have several deployments
+                raise ValueError(f"run {run.run_id} of deployment {run.flow_id} has this idempotency key")
+            return run
+
+        return Call(self.info.name, request, read)
 
     def find_runs(self, deployment_id: str, keys: Sequence[str]) -> Call[Rows[FlowRun]]:
         """``POST /flow_runs/filter``: the runs of a deployment that were started with these idempotency keys."""
@@ -122,50 +127,48 @@ class PrefectApi(Service):
             case NewestRunsTarget():
                 return (yield from self._read_newest(target.flow_id, target.max_runs or _MAX_NEWEST))
             case StartedRunTarget():
-                found: Rows[FlowRun] = yield self.find_runs(target.flow_id, [target.marker.correlation])
-                return found
+                return (yield from self.poll_batch([target], 1, 1)).found[target]
         raise InvalidArgumentError(f"Prefect has no {target} to wait for: it shows runs, and the runs of a deployment")
 
-    batch_key = staticmethod(get_run_batch_key)
+    batch_key = staticmethod(base.get_run_batch_key)
 
     def poll_batch(self, targets: Sequence[Target], required_count: int, max_runs: int) -> CallSequence[BatchResult]:
         """Return the call that reads runs by their ids, or finds the runs of one deployment's starts by their keys."""
-        starts = [target for target in targets if isinstance(target, StartedRunTarget)]
-        if starts:
+        if starts := [target for target in targets if isinstance(target, StartedRunTarget)]:
             call = self.find_runs(starts[0].flow_id, [start.marker.correlation for start in starts])
         else:
             ids = sorted({target.run_id for target in targets if isinstance(target, RunTarget)})
             call = self._filter_runs({"id": {"any_": ids}})
         runs: Rows[FlowRun] = yield call
-        found = match_runs(targets, runs, lambda run, marker: run.raw.get("idempotency_key") == marker.correlation)
+        found = base.match_runs(targets, runs, lambda run, marker: run.raw.get("idempotency_key") == marker.correlation)
         return BatchResult(found, runs, estimate_size(runs[0].raw) if runs else 0)
 
     def cancel(self, flow_id: str, run_id: str) -> CallSequence[str]:
         """Return the calls that cancel a run, if it is active. A worker stops it, or the server if no worker has it."""
         run: FlowRun = yield self.get_flow_run(run_id)
-        if not run.is_active:
-            return f"Prefect run {run_id} is not active any more; nothing to cancel"
+        if ended := base.explain_ended(self.info, run):
+            return ended
         refusal: str | None = yield self.cancel_flow_run(run_id)
         if refusal is not None:
             return f"Prefect run {run_id} may continue: the server did not cancel it ({refusal})"
         return f"requested the cancellation of Prefect run {run_id}"
 
     def error_message(self, body: Any) -> str | None:
-        """Return the message: a text, a list of what is wrong with a body, or what an exception says."""
-        detail = (body.get("detail") or body.get("exception_message")) if is_object(body) else None
-        if not isinstance(detail, list):
-            return parse_text(detail)
-        return "; ".join(str(item.get("msg")) for item in detail if is_object(item)) or None
+        """Return the message: a text, or what an exception says with what is wrong in a body."""
+        body = body if is_object(body) else {}
+        sent = body.get("exception_detail")
+        wrong = [str(item.get("msg")) for item in sent if is_object(item)] if isinstance(sent, list) else []
+        return " ".join(filter(None, (parse_text(body.get("detail") or body.get("exception_message")), *wrong))) or None
 
     def _read_newest(self, deployment_id: str, count: int) -> CallSequence[tuple[FlowRun, ...]]:
         call = self.list_flow_runs(deployment_id, limit=min(count, MAX_LIMIT)).first
         page: Page[FlowRun] = yield call
-        newest = read_newest_runs(self.info, call, page)
+        newest = base.read_newest_runs(self.info, call, page)
         if not newest:
             # An unknown deployment has an empty list, too; asking for the deployment itself tells the two apart.
             yield self.get_deployment(deployment_id)
         while page.next and len(newest) < count:
-            page = yield from read_page(page.next, is_first=False)
+            page = yield from base.read_page(page.next, is_first=False)
             newest += page.items
         return newest[:count]
 
@@ -192,6 +195,8 @@ class PrefectApi(Service):
 
 def _read_refusal(body: Any) -> str | None:
     answer = unwrap_object(body)
-    if answer.get("status") == "ACCEPT":
+    state = answer.get("state")
+    # A run that nothing runs is cancelled at once: the server rejects one state, and sets the other.
+    if answer.get("status") == "ACCEPT" or (is_object(state) and state.get("type") in {"CANCELLING", "CANCELLED"}):
         return None
     return parse_text(unwrap_object(answer.get("details")).get("reason")) or str(answer.get("status"))

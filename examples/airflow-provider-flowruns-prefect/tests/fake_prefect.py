@@ -65,11 +65,16 @@ class FakePrefect(PlainService):
     def _set_state(self, request: web.Request, now: float) -> web.Response:
         self.check_token(request)
         run = self.find_run(request.match_info["id"], now)
+        status = run.get_status_change(now).status
         if run.get_ended_at(now) is not None:
-            reason = "This run has already terminated."
+            reason = "Run is already in terminal state."
             return respond({"state": None, "status": "ABORT", "details": {"type": "abort_details", "reason": reason}})
         self.cancel_run(run, now)
-        return respond({"state": {"type": "CANCELLED"}, "status": "ACCEPT", "details": {"type": "accept_details"}}, 201)
+        if status == "SCHEDULED":  # cancelled at once, with another state than the requested one
+            details = {"type": "reject_details", "reason": "Scheduled flow run has no infrastructure to terminate."}
+            return respond({"state": {"type": "CANCELLED"}, "status": "REJECT", "details": details})
+        details = {"type": "accept_details"}
+        return respond({"state": {"type": "CANCELLING"}, "status": "ACCEPT", "details": details}, 201)
 
     def _filter_deployments(self, request: web.Request, now: float) -> web.Response:
         self.check_token(request)

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from airflow_provider_flowruns_prefect.hooks import PrefectHook
 from airflow_provider_flowruns_prefect.info import PREFECT
+from airflow_provider_flowruns_prefect.operators import PrefectRunDeploymentOperator
 from airflow_provider_flowruns_prefect.records import read_run
 from airflow_provider_flowruns_prefect.service import PrefectApi
 from fake_prefect import FakePrefect
@@ -22,7 +23,9 @@ from test_conformance import build_row
 from airflow_provider_flowruns.client.settings import Settings, parse_settings
 from airflow_provider_flowruns.exceptions import ConfigurationError
 from airflow_provider_flowruns.model.runs import Disposition, Lifecycle
+from airflow_provider_flowruns.model.targets import StartedRunTarget, StartMarker
 from airflow_provider_flowruns.sandbox import Sandbox
+from airflow_provider_flowruns.testing.reading import drive
 from airflow_provider_flowruns.triggers.flow_run import FlowRunTrigger
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +62,11 @@ def test_airflow_accepts_its_metadata() -> None:
         ("http://h:4200", f"/api/flow_runs/{RUN}", f"http://h:4200/runs/flow-run/{RUN}"),
         ("http://h:4200/api/", f"/api/flow_runs/{RUN}", f"http://h:4200/runs/flow-run/{RUN}"),
         (CLOUD, f"/flow_runs/{RUN}", f"https://app.prefect.cloud/account/a-1/workspace/w-2/runs/flow-run/{RUN}"),
+        (
+            CLOUD.replace(".cloud/", ".cloud:443/"),
+            f"/flow_runs/{RUN}",
+            f"https://app.prefect.cloud/account/a-1/workspace/w-2/runs/flow-run/{RUN}",
+        ),
     ],
 )
 def test_a_server_and_the_cloud_have_addresses_of_their_own(host: str, path: str, page: str) -> None:
@@ -80,6 +88,12 @@ def test_a_connection_may_have_a_key_a_user_or_nothing(
     login: str | None, password: str | None, headers: dict[str, str]
 ) -> None:
     assert settings("http://h:4200", login, password).auth_headers == headers
+
+
+def test_an_api_key_is_pasted_without_its_scheme() -> None:
+    assert settings(CLOUD, None, " pnu_made_up\n").auth_headers == {"Authorization": "Bearer pnu_made_up"}
+    with pytest.raises(ConfigurationError, match="without 'Bearer'"):
+        settings(CLOUD, None, "Bearer pnu_made_up")
 
 
 def test_a_connection_needs_a_host() -> None:
@@ -130,13 +144,57 @@ def test_its_entry_says_what_the_kit_needs_to_know() -> None:
     ("body", "message"),
     [
         ({"detail": "Flow run not found"}, "Flow run not found"),
-        ({"detail": [{"loc": ["body"], "msg": "too long"}, {"msg": "too odd"}]}, "too long; too odd"),
+        (
+            {"exception_message": "Invalid request received.", "exception_detail": [{"msg": "too odd"}]},
+            "Invalid request received. too odd",
+        ),
         ({"exception_message": "Unauthorized"}, "Unauthorized"),
         ([], None),
     ],
 )
 def test_error_messages(body: Any, message: str | None) -> None:
     assert PrefectApi().error_message(body) == message
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal"),
+    [
+        ({"status": "ACCEPT", "state": {"type": "CANCELLING"}}, None),
+        ({"status": "REJECT", "state": {"type": "CANCELLED"}, "details": {"reason": "nothing to terminate"}}, None),
+        ({"status": "REJECT", "state": {"type": "CANCELLING"}, "details": {"reason": "already"}}, None),
+        ({"status": "REJECT", "state": {"type": "RUNNING"}, "details": {"reason": "no"}}, "no"),
+        ({"status": "ABORT", "state": None, "details": {"reason": "has ended"}}, "has ended"),
+        ({"status": "WAIT", "state": None, "details": {}}, "WAIT"),
+    ],
+)
+def test_a_cancellation_is_judged_by_the_state_that_it_left(answer: dict[str, Any], refusal: str | None) -> None:
+    assert PrefectApi().cancel_flow_run(RUN).read(answer) == refusal
+
+
+def test_a_run_of_another_deployment_with_the_same_key_is_not_taken_for_the_start() -> None:
+    call = PrefectApi().run_flow(build_row(1)["deployment_id"], key="orders")
+    assert call.read(build_row(1)).run_id == build_row(1)["id"]
+    with pytest.raises(ValueError, match="has this idempotency key"):
+        call.read(build_row(1, deployment_id=RUN))
+
+
+def test_only_runs_that_show_the_key_are_those_of_a_start() -> None:
+    target = StartedRunTarget("prefect", build_row(1)["deployment_id"], StartMarker("mine", "idempotency_key"))
+    rows = [build_row(1, idempotency_key="mine"), build_row(2, idempotency_key="another"), build_row(3)]
+    assert [run.run_id for run in drive(PrefectApi().poll(target), rows)] == [rows[0]["id"]]
+
+
+@pytest.mark.parametrize(("tags", "sent"), [(None, []), ("", []), ("a", ["a"]), (["a", ""], ["a"])])
+def test_tags_that_render_to_nothing_are_none(tags: Any, sent: list[str]) -> None:
+    assert PrefectApi().run_flow(RUN, tags=tags).request.json["tags"] == sent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_canceled"),
+    [({}, True), ({"idempotency_key": "a"}, False), ({"idempotency_key": "a", "cancel_on_kill": True}, True)],
+)
+def test_a_run_that_others_may_share_is_not_cancelled_by_default(arguments: dict[str, Any], is_canceled: bool) -> None:
+    assert PrefectRunDeploymentOperator(task_id="run", deployment_id=RUN, **arguments).cancel_on_kill is is_canceled
 
 
 def test_five_hundred_deferred_waits_take_at_most_ten_requests_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
