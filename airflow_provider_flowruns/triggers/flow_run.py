@@ -22,6 +22,7 @@ from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
+from airflow_provider_flowruns.triggers.events import build_event
 from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.flow_run_finished import FlowRunFinishedTrigger
 from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
@@ -90,7 +91,7 @@ class FlowRunTrigger(BaseTrigger):
             result = WaitResult(Outcome.UNOBSERVABLE, self._describe_failure(error))
             await asyncio.sleep(self.first_wait[0])
         # Nothing may follow: Airflow treats a trigger that continues after its event as killed.
-        yield TriggerEvent(result.to_dict())  # type: ignore[no-untyped-call]
+        yield build_event(result.to_dict(), f"{result.outcome}: {result.reason}")
 
     async def _wait_for_result(self) -> WaitResult:
         waiter = self._read_waiter()

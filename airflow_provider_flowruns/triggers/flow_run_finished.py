@@ -25,6 +25,7 @@ from airflow_provider_flowruns.tasks.arguments import parse_seconds
 from airflow_provider_flowruns.tasks.outcomes import log_messages
 from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore, TakenOver
+from airflow_provider_flowruns.triggers.events import build_event
 from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
 
@@ -141,7 +142,8 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
                     await _pause(_CHECK_AFTER_SECONDS)
                     await store.check()
                     for run in runs:
-                        yield TriggerEvent(run)  # type: ignore[no-untyped-call]
+                        text = f"run {run['run_id']} of flow {run['flow_id']} {run['disposition']}"
+                        yield build_event(run, text)
                     await _pause(_DELIVERED_AFTER_SECONDS)
                     watcher.mark_delivered(runs)
                     await store.save(watcher.to_json())

@@ -31,4 +31,5 @@ def test_durations_survive_the_death_of_the_triggerer(airflow: RealAirflow, live
     assert airflow.wait_for_run(dag, run_id) == "success"
     _, log_of_triggerer = airflow.get_log(dag, run_id, "wait").split("The triggerer waits for", 1)
     assert f"usually about {RUN_SECONDS:.0f} s" in log_of_triggerer
+    assert "TriggerEvent<succeeded: " in log_of_triggerer
     assert not [sent for sent in sandbox.ledger.requests[requests:] if ("flowId", flow.id) in sent.query]
