@@ -36,7 +36,7 @@ than the spread shows, or negative; a limit then holds for three spreads.
 - Stalls are warnings of Airflow that its event loop was blocked for more than 0.2 s. While waits only wait, they come \
 from Python's garbage collector, which visits all objects of the process. While waits are loaded, or all end within a \
 minute, they come from log lines: those of all triggers go through one pipe, of which the supervisor reads 4 KB at a \
-time, and a trigger that logs waits for it.
+time.
 - At the end, all runs end within {ending:g} s. The delay is that from the end of a run until Airflow may resume the \
 task."""
 

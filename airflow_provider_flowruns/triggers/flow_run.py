@@ -25,6 +25,7 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.events import build_event
 from airflow_provider_flowruns.triggers.faults import describe_fault
 from airflow_provider_flowruns.triggers.flow_run_finished import FlowRunFinishedTrigger
+from airflow_provider_flowruns.triggers.log_lines import log_in_thread
 from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
 from airflow_provider_flowruns.triggers.standstill import get_standstill_detector
 
@@ -102,7 +103,8 @@ class FlowRunTrigger(BaseTrigger):
                 poll_loop = get_poll_loop(client, service, self.conn_id)
                 waiter.share_durations(poll_loop.durations)
                 first = self._draw_first_delay(waiter, Clock().now())
-                self.logger().info("%s", describe_takeover(waiter.config, get_service(service).info.title, first))
+                text = describe_takeover(waiter.config, get_service(service).info.title, first)
+                await log_in_thread(self.logger().info, "%s", text)
                 return await poll_loop.wait_for_result(waiter, _log_messages, first)
 
     def _describe_failure(self, error: Exception) -> str:

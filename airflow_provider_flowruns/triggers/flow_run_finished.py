@@ -27,6 +27,7 @@ from airflow_provider_flowruns.triggers.connection import async_settings
 from airflow_provider_flowruns.triggers.cursor import CursorStore, TakenOver
 from airflow_provider_flowruns.triggers.events import build_event
 from airflow_provider_flowruns.triggers.faults import describe_fault
+from airflow_provider_flowruns.triggers.log_lines import log_in_thread
 from airflow_provider_flowruns.triggers.poll_loop import get_poll_loop
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
                     return await poll_loop.wait_for_result(watcher, partial(log_messages, self.log), sleep)
             except Exception as error:
                 sleep = max(self.poll_interval, flow_watcher.PERMANENT_ERROR_INTERVAL_SECONDS)
-                self._log_fault(error, sleep)
+                await log_in_thread(self._log_fault, error, sleep)
                 await asyncio.sleep(sleep)
 
     def _log_fault(self, error: Exception, seconds: float) -> None:

@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -24,6 +24,7 @@ from airflow_provider_flowruns.polling.polled_targets import BatchRule, PolledTa
 from airflow_provider_flowruns.polling.scheduler import Poll, PollScheduler, Seen
 from airflow_provider_flowruns.services.registry import get_service
 from airflow_provider_flowruns.triggers.history_reader import HistoryReader
+from airflow_provider_flowruns.triggers.log_lines import log_in_thread
 from airflow_provider_flowruns.triggers.loop_metrics import LoopMetrics
 from airflow_provider_flowruns.triggers.waiter import PendingWait, Waiter
 
@@ -32,9 +33,6 @@ R = TypeVar("R")
 
 #: Maximum number of waits that take a response before control returns to the event loop.
 MAX_STEPS_IN_A_ROW = 50
-#: The same for waits with something to log: a full pipe to the triggerer's supervisor holds up each line, and Airflow
-#: gives the waits of an event loop that is blocked for half a minute to another triggerer.
-MAX_NEWS_IN_A_ROW = 5
 
 
 class PollLoop:
@@ -73,8 +71,8 @@ class PollLoop:
         """Poll for a waiter until it has a result, and return the result.
 
         :param waiter: the waiter; only this loop may step it meanwhile.
-        :param log_messages: logs the waiter's messages. It is called in the caller's task, because the triggerer finds
-            the log of a trigger by the context.
+        :param log_messages: logs the waiter's messages. It is called in a thread, with the caller's context, by which
+            the triggerer finds the log of a trigger.
         :param first: seconds until the first poll; the waiter gets no response to a request sent before.
         """
         wait = PendingWait(waiter)
@@ -85,7 +83,7 @@ class PollLoop:
         try:
             while True:
                 await wait.wake_up
-                log_messages(wait.take_messages())  # held by no variable, which would live as long as the wait
+                await _log(log_messages, wait.take_messages())  # in no variable, which would live as long as the wait
                 if wait.is_over:
                     return wait.get_result()
         finally:
@@ -145,7 +143,7 @@ class PollLoop:
             # Targets that became due meanwhile wait for the timer: they may share a request with those just polled.
             polls = self._scheduler.take_queued(now)
             vendor_offset = self._client.vendor_clock.offset_seconds
-            if poll.is_batch or self._delivery_lock.locked() or poll.wait_count > MAX_NEWS_IN_A_ROW:
+            if poll.is_batch or self._delivery_lock.locked() or poll.wait_count > MAX_STEPS_IN_A_ROW:
                 self._send_all(polls)
                 await self._deliver_in_pieces(poll, seen, vendor_offset)
                 return
@@ -189,10 +187,9 @@ class PollLoop:
 
     async def _deliver_in_pieces(self, poll: Poll, seen: dict[PolledTarget, Seen], vendor_offset: float) -> None:
         async with self._delivery_lock:
-            waits = iter(self._take_recipients(poll, seen, vendor_offset, self._clock.now()))
-            for wait in waits:
-                piece = chain((wait,), islice(waits, MAX_STEPS_IN_A_ROW - 1))
-                self._deliver(piece, seen, vendor_offset, self._clock.now())
+            waits = self._take_recipients(poll, seen, vendor_offset, self._clock.now())
+            for start in range(0, len(waits), MAX_STEPS_IN_A_ROW):
+                self._deliver(waits[start : start + MAX_STEPS_IN_A_ROW], seen, vendor_offset, self._clock.now())
                 await asyncio.sleep(0)
         self._set_timer()
 
@@ -205,10 +202,8 @@ class PollLoop:
         return waits
 
     def _deliver(
-        self, waits: Iterable[PendingWait[Any]], seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
+        self, waits: Sequence[PendingWait[Any]], seen: dict[PolledTarget, Seen], vendor_offset: float, now: float
     ) -> None:
-        """Take the steps of some waits; stop early if many have something to log."""
-        news_count = 0
         for wait in waits:
             if wait.is_over or not wait.is_scheduled:
                 continue
@@ -223,17 +218,19 @@ class PollLoop:
                     self._metrics.on_runs_ended(waiter.measure_delays(now))
                 if step.messages or step.result is not None:
                     wait.on_news(step)
-                    news_count += 1
             except Exception as error:
                 wait.fail(error)
-            if news_count == MAX_NEWS_IN_A_ROW:
-                return
 
     def _warn_about_clock(self, waits: Sequence[PendingWait[Any]]) -> None:
         """Let one of the waits warn if the service's clock is wrong."""
         wait = next((wait for wait in waits if not wait.is_over), None)
         if wait and (text := self._client.vendor_clock.warning()):
             wait.warn(text)
+
+
+async def _log(log_messages: Callable[[tuple[LogMessage, ...]], None], messages: tuple[LogMessage, ...]) -> None:
+    if messages:
+        await log_in_thread(log_messages, messages)
 
 
 def get_batch_rule(target: Target) -> BatchRule:

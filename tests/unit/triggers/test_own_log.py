@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict
 from contextvars import ContextVar
 from typing import Any
@@ -29,6 +30,18 @@ class ByContext(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines[current_trigger.get()].append(record.getMessage())
+
+
+class FullPipe(logging.Handler):
+    """Takes no line until it is emptied, as the pipe to the triggerer's supervisor does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full, self.is_emptied = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.is_full.set()
+        self.is_emptied.wait(20.0)
 
 
 def wait_for(flow_id: str, run_id: str) -> FlowRunTrigger:
@@ -73,3 +86,36 @@ def test_each_line_is_in_the_log_of_its_trigger(monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setenv(name, value)
         asyncio.run(side_by_side(sandbox))
     log.removeHandler(handler)
+
+
+def test_a_log_that_takes_no_lines_holds_up_the_wait_and_not_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a supervisor that waits for the event loop, and does not empty the log meanwhile, would wait for ever."""
+    pipe = FullPipe()
+    log = logging.getLogger("full-pipe")
+    log.setLevel(logging.INFO)
+    log.addHandler(pipe)
+    monkeypatch.setattr(FlowRunTrigger, "_log", log)
+
+    async def wait(trigger: FlowRunTrigger) -> list[Any]:
+        return [event async for event in trigger.run()]
+
+    async def side_by_side(sandbox: Sandbox) -> None:
+        flow = sandbox.portable.add_flow()
+        run = flow.add_run(outcome="SUCCEEDED", waiting=0.0, running=0.5)
+        waiting = asyncio.create_task(wait(wait_for(str(flow.id), str(run.id))))
+        async with asyncio.timeout(60):
+            while not pipe.is_full.is_set():  # ruff: ignore[async-busy-wait]
+                await asyncio.sleep(0.01)
+        assert not pipe.is_emptied.is_set()
+        assert not waiting.done()
+        pipe.is_emptied.set()
+        (event,) = await waiting
+        assert event.payload["outcome"] == "succeeded"
+
+    with Sandbox() as sandbox:
+        for name, value in sandbox.connections().items():
+            monkeypatch.setenv(name, value)
+        try:
+            asyncio.run(side_by_side(sandbox))
+        finally:
+            pipe.is_emptied.set()

@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
-from itertools import count, pairwise
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -24,7 +24,7 @@ from airflow_provider_flowruns.polling.run_waiter import NextAction, RunWaiter
 from airflow_provider_flowruns.polling.scheduler import MAX_CONCURRENT_REQUESTS
 from airflow_provider_flowruns.polling.wait_state import Outcome, WaitResult
 from airflow_provider_flowruns.triggers import poll_loop as poll_loop_module
-from airflow_provider_flowruns.triggers.poll_loop import MAX_NEWS_IN_A_ROW, MAX_STEPS_IN_A_ROW, PollLoop, get_poll_loop
+from airflow_provider_flowruns.triggers.poll_loop import MAX_STEPS_IN_A_ROW, PollLoop, get_poll_loop
 from tests.unit.triggers.fake_service import (
     FakeClient,
     assert_empty,
@@ -362,36 +362,6 @@ def test_a_wrong_clock_is_passed_to_each_step_and_warned_about_once() -> None:
     assert run(work()) == [Outcome.SUCCEEDED] * 3
     assert {*offsets} == {-600.0}
     assert len(warned) == 1
-
-
-def test_few_waits_end_between_two_turns_of_the_event_loop() -> None:
-    """Each end is logged, which may take long."""
-    flow = NewestRunsTarget("portable", "1")
-    ended: list[Any] = []
-    counts: list[int] = []
-
-    async def work() -> None:
-        poll_loop = create_poll_loop(FakeClient(ends_at(6)))
-        waiters = [create_waiter(flow, START) for _ in range(4 * MAX_NEWS_IN_A_ROW + 1)]
-        tasks = [asyncio.create_task(wait(poll_loop, waiter)) for waiter in waiters]
-        for task in tasks:
-            task.add_done_callback(ended.append)
-
-        def count_ended() -> None:
-            counts.append(len(ended))
-            if len(ended) < len(waiters):
-                asyncio.get_running_loop().call_later(0, count_ended)
-
-        def on_step(step: Any) -> None:
-            if step.result:
-                count_ended()
-
-        waiters[0].on_step = on_step
-        await asyncio.gather(*tasks)
-
-    run(work())
-    assert len(counts) > 4
-    assert max(after - before for before, after in pairwise(counts)) <= MAX_NEWS_IN_A_ROW
 
 
 def test_a_target_whose_response_is_being_delivered_is_not_requested_again() -> None:
