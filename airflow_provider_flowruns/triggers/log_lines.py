@@ -2,7 +2,7 @@
 
 The lines of all triggers go through one pipe, which the triggerer's supervisor reads a few kilobytes at a time. A full
 pipe holds up whoever writes. If that was the event loop, it would not read what the supervisor sends it meanwhile; once
-that is more than fits into the socket, the supervisor waits for the event loop, and both wait for ever.
+that is more than fits into the socket, the supervisor waits for the event loop, and both wait forever.
 """
 
 from __future__ import annotations
