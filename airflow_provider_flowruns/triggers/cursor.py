@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from airflow_provider_flowruns.compat.state_stores import get_asset_state, set_asset_state
+from airflow_provider_flowruns.triggers.log_lines import log_in_thread
 
 #: Seconds before each retry of a failed access to the store.
 RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0)
@@ -56,7 +57,7 @@ class CursorStore:
                 saved = await self._read()
             except Exception as error:
                 if attempt % ATTEMPTS_PER_LOG_LINE == len(RETRY_DELAYS_SECONDS):
-                    self._warn("the saved cursor cannot be read, trying again every minute", error)
+                    await self._warn("the saved cursor cannot be read, trying again every minute", error)
                 is_early = attempt < len(RETRY_DELAYS_SECONDS)
                 await asyncio.sleep(RETRY_DELAYS_SECONDS[attempt] if is_early else LOAD_RETRY_INTERVAL_SECONDS)
             else:
@@ -93,14 +94,14 @@ class CursorStore:
                 return await action()
             except Exception as error:
                 failure = error
-        self._warn(f"{failure_text}; it continues without", failure)
+        await self._warn(f"{failure_text}; it continues without", failure)
         return None
 
     async def _read(self) -> str | None:
         try:
             saved = await get_asset_state(self._accessors, self._key) if self._accessors is not None else None
         except ValueError as error:
-            self._disable(error)
+            await self._disable(error)
             return None
         return saved if isinstance(saved, str) else None
 
@@ -109,10 +110,10 @@ class CursorStore:
             if self._accessors is not None:
                 await set_asset_state(self._accessors, self._key, text)
         except ValueError as error:
-            self._disable(error)
+            await self._disable(error)
         self._own = {hash(None), hash(text)}
 
-    def _disable(self, error: ValueError) -> None:
+    async def _disable(self, error: ValueError) -> None:
         if type(error) is not ValueError:  # a subclass means that a response of Airflow could not be read
             raise error
         # Several assets have the same trigger, so Airflow cannot tell which asset's store to use.
@@ -120,7 +121,8 @@ class CursorStore:
         text = (
             "the cursor is not kept after a restart, because assets share this watcher; give each asset its own watcher"
         )
-        self._warn(text, error)
+        await self._warn(text, error)
 
-    def _warn(self, text: str, error: Exception) -> None:
-        self._log.warning("Watcher %r: %s (%s: %s)", self._key, text, type(error).__name__, error)
+    async def _warn(self, text: str, error: Exception) -> None:
+        line = "Watcher %r: %s (%s: %s)"
+        await log_in_thread(self._log.warning, line, self._key, text, type(error).__name__, error)

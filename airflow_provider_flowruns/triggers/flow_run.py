@@ -120,37 +120,38 @@ class FlowRunTrigger(BaseTrigger):
         if self.cancel_on_kill:
             await _await_despite_cancellation(self._cancel_run())
         else:
-            self.log.info("The run is left as it is: this task did not start it, or has cancel_on_kill=False")
+            text = "The run is left as it is: this task did not start it, or has cancel_on_kill=False"
+            await _await_despite_cancellation(log_in_thread(self.log.info, text))
 
     async def _cancel_run(self) -> None:
         state = await get_task_state(self.task_instance)
         if state not in _FINISHED_TASK_STATES:
             # Cleared, or moved to another triggerer.
-            self.log.info("The task is not finished (%s), so its run keeps running for it", state or "cleared")
+            text = "The task is not finished (%s), so its run keeps running for it"
+            await log_in_thread(self.log.info, text, state or "cleared")
             return
         try:
             target = self._read_waiter().target
         except Exception as error:
-            self.log.warning("The task's run is not cancelled and may keep running: %s", self._describe_failure(error))
+            text = "The task's run is not cancelled and may keep running: %s"
+            await log_in_thread(self.log.warning, text, self._describe_failure(error))
             return
         if reason := self._get_reason_not_to_cancel():
-            self.log.warning(
-                "The task is finished (%s), but its %s is not cancelled: %s. If it is not needed, cancel it by hand",
-                state,
-                target,
-                reason,
-            )
+            text = "The task is finished (%s), but its %s is not cancelled: %s. If it is not needed, cancel it by hand"
+            await log_in_thread(self.log.warning, text, state, target, reason)
             return
         try:
             async with (
                 asyncio.timeout(_CANCEL_TIMEOUT_SECONDS),
                 SharedClient(target.service, self.conn_id, async_settings) as client,
             ):
-                self.log.info("%s", await client.cancel(target))
+                answer = await client.cancel(target)
                 if metrics := ConnectionMetrics.create(target.service, self.conn_id):
                     await asyncio.to_thread(metrics.increment, Metric.CANCELS)
         except (FlowRunsError, TimeoutError) as error:
-            self.log.warning("Could not cancel %s, it may keep running: %s", target, error)
+            await log_in_thread(self.log.warning, "Could not cancel %s, it may keep running: %s", target, error)
+        else:
+            await log_in_thread(self.log.info, "%s", answer)
 
     def _get_reason_not_to_cancel(self) -> str | None:
         """Return why the task may have finished without being killed, None if it must have been killed.

@@ -134,7 +134,7 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until cancelled, and fire an event for each completed run."""
         store = CursorStore(get_asset_stores(self), self.state_key, self.log)
-        watcher = self._continue_from(await store.load())
+        watcher = await self._continue_from(await store.load())
         sleep = random.random() * min(self.poll_interval, 10.0)  # all watchers start together
         while True:
             completed = await self._wait_for_runs(watcher, sleep)
@@ -151,17 +151,18 @@ class FlowRunFinishedTrigger(BaseEventTrigger):
                 if not completed.runs:
                     await store.save(watcher.to_json())
             except TakenOver as other:
-                self.log.info("Watcher %r: %s; continuing from its cursor", self.state_key, other)
-                watcher = self._continue_from(other.text)
+                text = "Watcher %r: %s; continuing from its cursor"
+                await log_in_thread(self.log.info, text, self.state_key, other)
+                watcher = await self._continue_from(other.text)
                 sleep = self.poll_interval  # the other one polls first, while both exist
             else:
                 sleep = watcher.sleep
 
-    def _continue_from(self, saved: str | None) -> FlowWatcher:
+    async def _continue_from(self, saved: str | None) -> FlowWatcher:
         watcher = self.watcher(saved)
         if saved is not None and watcher.to_json() is None:
             text = "the saved cursor cannot be read, so runs that completed since it was saved are missed"
-            self.log.warning("Watcher %r: %s", self.state_key, text)
+            await log_in_thread(self.log.warning, "Watcher %r: %s", self.state_key, text)
         return watcher
 
     async def _wait_for_runs(self, watcher: FlowWatcher, sleep: float) -> CompletedRuns:

@@ -13,6 +13,7 @@ from airflow_provider_flowruns.model.targets import NewestRunsTarget, Target
 from airflow_provider_flowruns.polling.durations import MAX_RUNS_PER_FLOW, RunDurations
 from airflow_provider_flowruns.polling.freshness import get_start
 from airflow_provider_flowruns.triggers.faults import describe_fault
+from airflow_provider_flowruns.triggers.log_lines import log_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ class HistoryReader:
                 else:
                     self._durations.learn(runs)
         except Exception as error:  # a bug; the waits do without
-            log.warning("Durations of earlier runs are not read any more: %s", describe_fault(error))
+            text = "Durations of earlier runs are not read any more: %s"
+            await log_in_thread(log.warning, text, describe_fault(error))
             self._queue.clear()
         finally:
             self._is_reading = False
