@@ -68,8 +68,8 @@ class HistoryReader:
                 else:
                     self._durations.learn(runs)
         except Exception as error:  # a bug; the waits do without
+            self._queue.clear()  # before the line: flows that are queued while it is written are kept
             text = "Durations of earlier runs are not read any more: %s"
             await log_in_thread(log.warning, text, describe_fault(error))
-            self._queue.clear()
         finally:
             self._is_reading = False
